@@ -1,0 +1,3 @@
+"""Pigeon runs commands on another machine through nothing but a shared directory."""
+
+__version__ = "1.0.0"

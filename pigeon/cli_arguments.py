@@ -1,0 +1,112 @@
+"""`parse(argv) -> Invocation`: where pigeon's own options end and the user's words begin. Pure."""
+
+from __future__ import annotations
+
+from pigeon.errors import UsageError
+
+VERBS = (
+    "worker",
+    "history",
+    "sessions",
+    "inspect",
+    "attach",
+    "logs",
+    "stop",
+    "doctor",
+    "config",
+    "clean",
+)
+"""Words that mean pigeon itself; no program that people run has such a name. `pigeon -- worker` means the command."""
+
+_WITH_VALUE = {
+    "--config": "config",
+    "--cache": "cache",
+    "--namespace": "namespace",
+    "--user": "user",
+    "--route": "route",
+    "--claim-timeout": "client.claim_timeout",
+    "--worker-timeout": "client.worker_timeout",
+    "--escape-char": "client.escape_char",
+    "-e": "client.escape_char",
+}
+"""Option -> key of the settings that it overrides."""
+
+_SWITCHES = ("-v", "--verbose", "-t", "--tty", "-T", "--no-tty", "--no-lock", "--detach", "-d", "--keep", "-h", "--help", "--version")
+
+
+class Invocation:
+    """What the command line asks for. `verb` is None for a command; then `words` are the user's, untouched."""
+
+    __slots__ = ("flags", "verb", "words", "verbose", "pty", "no_lock", "detach", "keep", "help", "version")
+
+    def __init__(self) -> None:
+        self.flags: dict[str, str] = {}
+        self.verb: str | None = None
+        self.words: list[str] = []
+        self.verbose = False
+        self.pty: bool | None = None
+        self.no_lock = False
+        self.detach = False
+        self.keep = False
+        self.help = False
+        self.version = False
+
+
+def parse(argv: list[str]) -> Invocation:
+    """Split `argv` (without the program's name).
+
+    Raises:
+        UsageError: an option that pigeon does not have, or one whose value is missing.
+    """
+    invocation = Invocation()
+    position = 0
+    while position < len(argv):
+        word = argv[position]
+        if word == "--":
+            invocation.words = argv[position + 1 :]
+            return invocation
+        if not word.startswith("-") or word == "-":
+            break
+        position += 1
+        name, equals, value = word.partition("=")
+        if name in _WITH_VALUE:
+            if not equals:
+                if position == len(argv):
+                    raise UsageError(f"`{name}` needs a value", hint="`pigeon --help` lists the options")
+                value = argv[position]
+                position += 1
+            invocation.flags[_WITH_VALUE[name]] = value
+        elif word in _SWITCHES:
+            _switch(invocation, word)
+        elif len(word) > 2 and word[1] != "-" and all(f"-{letter}" in _SWITCHES for letter in word[1:]):
+            for letter in word[1:]:
+                _switch(invocation, f"-{letter}")
+        else:
+            raise UsageError(
+                f"pigeon has no option `{word}`",
+                hint="`pigeon --help` lists the options; options of the command stand behind its name",
+            )
+    rest = argv[position:]
+    if rest and rest[0] in VERBS:
+        invocation.verb, rest = rest[0], rest[1:]
+    invocation.words = rest
+    return invocation
+
+
+def _switch(invocation: Invocation, word: str) -> None:
+    if word in ("-v", "--verbose"):
+        invocation.verbose = True
+    elif word in ("-t", "--tty"):
+        invocation.pty = True
+    elif word in ("-T", "--no-tty"):
+        invocation.pty = False
+    elif word == "--no-lock":
+        invocation.no_lock = True
+    elif word in ("-d", "--detach"):
+        invocation.detach = True
+    elif word == "--keep":
+        invocation.keep = True
+    elif word == "--version":
+        invocation.version = True
+    else:
+        invocation.help = True

@@ -1,0 +1,1 @@
+"""The client: from what the user typed to an exit code. Standard library only, and little of it."""

@@ -1,0 +1,323 @@
+"""The process that the shell started: it owns the terminal's state and the signals, and never touches the share.
+
+A call that hangs on a dead mount cannot be interrupted, and on some filesystems not even killed. So everything on the
+share is done by a child (the pump), and this process can always take the keyboard, restore the terminal and leave.
+Bytes from the command go straight from the child to the terminal; keys come through here, where the escapes are seen.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+
+from pigeon.client import escapes, link
+from pigeon.client.signals import signals
+from pigeon.client.terminal import Terminal, in_foreground, window_size
+from pigeon.clock import monotonic
+from pigeon.errors import EXIT_PIGEON
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+FORWARDED = ("SIGINT", "SIGQUIT", "SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2")
+_WATCHED = (*FORWARDED, "SIGTSTP", "SIGWINCH", "SIGCHLD")
+
+INTERRUPT_KEY = 0x03
+GIVE_UP_PRESSES = 3
+GIVE_UP_S = 2.0
+"""Ctrl-C so often within so many seconds, without an answer from the session, leaves it."""
+
+LAST_WORDS_S = 1.5
+"""How long a pump that was told to leave may take to tell the other side."""
+
+HUNG_S = 6.0
+"""A pump that has not reported for this long sits in an operation on the share."""
+
+KEYBOARD_BYTES = 16 * 1024 * 1024
+"""Typed (or pasted) and not yet taken by the pump; beyond this the terminal holds the rest."""
+
+
+def run(pump: Callable[[link.Link], int], *, reads_keyboard: bool, speaks: bool) -> int:
+    """Fork `pump` and look after the terminal until it ends. Returns the exit code.
+
+    `pump(link)` runs in the child and returns its exit code. `reads_keyboard`: stdin is a terminal.
+    `speaks`: notices may be printed.
+    """
+    mine, other = link.pair()
+    wakeup_r, wakeup_w = os.pipe()
+    os.set_blocking(wakeup_r, False)
+    os.set_blocking(wakeup_w, False)
+    terminal = Terminal()
+    guardian = Guardian(mine, terminal, wakeup_r, reads_keyboard=reads_keyboard, speaks=speaks)
+    ignored = _install_handlers(wakeup_w)
+    guardian.pid = os.fork()
+    if guardian.pid == 0:
+        code = EXIT_PIGEON
+        try:
+            link.close(mine)
+            os.close(wakeup_r)
+            _become_pump(ignored)
+            os.close(wakeup_w)
+            code = pump(other)
+        finally:
+            os._exit(code)
+    link.close(other)
+    return guardian.run()
+
+
+def _install_handlers(wakeup: int) -> list[int]:
+    """Watch the signals; those that were ignored already (nohup, a background job) stay ignored. Returns those."""
+    ignored = []
+    for name in _WATCHED:
+        number = getattr(signals, name)
+        if name != "SIGCHLD" and signals.getsignal(number) == signals.SIG_IGN:
+            ignored.append(number)
+        else:
+            signals.signal(number, _do_nothing)
+    signals.set_wakeup_fd(wakeup)
+    return ignored
+
+
+def _do_nothing(_number: int, _frame: object) -> None:
+    """The number has been written to the wake-up pipe; the loop acts on it."""
+
+
+def _become_pump(ignored: list[int]) -> None:
+    """Signals are the guardian's business, also those sent to the whole process group: it passes them on as frames."""
+    signals.set_wakeup_fd(-1)
+    for name in _WATCHED:
+        number = getattr(signals, name)
+        if number not in ignored:
+            signals.signal(number, signals.SIG_DFL if name == "SIGCHLD" else signals.SIG_IGN)
+
+
+class Guardian:
+    """The loop of the process that the shell waits for."""
+
+    def __init__(self, mine: link.Link, terminal: Terminal, wakeup: int, *, reads_keyboard: bool, speaks: bool) -> None:
+        self.link = mine
+        self.terminal = terminal
+        self.pid = 0
+        self._wakeup = wakeup
+        self._reads = reads_keyboard
+        self._speaks = speaks
+        self._escapes = escapes.Escapes("")
+        self._message = b""
+        self._modes = b""
+        self._abnormal = False
+        self._broken_pipe = False
+        self._presses: list[float] = []
+        self._answered_at = 0.0
+        self._heard_at = monotonic()
+        self._said_hung = False
+        self._leaving: tuple[float, int, bytes] | None = None
+        self._suspending_at: float | None = None
+        self._code: int | None = None
+
+    def run(self) -> int:
+        """Until the pump has ended, or has been given up."""
+        while self._code is None:
+            self._wait()
+            self._watch_pump()
+        return self._end(self._code)
+
+    def _wait(self) -> None:
+        poll = select.poll()
+        poll.register(self._wakeup, select.POLLIN)
+        poll.register(self.link.reading, select.POLLIN)
+        if self.link.has_output:
+            poll.register(self.link.writing, select.POLLOUT)
+        foreground = self._reads and in_foreground()
+        if foreground and self.link.queued_bytes < KEYBOARD_BYTES:
+            poll.register(0, select.POLLIN)
+        brisk = self._leaving is not None or self._suspending_at is not None
+        wait_s = 0.1 if brisk else 1.0 if self._reads and not foreground else HUNG_S
+        for fd, _ in poll.poll(wait_s * 1000):
+            if fd == self._wakeup:
+                for number in os.read(fd, 512):
+                    self._signalled(number)
+            elif fd == self.link.reading:
+                self._hear()
+            elif fd == self.link.writing:
+                self.link.flush()
+            else:
+                self._read_keyboard()
+
+    # The pump
+
+    def _hear(self) -> None:
+        frames = self.link.receive()
+        if frames is None:
+            _, status = os.waitpid(self.pid, 0)
+            self._code = self._code_of(status)
+            return
+        self._heard_at = monotonic()
+        if self._said_hung:
+            self._said_hung = False
+            self._say("the shared directory answers again")
+        for kind, payload in frames:
+            if kind == link.ANSWERED:
+                self._answered_at = self._heard_at
+            elif kind == link.RAW:
+                self.terminal.make_raw()
+                self._escapes = escapes.Escapes(payload.decode())
+            elif kind == link.MODES:
+                self._modes = payload
+            elif kind == link.MESSAGE:
+                self._message += payload
+            elif kind == link.ABNORMAL:
+                self._abnormal = True
+            elif kind == link.BROKEN_PIPE:
+                self._broken_pipe = True
+            elif kind == link.SUSPENDED:
+                self._stop_here()
+
+    def _code_of(self, status: int) -> int:
+        if os.WIFSIGNALED(status):
+            self._abnormal = True
+            number = os.WTERMSIG(status)
+            if self._leaving is None:
+                self._message += b"pigeon: its own process on the share was killed by signal %d\n" % number
+            return EXIT_PIGEON
+        return os.WEXITSTATUS(status) if self._leaving is None else self._leaving[1]
+
+    def _watch_pump(self) -> None:
+        now = monotonic()
+        if self._code is not None:
+            return
+        if self._suspending_at is not None and now - self._suspending_at > LAST_WORDS_S:
+            self._stop_here()
+        if self._leaving is not None and now - self._leaving[0] > LAST_WORDS_S:
+            os.kill(self.pid, signals.SIGKILL)
+            # Not waited for: a process in a call that hangs on a dead mount may not even be killed.
+            self._code = self._leaving[1]
+            self._message = self._leaving[2] or self._message
+        elif now - self._heard_at > HUNG_S and not self._said_hung:
+            self._said_hung = True
+            self._say(
+                f"the shared directory has not answered for {now - self._heard_at:.0f} s; waiting for it "
+                f"({'~. or ' if self._escapes.character else ''}Ctrl-C three times gives the shell back)"
+            )
+
+    def _leave(self, code: int, message: bytes) -> None:
+        """Tell the pump to end the session, and leave whether it can or not."""
+        if self._leaving is None:
+            self._leaving = (monotonic(), code, message)
+            self._abnormal = True
+            self.link.send(link.HANG_UP)
+
+    # The user
+
+    def _read_keyboard(self) -> None:
+        try:
+            data = os.read(0, 65536)
+        except OSError:
+            data = b""
+        if not data:
+            if self.terminal.is_raw:
+                self._leave(128 + signals.SIGHUP, b"")  # the terminal has gone away
+            else:
+                self.link.send(link.KEYS_END)
+            self._reads = False
+            return
+        passed, actions = self._escapes.feed(data)
+        if passed:
+            self.link.send(link.KEYS, passed)
+            if self.terminal.is_raw:
+                for _ in range(passed.count(INTERRUPT_KEY)):
+                    self._pressed_interrupt()
+        for action in actions:
+            self._act(action)
+
+    def _act(self, action: str) -> None:
+        if action == escapes.HANG_UP:
+            self._leave(EXIT_PIGEON, b"pigeon: hung up\n")
+        elif action == escapes.DETACH:
+            self.link.send(link.DETACH)
+        elif action == escapes.SUSPEND:
+            self._suspend()
+        else:
+            self._write(b"\n" + escapes.help_text(self._escapes.character).encode() + b"\n")
+
+    def _pressed_interrupt(self) -> None:
+        now = monotonic()
+        self._presses = [at for at in self._presses if now - at <= GIVE_UP_S] + [now]
+        if len(self._presses) >= GIVE_UP_PRESSES and self._answered_at < self._presses[0]:
+            self._leave(EXIT_PIGEON, b"pigeon: left: the session did not answer; it is told to end as soon as it can be\n")
+
+    def _signalled(self, number: int) -> None:
+        if number == signals.SIGCHLD:
+            return
+        if number == signals.SIGWINCH:
+            self._send_size()
+        elif number == signals.SIGTSTP:
+            self._suspend()
+        else:
+            if number == signals.SIGINT:
+                self._pressed_interrupt()
+            self.link.send(link.SIGNAL, b"%d" % number)
+            if self.terminal.is_raw and number in (signals.SIGHUP, signals.SIGTERM):
+                self._leave(128 + number, b"")
+
+    def _send_size(self) -> None:
+        size = window_size()
+        if size is not None:
+            self.link.send(link.SIZE, b"%d %d" % size)
+
+    # Suspending
+
+    def _suspend(self) -> None:
+        if self._suspending_at is None:
+            self._suspending_at = monotonic()
+            self.link.send(link.SUSPEND)
+
+    def _stop_here(self) -> None:
+        """Stop this process as the shell expects it; comes back with SIGCONT."""
+        if self._suspending_at is None:
+            return
+        self._suspending_at = None
+        was_raw = self.terminal.is_raw
+        if was_raw:
+            self._write_raw(self._modes)
+            self.terminal.restore(discard_input=False)
+        signals.signal(signals.SIGTSTP, signals.SIG_DFL)
+        os.kill(os.getpid(), signals.SIGTSTP)
+        signals.signal(signals.SIGTSTP, _do_nothing)
+        if was_raw:
+            self.terminal.make_raw()
+        self._heard_at = monotonic()
+        self._send_size()
+        self.link.send(link.RESUME)
+
+    # The end
+
+    def _end(self, code: int) -> int:
+        if self.terminal.is_raw:
+            if self._abnormal:
+                self._write_raw(self._modes)
+            self.terminal.restore(discard_input=True)
+        if self._message:
+            self._write(self._message)
+        if self._broken_pipe:
+            signals.signal(signals.SIGPIPE, signals.SIG_DFL)
+            os.kill(os.getpid(), signals.SIGPIPE)
+        return code
+
+    def _say(self, text: str) -> None:
+        if self._speaks:
+            self._write(f"pigeon: {text}\n".encode())
+
+    def _write(self, text: bytes) -> None:
+        if self.terminal.is_raw:
+            text = text.replace(b"\n", b"\r\n")
+        try:
+            os.write(2, text)
+        except OSError:
+            pass  # nobody can be told
+
+    def _write_raw(self, data: bytes) -> None:
+        try:
+            os.write(1 if os.isatty(1) else 0, data)
+        except OSError:
+            pass

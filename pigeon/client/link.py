@@ -1,0 +1,107 @@
+"""Frames between the client's two processes: one byte kind, four bytes length, payload. Over two pipes.
+
+The guardian (the process that the shell started) has the keyboard, the signals and the terminal's state; the pump, its
+child, has the share. Neither can wait for the other: each end is non-blocking and keeps what the pipe does not take.
+"""
+
+from __future__ import annotations
+
+import os
+
+# guardian -> pump
+KEYS = b"k"  # bytes from the keyboard
+KEYS_END = b"e"  # the keyboard was closed (Ctrl-D on a cooked terminal)
+SIGNAL = b"s"  # payload: the number in ASCII
+SIZE = b"w"  # payload: "cols rows"
+HANG_UP = b"h"  # end the session; the user has left
+DETACH = b"d"
+SUSPEND = b"z"
+RESUME = b"c"
+
+# pump -> guardian
+ALIVE = b"."  # no operation hangs
+ANSWERED = b"a"  # the session has said something since the last such frame
+RAW = b"r"  # the session has a terminal: pass keys on as they are; payload: the escape character or nothing
+MODES = b"t"  # payload: what switches off the terminal modes that are on now
+SUSPENDED = b"S"  # SUSPEND is done
+MESSAGE = b"m"  # lines for stderr, to be printed when the terminal has been restored
+ABNORMAL = b"x"  # the session did not end by its command's end
+BROKEN_PIPE = b"p"  # end like a program whose reader has gone
+
+_HEADER = 5
+
+
+class Link:
+    """One process's end."""
+
+    def __init__(self, reading: int, writing: int) -> None:
+        self.reading = reading
+        self.writing = writing
+        self._input = b""
+        self._output = b""
+        os.set_blocking(reading, False)
+        os.set_blocking(writing, False)
+
+    @property
+    def has_output(self) -> bool:
+        """Frames wait for room in the pipe."""
+        return bool(self._output)
+
+    @property
+    def queued_bytes(self) -> int:
+        """Bytes that wait for room in the pipe."""
+        return len(self._output)
+
+    def send(self, kind: bytes, payload: bytes = b"") -> None:
+        """Queue a frame and write what the pipe takes. A peer that has gone is noticed by reading."""
+        self._output += kind + len(payload).to_bytes(4, "big") + payload
+        self.flush()
+
+    def flush(self) -> None:
+        """Write what the pipe takes now."""
+        while self._output:
+            try:
+                written = os.write(self.writing, self._output[:65536])
+            except BlockingIOError:
+                return
+            except OSError:
+                self._output = b""
+                return
+            self._output = self._output[written:]
+
+    def receive(self) -> list[tuple[bytes, bytes]] | None:
+        """The frames that have arrived; None once the peer is gone and nothing is left."""
+        ended = False
+        while True:
+            try:
+                data = os.read(self.reading, 262144)
+            except BlockingIOError:
+                break
+            if not data:
+                ended = True
+                break
+            self._input += data
+        frames = []
+        start = 0
+        while len(self._input) - start >= _HEADER:
+            length = int.from_bytes(self._input[start + 1 : start + _HEADER], "big")
+            end = start + _HEADER + length
+            if len(self._input) < end:
+                break
+            frames.append((self._input[start : start + 1], self._input[start + _HEADER : end]))
+            start = end
+        self._input = self._input[start:]
+        return None if ended and not frames else frames
+
+
+def pair() -> tuple[Link, Link]:
+    """The guardian's end and the pump's. After the fork each process closes the other's with `close`."""
+    down_r, down_w = os.pipe()
+    up_r, up_w = os.pipe()
+    return Link(up_r, down_w), Link(down_r, up_w)
+
+
+def close(link: Link) -> None:
+    """Close the end that belongs to the other process."""
+    os.close(link.reading)
+    os.close(link.writing)

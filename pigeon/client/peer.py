@@ -1,0 +1,164 @@
+"""The worker side as a client can know it: who has the session, what he can do, whether he still lives."""
+
+from __future__ import annotations
+
+import os
+
+from pigeon.client.waiting import Workers, duration
+from pigeon.wire import claim
+from pigeon.wire.names import Namespace, SessionFiles
+from pigeon.wire.pacing import HEARTBEAT_S, Silence
+
+LOOK_S = 1.0
+"""Between two looks at the worker files and the listing while the session waits."""
+
+PATIENCE = 10
+"""A silent session whose worker lives is given up after so many times `worker_timeout`: the worker's own recovery, which
+ends it far sooner, cannot be at work any more."""
+
+
+class Waiting:
+    """What there is to say about a session that nobody has started."""
+
+    __slots__ = ("notice", "claimed_now", "give_up")
+
+    def __init__(self) -> None:
+        self.notice = ""
+        self.claimed_now = ""
+        self.give_up = ""
+
+
+class Peer:
+    """Liveness and abilities of the owner. Looks at the claim only when something depends on it."""
+
+    def __init__(
+        self,
+        namespace: Namespace,
+        session: SessionFiles,
+        *,
+        cwd: str,
+        locks: bool,
+        route: str | None,
+        claim_timeout_s: float,
+        worker_timeout_s: float,
+        attachment: int = 0,
+    ) -> None:
+        self.session = session
+        self.attachment = attachment
+        self.input_acknowledged = 0
+        self.is_claimed = False
+        self.verdict: str | None = None
+        self._namespace = namespace
+        self._workers = Workers(namespace, route)
+        self._cwd = cwd
+        self._locks = locks
+        self._claim_timeout_s = claim_timeout_s
+        self._worker_timeout_s = worker_timeout_s
+        self._claim: dict[str, str] | None = None
+        self._silence = Silence()
+        self._next_look = 0.0
+        self._next_claim_look = 0.0
+        self._reason = ""
+        self._notice_given = False
+
+    # Waiting for a worker
+
+    def wait(self, now: float, age_s: float) -> Waiting:
+        """Look, once a second and not in the first, why nobody has started the session."""
+        result = Waiting()
+        if age_s < LOOK_S or now < self._next_look:
+            return result
+        self._next_look = now + LOOK_S
+        if not self.is_claimed and self._find_claim():
+            self.is_claimed = True
+            result.claimed_now = (self._claim or {}).get("worker_id") or (self._claim or {}).get("worker_host") or "?"
+        if self.is_claimed:
+            return result
+        self._workers.look(now)
+        reason = self._workers.reason(self._cwd, self._locks, now)
+        kind = reason.partition(" for ")[0] + reason.rpartition("(session ")[2].partition(")")[0]
+        if kind != self._reason:
+            self._reason = kind
+            result.notice = reason
+        if self._workers.absence.seconds >= self._claim_timeout_s:
+            result.give_up = (
+                f"pigeon: no worker has taken the session within {self._claim_timeout_s:.0f} s in namespace "
+                f"`{self._namespace.name}`: {self._workers.summary(now)}; it is withdrawn\n"
+                f"pigeon: hint: start `pigeon worker --namespace {self._namespace.name}` on a machine with internet, "
+                "or wait longer with `--claim-timeout`"
+            )
+        return result
+
+    def _find_claim(self) -> bool:
+        try:
+            if "worker.claim" not in os.listdir(self.session.directory):
+                return False
+            self._claim = claim.read_claim(self.session)
+            return True
+        except OSError:
+            return False
+
+    # While it runs
+
+    def features(self) -> frozenset[str]:
+        """What the owner's claim announces; nothing for an older worker, or while the claim cannot be read."""
+        if self._claim is None:
+            try:
+                self._claim = claim.read_claim(self.session)
+            except OSError:
+                return frozenset()
+        return claim.features_of(self._claim)
+
+    def acknowledges(self) -> bool:
+        """Whether the runner says how much input the command has taken."""
+        return "ack" in self.features()
+
+    def input_taken(self, offset: int | None) -> None:
+        """The runner has acknowledged input up to this byte of stdin.jsonl."""
+        if offset is not None:
+            self.input_acknowledged = max(self.input_acknowledged, offset)
+
+    def looked(self, now: float, *, grew: bool) -> None:
+        """The stream has been read."""
+        if grew and self._notice_given:
+            self._notice_given = False
+        self._silence.looked(now, grew=grew)
+
+    def failed(self) -> None:
+        """The stream could not be read: nothing is known about the peer."""
+        self._silence.failed()
+
+    def judge(self, now: float) -> str:
+        """A notice when the session has been silent for too long; sets `verdict` when its owner must be given up."""
+        silence = self._silence.seconds
+        if silence < max(self._worker_timeout_s, 2 * HEARTBEAT_S) or now < self._next_look:
+            return ""
+        self._next_look = now + LOOK_S
+        self._workers.look(now)
+        if "heartbeat" not in self.features():
+            return self._notice_once(
+                f"nothing from the session for {duration(silence)}; its worker is an older one that sends no heartbeats, "
+                "so pigeon cannot tell whether it lives; Ctrl-C ends the session"
+            )
+        owner = (self._claim or {}).get("worker_id", "")
+        changed = self._workers.seconds_since_change(owner, now)
+        lives = changed is not None and changed < 10
+        if silence >= self._worker_timeout_s * (PATIENCE if lives else 2):
+            state = "its worker still lives" if lives else "its worker's heartbeat has stopped too"
+            self.verdict = (
+                f"pigeon: worker lost: nothing from the session for {duration(silence)} and {state} ({owner}); "
+                "the command may still run there\n"
+                f"pigeon: hint: `pigeon inspect {self.session.session_id}` tells what is known"
+            )
+        state = "still changes" if lives else "does not change either"
+        limit = self._worker_timeout_s * (PATIENCE if lives else 2)
+        return self._notice_once(
+            f"nothing from the session for {duration(silence)}; the heartbeat file of its worker {owner} {state}; "
+            f"giving up after {duration(limit)}"
+        )
+
+    def _notice_once(self, text: str) -> str:
+        if self._notice_given:
+            return ""
+        self._notice_given = True
+        return text

@@ -1,0 +1,118 @@
+"""Publishing a session, and giving it up (FORMAT.md, "Publication" and "Withdrawal")."""
+
+from __future__ import annotations
+
+import os
+
+from pigeon import __version__
+from pigeon.errors import EXIT_CANCELLED, ShareError
+from pigeon.wire import claim, files, states
+from pigeon.wire.documents import MAX_DOCUMENT_BYTES, BadDocument, Request, Status, parse_status
+from pigeon.wire.names import Namespace, SessionFiles, new_token
+
+
+def host_name() -> str:
+    """This host's name, for people."""
+    return os.uname().nodename
+
+
+def open_namespace(cache: str, name: str) -> Namespace:
+    """The namespace, its `sessions/` made if no worker has done so yet.
+
+    Raises:
+        ShareError: the cache is not there, or may not be written.
+    """
+    namespace = Namespace(cache, name)
+    try:
+        files.make_directory(namespace.sessions)
+    except FileExistsError:
+        return namespace
+    except FileNotFoundError:
+        pass
+    except OSError as error:
+        raise _unusable(cache, error) from error
+    if not os.path.isdir(cache):
+        raise ShareError(
+            f"the shared directory `{cache}` does not exist on this machine",
+            hint=f"is it mounted? if it is new: `mkdir -p -m 700 {cache}`, on one machine",
+        )
+    try:
+        for directory in (namespace.sessions, namespace.locks, namespace.workers):
+            files.make_directories(directory)
+    except OSError as error:
+        raise _unusable(cache, error) from error
+    return namespace
+
+
+def _unusable(cache: str, error: OSError) -> ShareError:
+    return ShareError(
+        f"cannot write to the shared directory `{cache}`: {(error.strerror or str(error)).lower()}",
+        hint="`pigeon doctor` tells what is wrong with it",
+    )
+
+
+def publish(namespace: Namespace, request: Request) -> SessionFiles:
+    """Make the session's files; with status.json, which comes last, workers can see it.
+
+    Raises:
+        ShareError: something could not be written; what was begun is removed again.
+    """
+    session = namespace.session(request.session_id)
+    try:
+        files.make_directory(session.directory)
+        for path in (session.stream, session.stdin(), session.control()):
+            files.create(path)
+        files.replace(session.request, request.encode(__version__))
+        status = Status(request.session_id, states.PENDING, created_at=request.created_at)
+        files.replace(session.status, status.encode())
+    except OSError as error:
+        _remove(session)
+        raise _unusable(namespace.cache, error) from error
+    return session
+
+
+def _remove(session: SessionFiles) -> None:
+    """Undo a publication that failed before status.json; nobody can have claimed it."""
+    try:
+        for name in os.listdir(session.directory):
+            files.remove(f"{session.directory}/{name}")
+        os.rmdir(session.directory)
+    except OSError:
+        pass
+
+
+def withdraw(session: SessionFiles, created_at: str, reason: str) -> bool:
+    """Give up a session that nobody has claimed. False if somebody has: then it runs, and must be treated so.
+
+    Raises:
+        OSError: it cannot be said; call again with the same session.
+    """
+    text = claim.withdrawal(host_name(), os.getpid(), _token(session))
+    if not claim.try_claim(session, _token(session), text):
+        return False
+    status = Status(
+        session.session_id,
+        states.CANCELLED,
+        created_at=created_at,
+        exit_code=EXIT_CANCELLED,
+        ended_by="client",
+        error=reason,
+    )
+    files.replace(session.status, status.encode())
+    return True
+
+
+_tokens: dict[str, str] = {}
+
+
+def _token(session: SessionFiles) -> str:
+    """One token for each session, so that a repeated withdrawal knows its own claim."""
+    return _tokens.setdefault(session.session_id, new_token())
+
+
+def read_status(session: SessionFiles) -> Status | None:
+    """The published status; None if it cannot be understood now. Raises OSError."""
+    try:
+        return parse_status(files.read(session.status, MAX_DOCUMENT_BYTES), session.session_id)
+    except BadDocument:
+        return None

@@ -1,0 +1,167 @@
+"""`pigeon <cmd…>`: run a command on a worker as if it ran here."""
+
+from __future__ import annotations
+
+import os
+
+from pigeon import commandline, config
+from pigeon.cli_arguments import Invocation
+from pigeon.client import guardian, link, submit
+from pigeon.client.peer import Peer
+from pigeon.client.pump import Options, Outcome, Pump
+from pigeon.client.terminal import is_terminal, window_size
+from pigeon.errors import EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND, EXIT_PIGEON, PigeonError, UsageError
+from pigeon.wire import files
+from pigeon.wire.documents import CLIENT_FEATURES, Request
+from pigeon.wire.names import new_session_id
+
+SESSION_VARIABLE = "PIGEON_SESSION"
+
+
+def main(invocation: Invocation) -> int:
+    """The command's exit code, or pigeon's own. Raises PigeonError for what is wrong before anything was published."""
+    if os.environ.get(SESSION_VARIABLE):
+        return _run_in_place(invocation)
+    _open_standard_descriptors()
+    speaks = is_terminal(2) or invocation.verbose
+    if invocation.detach:
+        return _detached(invocation)
+    return guardian.run(
+        lambda mine: _pump(mine, invocation, speaks=speaks), reads_keyboard=is_terminal(0), speaks=speaks
+    )
+
+
+def _open_standard_descriptors() -> None:
+    """A closed stdin, stdout or stderr becomes /dev/null, so that no file of ours gets its number."""
+    for fd in (0, 1, 2):
+        try:
+            os.fstat(fd)
+        except OSError:
+            opened = os.open(os.devnull, os.O_RDWR)
+            if opened != fd:
+                os.dup2(opened, fd)
+                os.close(opened)
+
+
+def _run_in_place(invocation: Invocation) -> int:
+    """Inside a session this already is where it wants to be, and would wait for its own parent's lock."""
+    settings = config.load(invocation.flags, environ=os.environ, cwd=_cwd())
+    argv, _ = commandline.build(
+        _words(invocation), shell=settings.client.shell, remote_env={}, local_env=os.environ, repair=False
+    )
+    try:
+        os.execvp(argv[0], argv)
+    except OSError as error:
+        found = isinstance(error, FileNotFoundError)
+        failure = PigeonError(f"`{argv[0]}` cannot be executed: {error.strerror}")
+        failure.exit_code = EXIT_NOT_FOUND if found else EXIT_NOT_EXECUTABLE
+        raise failure from error
+
+
+def _cwd() -> str:
+    try:
+        return os.getcwd()
+    except OSError as error:
+        raise PigeonError(
+            f"the current directory cannot be used: {error.strerror}", hint="`cd` to one that exists"
+        ) from error
+
+
+def _words(invocation: Invocation) -> list[str]:
+    return invocation.words or ["exec bash -l"]
+
+
+def _pump(mine: link.Link, invocation: Invocation, *, speaks: bool) -> int:
+    """In the child: publish and pump. Everything that can touch the share happens here, reading settings included."""
+    try:
+        outcome = _session(mine, invocation, speaks=speaks)
+    except PigeonError as error:
+        hint = f"pigeon: hint: {error.hint}\n" if error.hint else ""
+        mine.send(link.MESSAGE, f"pigeon: {error.message}\n{hint}".encode("utf-8", "backslashreplace"))
+        return error.exit_code
+    except Exception as error:
+        from pigeon.crash import report
+
+        mine.send(link.MESSAGE, report(error).encode("utf-8", "backslashreplace"))
+        mine.send(link.ABNORMAL)
+        return EXIT_PIGEON
+    if outcome.message:
+        mine.send(link.MESSAGE, (outcome.message.rstrip("\n") + "\n").encode("utf-8", "backslashreplace"))
+    if outcome.abnormal:
+        mine.send(link.ABNORMAL)
+    if outcome.broken_pipe:
+        mine.send(link.BROKEN_PIPE)
+    return outcome.code
+
+
+def _session(mine: link.Link, invocation: Invocation, *, speaks: bool) -> Outcome:
+    settings, request, notes = prepare(invocation)
+    namespace = submit.open_namespace(settings.require_cache(), settings.namespace)
+    session = submit.publish(namespace, request)
+    options = Options()
+    options.keyboard = request.stdin_isatty
+    options.pty = request.pty
+    options.raw = request.pty and request.stdin_isatty
+    options.escape_char = "" if settings.client.escape_char == "none" else settings.client.escape_char
+    options.verbose, options.speaks = invocation.verbose, speaks
+    options.window = request.size
+    peer = Peer(
+        namespace,
+        session,
+        cwd=request.cwd,
+        locks=request.lock == "cwd",
+        route=request.route,
+        claim_timeout_s=settings.client.claim_timeout,
+        worker_timeout_s=settings.client.worker_timeout,
+    )
+    pump = Pump(mine, session, peer, options)
+    pump.created_at = request.created_at
+    for note in notes:
+        pump.verbose(note)
+    pump.verbose(f"session {session.session_id}: published in namespace `{namespace.name}`")
+    return pump.run()
+
+
+def prepare(invocation: Invocation) -> tuple[config.Config, Request, list[str]]:
+    """The settings, the request, and what there is to say about them under `-v`. Raises PigeonError."""
+    cwd = _cwd()
+    settings = config.load(invocation.flags, environ=os.environ, cwd=cwd)
+    settings.require_cache()
+    files.fsync = settings.wire.fsync
+    notes = list(settings.notes)
+    argv, repaired = commandline.build(
+        _words(invocation),
+        shell=settings.client.shell,
+        remote_env=settings.remote_env,
+        local_env=os.environ,
+        repair=settings.client.repair,
+    )
+    request = Request(new_session_id(), argv, cwd)
+    request.env = dict(
+        commandline.forwarded_env(
+            os.environ, exclude=settings.client.env_exclude, remote_env=settings.remote_env, cwd=cwd
+        )
+    )
+    request.requester = {"host": submit.host_name(), "pid": os.getpid(), "user": settings.user}
+    request.stdin_isatty, request.stdout_isatty = is_terminal(0), is_terminal(1)
+    request.pty = invocation.pty if invocation.pty is not None else request.stdin_isatty and request.stdout_isatty
+    request.size = window_size()
+    request.route = settings.route
+    request.lock = "none" if invocation.no_lock else "cwd"
+    request.on_disconnect = "keep" if invocation.keep or invocation.detach else settings.client.on_disconnect
+    request.features = () if invocation.detach else CLIENT_FEATURES
+    return settings, request, notes + repaired
+
+
+def _detached(invocation: Invocation) -> int:
+    """Publish, print the id, and leave the session to run without a client."""
+    settings, request, _ = prepare(invocation)
+    if invocation.pty is None:
+        request.pty = True
+    namespace = submit.open_namespace(settings.require_cache(), settings.namespace)
+    submit.publish(namespace, request)
+    print(request.session_id)
+    return 0
+
+
+__all__ = ["UsageError", "main", "prepare"]

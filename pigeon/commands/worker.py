@@ -1,0 +1,107 @@
+"""`pigeon worker`: serve the sessions of a namespace on this machine."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import socket
+import sys
+from collections.abc import Mapping
+
+from pigeon import mountinfo
+from pigeon.commands.common import add_common, load_config
+from pigeon.config import Config
+from pigeon.errors import ShareError
+from pigeon.journal import place
+from pigeon.journal.store import Journal
+from pigeon.wire import files
+from pigeon.wire.names import Namespace
+from pigeon.worker import cwdlock, identity
+from pigeon.worker.debug import Debug
+from pigeon.worker.runner import Worker
+from pigeon.worker.scheduler import Scheduler
+
+
+def main(args: list[str], globals_: Mapping[str, str]) -> int:
+    """Runs until SIGINT or SIGTERM. Raises PigeonError when it cannot start."""
+    parser = argparse.ArgumentParser(
+        prog="pigeon worker",
+        description="Run the commands that clients publish in the shared directory. "
+        "The first Ctrl-C takes no new ones and waits for those that run; the second hangs them up.",
+    )
+    add_common(parser)
+    parser.add_argument("--max-jobs", dest="worker.max_jobs", metavar="N", help="commands that run at a time (4)")
+    parser.add_argument(
+        "--poll-interval", dest="worker.poll_interval", metavar="S", help="longest wait between two looks, in seconds (0.2)"
+    )
+    parser.add_argument("--journal", dest="worker.journal", metavar="PATH", help="the journal's file, on a local disk")
+    parser.add_argument("--lock", dest="worker.lock", choices=("auto", "flock", "strict"), help="kind of directory lock")
+    parser.add_argument(
+        "--debug", dest="worker.debug", action="store_const", const="true", help="say what happens, bytes included"
+    )
+    config = load_config(parser.parse_args(args), globals_)
+    worker, route = _worker(config)
+    scheduler = Scheduler(
+        worker, route=route, max_jobs=config.worker.max_jobs, poll_ceiling_s=config.worker.poll_interval
+    )
+    return scheduler.run()
+
+
+def _worker(config: Config) -> tuple[Worker, str | None]:
+    namespace = Namespace(config.require_cache(), config.namespace)
+    files.fsync = config.wire.fsync
+    _make_share(namespace)
+    explicit = config.worker.journal is not None
+    journal_path = config.worker.journal or place.default_path()
+    place.check(journal_path, explicit)
+    Journal.open(journal_path).close()
+    lock = cwdlock.choose(config.worker.lock, mountinfo.filesystem_of(namespace.root))
+    host = socket.gethostname()
+    worker = Worker(
+        worker_id=f"{host}-{os.getpid()}",
+        host=host,
+        pid=os.getpid(),
+        boot=identity.boot_id(),
+        namespace=namespace,
+        journal_path=journal_path,
+        lock_mode=lock.mode,
+        client_timeout_s=config.worker.client_timeout,
+        max_stream_bytes=config.worker.max_stream,
+        own_command=own_command(),
+        debug=Debug(enabled=config.worker.debug, environ=os.environ),
+    )
+    route = config.worker.route
+    print(
+        f"pigeon worker {worker.worker_id}: namespace `{namespace.name}` in {namespace.cache}"
+        f"{f', route `{route}`' if route else ''}, up to {config.worker.max_jobs} commands at a time\n"
+        f"  journal {journal_path}, directory lock: {lock.mode} ({lock.reason})",
+        file=sys.stderr,
+        flush=True,
+    )
+    if lock.warning:
+        print(f"pigeon worker: warning: {lock.warning}", file=sys.stderr, flush=True)
+    return worker, route
+
+
+def own_command() -> tuple[str, ...]:
+    """How this very pigeon is started again, whatever is on PATH."""
+    package = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+    starter = "import sys; sys.path.insert(0, sys.argv.pop(1)); from pigeon.cli import main; sys.exit(main())"
+    return (sys.executable, "-c", starter, package)
+
+
+def _make_share(namespace: Namespace) -> None:
+    """The namespace's directories. The cache itself must be there: making it would hide a missing mount."""
+    if not os.path.isdir(namespace.cache):
+        raise ShareError(
+            f"the shared directory `{namespace.cache}` does not exist on this machine",
+            hint=f"is it mounted? if it is new: `mkdir -p -m 700 {namespace.cache}`, on one machine",
+        )
+    try:
+        for directory in (namespace.sessions, namespace.locks, namespace.workers):
+            files.make_directories(directory)
+    except OSError as error:
+        raise ShareError(
+            f"cannot make directories in `{namespace.cache}`: {error.strerror}",
+            hint="it must belong to you and be writable; `pigeon doctor` looks at it",
+        ) from error

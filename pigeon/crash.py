@@ -1,0 +1,27 @@
+"""An error that nobody foresaw: one line for the user, the rest in a file for whoever mends it."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+import tempfile
+import traceback
+
+from pigeon import __version__
+
+
+def report(error: BaseException) -> str:
+    """Write versions and traceback to a new private file; the line to print, its path in it."""
+    text = "".join(traceback.format_exception(error))
+    header = f"pigeon {__version__}, Python {platform.python_version()}, {platform.platform()}\nargv: {sys.argv!r}\n"
+    try:
+        fd, path = tempfile.mkstemp(prefix="pigeon-crash-", suffix=".txt")
+        with os.fdopen(fd, "w", encoding="utf-8", errors="backslashreplace") as file:
+            file.write(header + text)
+    except OSError:
+        return f"pigeon: unexpected error: {error!r}\n{text}"
+    return (
+        f"pigeon: unexpected error: {type(error).__name__}: {error}\n"
+        f"pigeon: hint: this is a bug of pigeon; `{path}` holds what a report needs\n"
+    )

@@ -1,0 +1,269 @@
+"""request.json, status.json, worker.claim and the worker file: their fields, checked when read. No I/O."""
+
+from __future__ import annotations
+
+from pigeon.clock import utc_text
+from pigeon.wire import states
+from pigeon.wire.jsontext import decode, encode
+
+MAX_REQUEST_BYTES = 8 * 1024 * 1024
+"""Far above what a kernel accepts as arguments and environment (2 MiB on usual settings)."""
+
+MAX_DOCUMENT_BYTES = 1024 * 1024
+"""status.json, claims and worker files."""
+
+CLIENT_FEATURES = ("heartbeat", "ack")
+WORKER_FEATURES = ("heartbeat", "ack", "attach")
+
+Document = dict[str, object]
+
+
+class BadDocument(ValueError):
+    """A file that is complete and cannot be understood; the text says why."""
+
+
+def parse(data: bytes, what: str) -> Document:
+    """The JSON object in `data`; raises BadDocument naming `what`."""
+    try:
+        value = decode(data)
+    except ValueError as error:
+        raise BadDocument(f"{what}: {error}") from None
+    if not isinstance(value, dict):
+        raise BadDocument(f"{what}: not a JSON object")
+    return value
+
+
+class Request:
+    """What to run, where, and how. Fields as in FORMAT.md; `env` values may be None where they were blanked."""
+
+    __slots__ = (
+        "session_id",
+        "created_at",
+        "command",
+        "cwd",
+        "env",
+        "unset_env",
+        "requester",
+        "stdin_isatty",
+        "stdout_isatty",
+        "size",
+        "pty",
+        "route",
+        "lock",
+        "on_disconnect",
+        "features",
+        "verb",
+    )
+
+    def __init__(self, session_id: str, command: list[str], cwd: str) -> None:
+        self.session_id = session_id
+        self.created_at = utc_text()
+        self.command = command
+        self.cwd = cwd
+        self.env: dict[str, str | None] = {}
+        self.unset_env: list[str] = []
+        self.requester: Document = {}
+        self.stdin_isatty = False
+        self.stdout_isatty = False
+        self.size: tuple[int, int] | None = None
+        self.pty = True
+        self.route: str | None = None
+        self.lock = "cwd"
+        self.on_disconnect = "hangup"
+        self.features: tuple[str, ...] = ()
+        self.verb: list[str] | None = None
+
+    def __repr__(self) -> str:
+        """Without the environment's values: this ends up in logs."""
+        return f"Request({self.session_id!r}, {self.command!r}, {self.cwd!r}, {len(self.env)} variables)"
+
+    def encode(self, version: str) -> bytes:
+        """The bytes of request.json."""
+        document: Document = {
+            "session_id": self.session_id,
+            "created_at": self.created_at,
+            "command": self.command,
+            "cwd": self.cwd,
+            "env": self.env,
+            "requester": self.requester,
+            "terminal": {
+                "stdin_isatty": self.stdin_isatty,
+                "stdout_isatty": self.stdout_isatty,
+                "size": {"cols": self.size[0], "rows": self.size[1]} if self.size else None,
+                "pty": self.pty,
+            },
+            "route": self.route,
+            "lock": self.lock,
+            "on_disconnect": self.on_disconnect,
+            "client": {"version": version, "features": list(self.features)},
+        }
+        if self.unset_env:
+            document["unset_env"] = self.unset_env
+        if self.verb is not None:
+            document["verb"] = self.verb
+        return encode(document)
+
+
+def blanked(data: bytes) -> bytes:
+    """request.json with the values of `env` removed and everything else as it was (FORMAT.md, "Secrets at rest")."""
+    document = parse(data, "request.json")
+    env = document.get("env")
+    document["env"] = dict.fromkeys(env) if isinstance(env, dict) else {}
+    return encode(document)
+
+
+def parse_request(data: bytes, session_id: str) -> Request:
+    """The request in `data`; absent optional fields get the older peers' meaning.
+
+    Raises:
+        BadDocument: with the field that is wrong.
+    """
+    document = parse(data, "request.json")
+    if document.get("session_id", session_id) != session_id:
+        raise BadDocument("request.json: `session_id` is that of another session")
+    command = _texts(document, "command")
+    if not command:
+        raise BadDocument("request.json: `command` is empty")
+    cwd = document.get("cwd")
+    if not isinstance(cwd, str) or not cwd.startswith("/") or "\0" in cwd:
+        raise BadDocument("request.json: `cwd` is not an absolute path")
+    request = Request(session_id, command, cwd)
+    request.created_at = _text(document, "created_at", "")
+    request.env = _environment(document)
+    request.unset_env = _texts(document, "unset_env", optional=True)
+    requester = document.get("requester")
+    request.requester = requester if isinstance(requester, dict) else {}
+    request.route = document.get("route") if isinstance(document.get("route"), str) else None  # type: ignore[assignment]
+    request.lock = _choice(document, "lock", ("cwd", "none"))
+    request.on_disconnect = _choice(document, "on_disconnect", ("hangup", "keep"))
+    client = document.get("client")
+    features = client.get("features") if isinstance(client, dict) else None
+    request.features = tuple(f for f in features if isinstance(f, str)) if isinstance(features, list) else ()
+    request.verb = _texts(document, "verb") if document.get("verb") is not None else None
+    _parse_terminal(document.get("terminal"), request)
+    return request
+
+
+def _parse_terminal(terminal: object, request: Request) -> None:
+    if terminal is None:
+        return
+    if not isinstance(terminal, dict):
+        raise BadDocument("request.json: `terminal` is not an object")
+    request.stdin_isatty = terminal.get("stdin_isatty") is True
+    request.stdout_isatty = terminal.get("stdout_isatty") is True
+    request.pty = terminal.get("pty") is not False
+    request.size = size_of(terminal.get("size"))
+
+
+def size_of(value: object) -> tuple[int, int] | None:
+    """(cols, rows) of a `{"cols", "rows"}` object, None for anything that is not a window size."""
+    if not isinstance(value, dict):
+        return None
+    cols, rows = value.get("cols"), value.get("rows")
+    if isinstance(cols, int) and isinstance(rows, int) and 0 < cols < 65536 and 0 < rows < 65536:
+        return cols, rows
+    return None
+
+
+def _environment(document: Document) -> dict[str, str | None]:
+    env = document.get("env", {})
+    if not isinstance(env, dict):
+        raise BadDocument("request.json: `env` is not an object")
+    for name, value in env.items():
+        if not name or "=" in name or "\0" in name:
+            raise BadDocument(f"request.json: `env` has the impossible name {name!r}")
+        if value is not None and (not isinstance(value, str) or "\0" in value):
+            raise BadDocument(f"request.json: `env` value of {name!r} is not a text without NUL")
+    return env
+
+
+def _texts(document: Document, field: str, *, optional: bool = False) -> list[str]:
+    value = document.get(field)
+    if value is None and optional:
+        return []
+    if not isinstance(value, list) or not all(isinstance(v, str) and "\0" not in v for v in value):
+        raise BadDocument(f"request.json: `{field}` is not a list of texts without NUL")
+    return value
+
+
+def _text(document: Document, field: str, default: str) -> str:
+    value = document.get(field)
+    return value if isinstance(value, str) else default
+
+
+def _choice(document: Document, field: str, choices: tuple[str, str]) -> str:
+    value = document.get(field, choices[0])
+    if value not in choices:
+        raise BadDocument(f"request.json: `{field}` is neither {choices[0]!r} nor {choices[1]!r}")
+    return str(value)
+
+
+class Status:
+    """status.json: the published state of a session."""
+
+    __slots__ = ("session_id", "state", "created_at", "exit_code", "fields")
+
+    def __init__(
+        self, session_id: str, state: str, *, created_at: str, exit_code: int | None = None, **fields: object
+    ) -> None:
+        self.session_id = session_id
+        self.state = state
+        self.created_at = created_at
+        self.exit_code = exit_code
+        self.fields = fields
+
+    @property
+    def is_final(self) -> bool:
+        """No later state follows."""
+        return self.state in states.FINAL
+
+    def text(self, field: str) -> str | None:
+        """A text field such as `error` or `ended_by`, if it is there."""
+        value = self.fields.get(field)
+        return value if isinstance(value, str) else None
+
+    def encode(self) -> bytes:
+        """The bytes of status.json, stamped now."""
+        return encode(
+            {
+                **self.fields,
+                "session_id": self.session_id,
+                "state": self.state,
+                "created_at": self.created_at,
+                "updated_at": utc_text(),
+                "exit_code": self.exit_code,
+            }
+        )
+
+
+def parse_status(data: bytes, session_id: str) -> Status:
+    """The status in `data`. An unknown state is kept as it is: it is not final, so nobody acts on it.
+
+    Raises:
+        BadDocument: not an object with a text `state`.
+    """
+    document = parse(data, "status.json")
+    state = document.pop("state", None)
+    if not isinstance(state, str):
+        raise BadDocument("status.json: no `state`")
+    exit_code = document.pop("exit_code", None)
+    document.pop("session_id", None)
+    created_at = document.pop("created_at", "")
+    return Status(
+        session_id,
+        state,
+        created_at=created_at if isinstance(created_at, str) else "",
+        exit_code=exit_code if isinstance(exit_code, int) and not isinstance(exit_code, bool) else None,
+        **document,
+    )
+
+
+def claim_text(fields: dict[str, str]) -> bytes:
+    """The `key=value` lines of worker.claim."""
+    return "".join(f"{key}={value}\n" for key, value in fields.items()).encode("utf-8", "surrogateescape")
+
+
+def parse_claim(data: bytes) -> dict[str, str]:
+    """The `key=value` lines; whatever else stands there is passed over. Empty for an empty claim."""
+    pairs = (line.partition("=") for line in data.decode("utf-8", "surrogateescape").splitlines())
+    return {key.strip(): value.strip() for key, equals, value in pairs if equals}

@@ -1,0 +1,304 @@
+"""Every write to the share, and every checked open. Nothing else of pigeon changes a file there.
+
+Each function is one step that either happened or did not; where a failure leaves that open (a lost reply on NFS,
+link(2), rename(2), open(2) "BUGS"), the function looks at the result before it answers. Files are 0600 and
+directories 0700 whatever the umask (FORMAT.md, "Permissions").
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+
+from pigeon.wire.names import CLAIM_PREFIX, TEMPORARY_PREFIX, SessionFiles
+
+_READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_WRITE = os.O_WRONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+
+MAY_PASS = frozenset(
+    (errno.ESTALE, errno.EIO, errno.ETIMEDOUT, errno.ENOSPC, errno.EDQUOT, errno.EAGAIN, errno.EINTR)
+    + (errno.EREMOTEIO, errno.EHOSTDOWN, errno.EHOSTUNREACH, errno.ENETUNREACH, errno.ENOTCONN, errno.ECONNREFUSED)
+    + (errno.ENOLCK, errno.EBUSY, errno.ENFILE, errno.EMFILE, errno.ENOMEM)
+)
+"""Errors of a filesystem's bad moment: the same call may work later."""
+
+_NO_LINKS = frozenset((errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EINVAL))
+
+_CLAIM_BYTES = 65536
+"""No claim is as long."""
+
+fsync = False
+"""`[wire] fsync`: set once at start. Closing makes a write visible to the other host; this makes it durable too."""
+
+
+class Refused(OSError):
+    """A file that is there and must not be trusted: not regular, somebody else's, writable by others, or linked."""
+
+
+def may_pass(error: OSError) -> bool:
+    """Whether the same operation may succeed later. ENOENT is judged by the caller, who knows what must exist."""
+    return error.errno in MAY_PASS and not isinstance(error, Refused)
+
+
+def _own(fd: int, mode: int) -> None:
+    """Undo a umask that takes away what the owner needs; on the usual umask this costs nothing."""
+    if _UMASK & 0o700:
+        os.fchmod(fd, mode)
+
+
+def _current_umask() -> int:
+    value = os.umask(0o077)
+    os.umask(value)
+    return value
+
+
+_UMASK = _current_umask()
+
+
+def make_directory(path: str) -> None:
+    """A private directory; its parent must exist. Raises FileExistsError if something is there already."""
+    os.mkdir(path, 0o700)
+    if _UMASK & 0o700:
+        os.chmod(path, 0o700)
+
+
+def make_directories(path: str) -> None:
+    """`path` and what lacks above it, each private."""
+    try:
+        make_directory(path)
+    except FileExistsError:
+        if not os.path.isdir(path):
+            raise
+    except FileNotFoundError:
+        parent = os.path.dirname(path)
+        if parent == path:
+            raise
+        make_directories(parent)
+        make_directories(path)
+
+
+def _write_and_close(fd: int, data: bytes | memoryview, offset: int) -> None:
+    """All of `data` at `offset`, then close, each result checked: ENOSPC and EDQUOT can come as late as close(2)."""
+    try:
+        view = memoryview(data)
+        while view:
+            written = os.pwrite(fd, view, offset)
+            if written <= 0:
+                raise OSError(errno.EIO, "a write took no bytes")
+            view = view[written:]
+            offset += written
+        if fsync:
+            os.fsync(fd)
+    except BaseException:
+        try:
+            os.close(fd)
+        except OSError:
+            pass  # the first error is the one that tells what happened
+        raise
+    os.close(fd)
+
+
+def create(path: str, data: bytes = b"") -> None:
+    """A new file, exclusively. Raises FileExistsError if the name is taken."""
+    fd = os.open(path, _CREATE, 0o600)
+    _own(fd, 0o600)
+    _write_and_close(fd, data, 0)
+
+
+def replace(path: str, data: bytes) -> None:
+    """Put `data` at `path` in one step: readers see the old file or the new one, whole.
+
+    Raises:
+        OSError: `path` still holds what it held before, or (after an error of rename(2)) already the new content;
+            doing it again is safe.
+    """
+    directory = os.path.dirname(path)
+    temporary = f"{directory}/{TEMPORARY_PREFIX}{os.urandom(8).hex()}"
+    try:
+        create(temporary, data)
+        os.rename(temporary, path)
+    except BaseException:
+        remove(temporary)
+        raise
+
+
+def remove(path: str) -> None:
+    """Unlink a file of our own that decides nothing; failing is no matter, retention comes by later."""
+    try:
+        os.unlink(path)
+    except OSError:
+        pass
+
+
+def try_link(files: SessionFiles, path: str, token: str, text: bytes) -> bool:
+    """Make the claim at `path`, whole, once and for ever. True if it holds our `text` afterwards.
+
+    `.claim-<token>` is written first and hard-linked, so nobody sees a half-written claim, and a repeated attempt with
+    the same token and text (after a lost reply or a crash) finds its own. Exclusive create where there are no links.
+
+    Raises:
+        OSError: it cannot be said whether the claim was made; try again with the same token.
+    """
+    private = f"{files.directory}/{CLAIM_PREFIX}{token}"
+    try:
+        create(private, text)
+    except FileExistsError:
+        os.unlink(private)  # ours: an attempt that broke off; nobody else knows the token
+        create(private, text)
+    try:
+        os.link(private, path)
+        won = True
+    except FileExistsError:
+        won = _holds(path, text)
+    except OSError as error:
+        if error.errno in _NO_LINKS:
+            won = _try_create(path, text)
+        elif _holds(path, text):
+            won = True
+        else:
+            raise
+    finally:
+        remove(private)
+    return won
+
+
+def _try_create(path: str, text: bytes) -> bool:
+    try:
+        create(path, text)
+        return True
+    except FileExistsError:
+        return _holds(path, text)
+
+
+def _holds(path: str, text: bytes) -> bool:
+    try:
+        return read(path, _CLAIM_BYTES) == text
+    except (FileNotFoundError, Refused):
+        return False
+    except OSError as error:
+        if error.errno == errno.EFBIG:
+            return False
+        raise
+
+
+def open_checked(path: str) -> int:
+    """A descriptor for reading `path` anew, if it is what a peer of ours can have made.
+
+    Raises:
+        Refused: a symbolic link, not a regular file, another owner, writable by group or others, more than one name.
+        OSError: as open(2).
+    """
+    try:
+        fd = os.open(path, _READ)
+    except OSError as error:
+        if error.errno in (errno.ELOOP, errno.ENXIO):
+            raise Refused(error.errno, "a symbolic link or device in place of a regular file", path) from None
+        raise
+    reason = _distrust(os.fstat(fd))
+    if reason:
+        os.close(fd)
+        raise Refused(errno.EPERM, reason, path)
+    return fd
+
+
+def _distrust(found: os.stat_result) -> str | None:
+    if not stat.S_ISREG(found.st_mode):
+        return "not a regular file"
+    if found.st_uid != os.geteuid():
+        return f"belongs to uid {found.st_uid}, not to {os.geteuid()}"
+    if found.st_mode & 0o022:
+        return f"writable by others (mode {stat.S_IMODE(found.st_mode):04o})"
+    return None
+
+
+def check_directory(path: str) -> None:
+    """Raise Refused unless `path` is a directory of our own that others cannot write."""
+    found = os.lstat(path)
+    if not stat.S_ISDIR(found.st_mode):
+        raise Refused(errno.ENOTDIR, "not a directory", path)
+    if found.st_uid != os.geteuid():
+        raise Refused(errno.EPERM, f"belongs to uid {found.st_uid}, not to {os.geteuid()}", path)
+    if found.st_mode & 0o022:
+        raise Refused(errno.EPERM, f"writable by others (mode {stat.S_IMODE(found.st_mode):04o})", path)
+
+
+def read(path: str, limit: int, *, one_link: bool = False) -> bytes:
+    """The content of `path`, opened anew. At most `limit` bytes.
+
+    Raises:
+        Refused: as `open_checked`; with `one_link` also a file that has a second name.
+        OSError: EFBIG if there is more than `limit`.
+    """
+    fd = open_checked(path)
+    try:
+        if one_link and os.fstat(fd).st_nlink > 1:
+            raise Refused(errno.EMLINK, "has more than one name", path)
+        data = os.read(fd, min(limit, 65536) + 1)
+        if len(data) > 65536 or len(data) > limit:
+            more = [data]
+            while (got := os.read(fd, 1 << 20)) and sum(map(len, more)) <= limit:
+                more.append(got)
+            data = b"".join(more)
+        if len(data) > limit:
+            raise OSError(errno.EFBIG, f"larger than {limit} bytes", path)
+        return data
+    finally:
+        os.close(fd)
+
+
+def size(path: str) -> int:
+    """Bytes in `path` as a fresh open shows them."""
+    fd = open_checked(path)
+    try:
+        return os.fstat(fd).st_size
+    finally:
+        os.close(fd)
+
+
+class Appender:
+    """The one writer of one `.jsonl` file, at an offset of its own.
+
+    `put` queues whole records; `flush` writes everything queued at the offset, opening and closing the file. After any
+    error the same bytes go to the same offset again, so what a failed call left behind is overwritten and never
+    repeated behind itself (FORMAT.md, "Writing").
+    """
+
+    __slots__ = ("path", "offset", "_queue", "queued_bytes")
+
+    def __init__(self, path: str, offset: int = 0) -> None:
+        self.path = path
+        self.offset = offset
+        self._queue: list[bytes] = []
+        self.queued_bytes = 0
+
+    def put(self, line: bytes) -> None:
+        """Queue a record."""
+        self._queue.append(line)
+        self.queued_bytes += len(line)
+
+    @property
+    def end(self) -> int:
+        """The offset behind everything queued."""
+        return self.offset + self.queued_bytes
+
+    def flush(self) -> None:
+        """Write what is queued.
+
+        Raises:
+            OSError: nothing is lost or counted as written; call again.
+        """
+        if not self._queue:
+            return
+        data = self._queue[0] if len(self._queue) == 1 else b"".join(self._queue)
+        fd = os.open(self.path, _WRITE)
+        found = os.fstat(fd)
+        reason = _distrust(found)
+        if reason:
+            os.close(fd)
+            raise Refused(errno.EPERM, reason, self.path)
+        _write_and_close(fd, data, self.offset)
+        self.offset += len(data)
+        self._queue.clear()
+        self.queued_bytes = 0

@@ -1,0 +1,102 @@
+"""How often to look, and when silence means death. Pure: seconds come in as arguments.
+
+Nothing announces what another host wrote, so both sides poll (FORMAT.md, "Reading"). The tables are tuned by
+tools/bench: an interactive answer within 10 ms while somebody works, a dozen visits to the share per second and
+session after ten minutes, and a ceiling below which waking up is still not noticed as waiting.
+"""
+
+from __future__ import annotations
+
+HEARTBEAT_S = 5.0
+"""A side that has said nothing for this long says `heartbeat`. Older peers ignore it."""
+
+Steps = tuple[tuple[float, float], ...]
+"""(silence up to, interval) pairs in ascending order; the last one is the ceiling."""
+
+INTERACTIVE: Steps = (
+    (0.25, 0.001),  # an answer is on its way: half a millisecond more is not felt, half the CPU is
+    (2.0, 0.002),
+    (12.0, 0.004),  # the program may ask its terminal a question at any time; 10 ms for the round trip
+    (20.0, 0.020),
+    (75.0, 0.080),  # within the first minute, an answer within 100 ms
+    (300.0, 0.120),
+    (2400.0, 0.250),
+    (float("inf"), 0.480),
+)
+"""Stream and input of a running session."""
+
+PENDING: Steps = (
+    (0.05, 0.001),  # a free worker takes a session within a few milliseconds
+    (0.3, 0.004),
+    (1.0, 0.020),  # a storm of waiting clients must leave the machine to those that run
+    (5.0, 0.050),
+    (30.0, 0.100),
+    (float("inf"), 0.250),
+)
+"""A client whose session nobody has started yet."""
+
+
+def interval(steps: Steps, silence_s: float) -> float:
+    """Seconds to wait before the next look after `silence_s` without news."""
+    for until, wait in steps:
+        if silence_s <= until:
+            return wait
+    return steps[-1][1]
+
+
+def scan_interval(silence_s: float, ceiling_s: float) -> float:
+    """Seconds between two listings of `sessions/`: a twentieth of the time without a new session, at most `ceiling_s`."""
+    return min(ceiling_s, max(0.002, silence_s / 20))
+
+
+def polite(wait_s: float, cost_s: float) -> float:
+    """`wait_s`, but at least twice what the last look took: a slow filesystem is not asked as fast as it can answer."""
+    return max(wait_s, 2 * cost_s) if cost_s > 0.002 else wait_s
+
+
+class Backoff:
+    """Waiting times for what failed and may pass: 20 ms, doubling up to `ceiling_s`, from anew after a success."""
+
+    __slots__ = ("ceiling_s", "_next_s")
+
+    def __init__(self, ceiling_s: float = 1.0) -> None:
+        self.ceiling_s = ceiling_s
+        self._next_s = 0.02
+
+    def failed(self) -> float:
+        """Seconds to wait before the next attempt."""
+        wait = self._next_s
+        self._next_s = min(self.ceiling_s, wait * 2)
+        return wait
+
+    def succeeded(self) -> None:
+        """The next failure starts from the short wait again."""
+        self._next_s = 0.02
+
+
+class Silence:
+    """How long a peer has been silent, as this process can honestly know (FORMAT.md, "Liveness").
+
+    The sum over completed looks of min(time since the last look, 1 s): a judge that was stopped, or whose filesystem
+    stalled, has seen nothing and counts nothing.
+    """
+
+    __slots__ = ("seconds", "_last")
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+        self._last: float | None = None
+
+    def looked(self, now: float, *, grew: bool) -> float:
+        """A look succeeded at monotonic `now`; returns the silence so far in seconds."""
+        if grew:
+            self.seconds = 0.0
+        elif self._last is not None:
+            self.seconds += min(now - self._last, 1.0)
+        self._last = now
+        return self.seconds
+
+    def failed(self) -> None:
+        """A look failed or stalled: what was counted says nothing about the peer."""
+        self.seconds = 0.0
+        self._last = None

@@ -1,0 +1,86 @@
+"""Reading a `.jsonl` file while its writer writes it (FORMAT.md, "Reading"): whole records from a byte offset."""
+
+from __future__ import annotations
+
+import os
+
+from pigeon.errors import DamagedSession
+from pigeon.wire.files import open_checked
+from pigeon.wire.records import MAX_LINE_BYTES, Record, decode_line, integer
+
+CHUNK_BYTES = 1024 * 1024
+"""Read at most this much at a time: about 20 ms of work, after which the caller looks at its other business."""
+
+
+class Tail:
+    """Where one reader stands in one file.
+
+    `offset` is that of the first line not yet consumed, `grew` whether the last poll saw bytes that no poll had seen
+    before (a sign of life even while the line is incomplete).
+    """
+
+    __slots__ = ("path", "offset", "next_seq", "grew", "_numbered", "_seen", "_stuck_nul")
+
+    def __init__(self, path: str, numbered: tuple[str, ...]) -> None:
+        """`numbered`: the record types whose `seq` counts from 0 without gaps; an unexpected one is damage."""
+        self.path = path
+        self.offset = 0
+        self.next_seq = 0
+        self.grew = False
+        self._numbered = numbered
+        self._seen = 0
+        self._stuck_nul = False
+
+    def poll(self) -> list[Record]:
+        """The records that have become complete since the last call, at most about CHUNK_BYTES of them.
+
+        Raises:
+            DamagedSession: a complete line that is no record, or a `seq` out of order.
+            OSError: the file could not be read now; the position is unchanged.
+        """
+        self.grew = False
+        fd = open_checked(self.path)
+        try:
+            if self._stuck_nul:
+                # What the page cache holds of a half-arrived append can stay wrong until the page is dropped.
+                os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
+            data = os.pread(fd, CHUNK_BYTES, self.offset)
+            if len(data) == CHUNK_BYTES and b"\n" not in data:
+                data = os.pread(fd, MAX_LINE_BYTES, self.offset)
+        finally:
+            os.close(fd)
+        if not data:
+            return []
+        nul = data.find(b"\0")
+        self._stuck_nul = nul >= 0
+        if nul >= 0:
+            data = data[:nul]
+        if self.offset + len(data) > self._seen:
+            self.grew = True
+            self._seen = self.offset + len(data)
+        end = data.rfind(b"\n") + 1
+        if end == 0:
+            if len(data) >= MAX_LINE_BYTES:
+                raise DamagedSession(self.path, self.offset, f"a line of at most {MAX_LINE_BYTES} bytes")
+            return []
+        records: list[Record] = []
+        for line in data[: end - 1].split(b"\n"):
+            try:
+                records.append(self._record(line))
+            except DamagedSession:
+                if not records:
+                    raise
+                break  # what stands before the damage is handed over first; the next poll raises
+        return records
+
+    def _record(self, line: bytes) -> Record:
+        try:
+            record = decode_line(line)
+        except ValueError as error:
+            raise DamagedSession(self.path, self.offset, f"a JSON object ({error})") from None
+        if record.get("type") in self._numbered:
+            if integer(record, "seq") != self.next_seq:
+                raise DamagedSession(self.path, self.offset, f"seq {self.next_seq}, not {record.get('seq')!r}")
+            self.next_seq += 1
+        self.offset += len(line) + 1
+        return record

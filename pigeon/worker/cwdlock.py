@@ -1,0 +1,130 @@
+"""The lock of one working directory: two commands never run in it at the same time (FORMAT.md, "The cwd lock").
+
+The flock is taken on a descriptor that the command inherits, so the directory stays held until the command's
+processes are gone even if the runner is killed. `strict` takes filelock's StrictSoftFileLock besides, on a path of its
+own, for filesystems whose flock does not reach other hosts. Lock files are never removed.
+"""
+
+from __future__ import annotations
+
+import os
+
+from filelock import StrictSoftFileLock, Timeout, lock_descriptor, unlock_descriptor
+
+from pigeon.mountinfo import Mount
+
+FLOCK = "flock"
+STRICT = "strict"
+
+
+class Choice:
+    """Which lock a share gets, why, and what to tell the operator if exclusion across hosts is in doubt."""
+
+    def __init__(self, mode: str, reason: str, warning: str | None = None) -> None:
+        self.mode = mode
+        self.reason = reason
+        self.warning = warning
+
+
+_NO_GLOBAL_FLOCK = "`flock` stays inside one host here, so pigeon also takes a lock made of files"
+
+
+def choose(setting: str, mount: Mount) -> Choice:
+    """`[worker] lock` and what the mount says -> the lock. Never decided by a call that merely succeeded."""
+    automatic = _automatic(mount)
+    if setting == "auto":
+        return automatic
+    warning = None
+    if setting == FLOCK and automatic.mode == STRICT:
+        warning = (
+            f"`lock = \"flock\"` on {mount.fstype}: {automatic.reason}; "
+            "workers on several hosts may run two commands in one directory; set `lock = \"strict\"`"
+        )
+    return Choice(setting, "set in the configuration", warning)
+
+
+def _automatic(mount: Mount) -> Choice:
+    kind = mount.fstype
+    options = set(",".join((mount.options, mount.super_options)).split(","))
+    if kind in ("nfs", "nfs4"):
+        local = options & {"nolock", "local_lock=flock", "local_lock=all"}
+        if local:
+            return Choice(STRICT, f"{kind} mounted with `{min(local)}`: {_NO_GLOBAL_FLOCK}")
+        return Choice(FLOCK, f"{kind} carries flock to the server")
+    if kind == "lustre":
+        if "flock" in options:
+            return Choice(FLOCK, "lustre mounted with `flock`")
+        return Choice(STRICT, f"lustre mounted without `flock`: {_NO_GLOBAL_FLOCK}")
+    if kind in ("ceph", "fuse.ceph", "fuse.ceph-fuse", "fuse.glusterfs", "fuse.moosefs", "fuse.mfs"):
+        return Choice(FLOCK, f"{kind} carries flock to the server")
+    if kind in ("beegfs", "gpfs", "cifs", "smb3", "9p", "afs") or kind.startswith("fuse"):
+        return Choice(STRICT, f"{kind}: {_NO_GLOBAL_FLOCK}")
+    return Choice(FLOCK, f"{kind} is a local filesystem, where flock is exact")
+
+
+class CwdLock:
+    """A held lock. `descriptor` is to be passed on to the command."""
+
+    def __init__(self, descriptor: int, strict: StrictSoftFileLock | None) -> None:
+        self.descriptor = descriptor
+        self._strict = strict
+
+    def release(self) -> None:
+        """Free the directory at once, whatever background process still has a copy of the descriptor."""
+        try:
+            unlock_descriptor(self.descriptor)
+        except OSError:
+            pass  # a lock that the server dropped needs no unlocking
+        os.close(self.descriptor)
+        if self._strict is not None:
+            self._strict.release()
+
+    def is_lost(self) -> bool:
+        """Whether the server has dropped the lock (NFSv4 after a lease without contact): reading then gives EIO."""
+        try:
+            os.pread(self.descriptor, 1, 0)
+            return False
+        except OSError:
+            return True
+
+
+def strict_path(lock_path: str) -> str:
+    """Where the strict lock lies; the kinds do not mix on one path."""
+    return f"{lock_path.removesuffix('.lock')}.strict"
+
+
+def try_lock(lock_path: str, mode: str) -> CwdLock | None:
+    """The lock, or None if another holds it.
+
+    Raises:
+        OSError: the filesystem cannot say (ENOLCK, EIO, …) or has no such locks (ENOSYS, EOPNOTSUPP).
+    """
+    descriptor = os.open(lock_path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    try:
+        if not lock_descriptor(descriptor, blocking=False):
+            os.close(descriptor)
+            return None
+        strict = None
+        if mode == STRICT:
+            strict = StrictSoftFileLock(strict_path(lock_path), thread_local=False)
+            try:
+                strict.acquire(timeout=0)
+            except Timeout:
+                unlock_descriptor(descriptor)
+                os.close(descriptor)
+                return None
+        return CwdLock(descriptor, strict)
+    except OSError:
+        os.close(descriptor)
+        raise
+
+
+def break_strict(lock_path: str, host: str, pid: int) -> int:
+    """Remove the strict claims of a holder that the caller has proven dead, command included. Returns how many."""
+    lock = StrictSoftFileLock(strict_path(lock_path), thread_local=False)
+    broken = 0
+    for claim in lock.claims:
+        if claim.pid == pid and claim.hostname == host:
+            lock.force_break(claim.name)
+            broken += 1
+    return broken

@@ -1,0 +1,163 @@
+"""Which process is it, does it live, and which processes belong to a session. Reads /proc (proc(5))."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import signal
+
+SESSION_VARIABLE = "PIGEON_SESSION"
+
+
+def boot_id() -> str:
+    """Names this boot of this host together with the pid namespace in which pids are meant."""
+    try:
+        with open("/proc/sys/kernel/random/boot_id") as file:
+            boot = file.read().strip()
+        return f"{boot}/{os.readlink('/proc/self/ns/pid')}"
+    except OSError:
+        return "unknown"
+
+
+def start_ticks(pid: int) -> int | None:
+    """When the process started, in clock ticks since boot (field 22 of stat); None if there is none."""
+    fields = _stat_fields(pid)
+    return int(fields[19]) if fields else None
+
+
+def _stat_fields(pid: int) -> list[str] | None:
+    """The fields of /proc/<pid>/stat behind the command's name, which may itself hold spaces and brackets."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            text = file.read()
+    except OSError:
+        return None
+    return text[text.rfind(b")") + 2 :].decode("ascii", "replace").split()
+
+
+def session_of(pid: int) -> int | None:
+    """The session id (setsid(2)) of a process that is not a zombie."""
+    fields = _stat_fields(pid)
+    return int(fields[3]) if fields and fields[0] not in "ZX" else None
+
+
+def is_running(pid: int, started: int | None) -> bool:
+    """Whether `pid` is still the process that started at `started` ticks, and not a zombie."""
+    fields = _stat_fields(pid)
+    return fields is not None and fields[0] not in "ZX" and (started is None or int(fields[19]) == started)
+
+
+def processes_of(session_id: str, leader: int | None) -> list[int]:
+    """Processes of a command: those in its leader's session and those that carry its PIGEON_SESSION."""
+    mark = f"{SESSION_VARIABLE}={session_id}".encode()
+    found = []
+    for name in os.listdir("/proc"):
+        if not name.isdigit():
+            continue
+        pid = int(name)
+        if pid == os.getpid():
+            continue
+        session = session_of(pid)
+        if session is None:
+            continue
+        if (leader is not None and session == leader) or _carries(pid, mark):
+            found.append(pid)
+    return found
+
+
+def session_members(leader: int) -> list[int]:
+    """Processes in the session that `leader` leads, as a lost terminal would reach them."""
+    return [int(n) for n in os.listdir("/proc") if n.isdigit() and session_of(int(n)) == leader]
+
+
+def _carries(pid: int, mark: bytes) -> bool:
+    try:
+        with open(f"/proc/{pid}/environ", "rb") as file:
+            return mark in file.read().split(b"\0")
+    except OSError:
+        return False
+
+
+def send(pids: list[int], number: int) -> None:
+    """A signal to each; one that has gone meanwhile is no error."""
+    for pid in pids:
+        try:
+            os.kill(pid, number)
+        except (ProcessLookupError, PermissionError):
+            pass
+
+
+class ProofOfLife:
+    """A flock that lives exactly as long as the process that took it.
+
+    The kernel drops it with the process, whatever pid namespace it was in, stopped or not; so a runner whose file can
+    be locked by somebody else is dead, and nothing else proves that. The command does not inherit it.
+    """
+
+    def __init__(self, directory: str, token: str) -> None:
+        os.makedirs(directory, mode=0o700, exist_ok=True)
+        self.path = f"{directory}/{token}.alive"
+        self._fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+    def remove(self) -> None:
+        """The session is final: the file says nothing any more."""
+        try:
+            os.unlink(self.path)
+        except OSError:
+            pass
+        os.close(self._fd)
+
+
+def is_proven_dead(lock_path: str, boot: str, pid: int | None, started: int | None) -> bool:
+    """Whether the runner that took `lock_path` is dead beyond doubt. Held or unreadable means alive.
+
+    Where the file is missing (a cleaner of /var/tmp), another boot proves it, or, in the same boot and pid namespace,
+    the absence of the process itself.
+    """
+    try:
+        fd = os.open(lock_path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+    except FileNotFoundError:
+        here = boot_id()
+        if here.partition("/")[0] != boot.partition("/")[0]:
+            return True
+        return here == boot and pid is not None and not is_running(pid, started)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return True
+    except OSError:
+        return False
+    finally:
+        os.close(fd)
+
+
+def kill_if_same(pid: int, started: int | None, number: int) -> bool:
+    """Signal a process after checking that it is still the one that started at `started`."""
+    if started is None or start_ticks(pid) != started:
+        return False
+    try:
+        os.kill(pid, number)
+        return True
+    except (ProcessLookupError, PermissionError):
+        return False
+
+
+def reset_signals() -> None:
+    """Default dispositions and an empty mask, as a program expects them; Python ignores SIGPIPE and SIGXFSZ."""
+    for number in signal.Signals:
+        if number not in (signal.SIGKILL, signal.SIGSTOP):
+            try:
+                signal.signal(number, signal.SIG_DFL)
+            except (OSError, ValueError):
+                pass
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+
+
+def discard_proof(path: str) -> None:
+    """Remove the proof of a dead runner whose session is final."""
+    try:
+        os.unlink(path)
+    except OSError:
+        pass

@@ -1,0 +1,196 @@
+"""From stdin.jsonl and control.jsonl to the command: input, end of input, signals, sizes, acknowledgements.
+
+Input waits in a queue until the command takes it. A key that interrupts (VINTR, VQUIT, VSUSP, while the terminal has
+ISIG on) overtakes that queue and drops it, as it does in a terminal whose program does not read.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+
+from pigeon.errors import DamagedSession
+from pigeon.wire.documents import size_of
+from pigeon.wire.names import SessionFiles
+from pigeon.wire.pacing import Silence
+from pigeon.wire.records import Record, data_of, integer
+from pigeon.wire.tail import Tail
+from pigeon.worker.process import Command
+
+WINDOW_BYTES = 16 * 1024 * 1024
+"""Input held for a command that does not read. A client with feature `ack` sends no more than this ahead."""
+
+WRITE_BYTES = 256 * 1024
+
+
+class Inbound:
+    """What one session's client sends. `attachment` is the n whose files are read; lower ones are ignored."""
+
+    def __init__(self, session: SessionFiles, *, trace: Callable[[bytes], None] | None = None) -> None:
+        self.session = session
+        self._trace = trace
+        self.attachment = 0
+        self.input_bytes = 0
+        self.signals = 0
+        self.silence = Silence()
+        self.is_suspended = False
+        self.acknowledged: int | None = None
+        self.requests: list[str] = []
+        self.resized: tuple[int, int] | None = None
+        self._open()
+
+    def _open(self) -> None:
+        self._input = Tail(self.session.stdin(self.attachment), ("stdin", "stdin_eof"))
+        self._control = Tail(self.session.control(self.attachment), ())
+        self._queue: list[bytes] = []
+        self._queued = 0
+        self._ends: list[tuple[int, int]] = []
+        self.taken_offset = 0
+        self.acknowledged_input = 0
+        self.saw_eof = False
+        self._eof_given = False
+        self._line_is_open = False
+
+    def switch(self, attachment: int) -> None:
+        """From now on read the files of this attacher, and nothing of any lower one."""
+        self.attachment = attachment
+        self.silence = Silence()
+        self.is_suspended = False
+        self.acknowledged = None
+        self._open()
+
+    @property
+    def has_input(self) -> bool:
+        """Something waits for the command to read it, the end of the input included."""
+        return self._queued > 0 or (self.saw_eof and not self._eof_given)
+
+    def poll_control(self, now: float, command: Command) -> int:
+        """Take new control records and act on those that cannot wait. Returns how many a user has caused.
+
+        Raises:
+            OSError: the file could not be read now.
+            DamagedSession: what stands there cannot be right.
+        """
+        caused = 0
+        records = self._control.poll()
+        self.silence.looked(now, grew=self._control.grew)
+        for record in records:
+            caused += self._act(record, command)
+        if self.resized is not None:
+            command.resize(*self.resized)
+            self.resized = None
+        return caused
+
+    def _act(self, record: Record, command: Command) -> int:
+        kind = record.get("type")
+        if kind == "signal":
+            number = integer(record, "signal")
+            if number is not None and 0 < number < 65:
+                command.send_signal(number)
+                self.signals += 1
+            return 1
+        if kind == "resize":
+            self.resized = size_of(record) or self.resized
+            return 1
+        if kind == "ack":
+            offset = integer(record, "offset")
+            if offset is not None:
+                self.acknowledged = max(offset, self.acknowledged or 0)
+        elif kind == "client":
+            event = record.get("event")
+            if event in ("suspended", "resumed"):
+                self.is_suspended = event == "suspended"
+            if isinstance(event, str):
+                self.requests.append(event)
+            return 1
+        return 0
+
+    def poll_input(self, command: Command) -> bool:
+        """Take new input. True if there was any. Raises as `poll_control`."""
+        if self.saw_eof or self._queued >= WINDOW_BYTES:
+            return False
+        records = self._input.poll()
+        for record in records:
+            if record.get("type") == "stdin_eof":
+                self.saw_eof = True
+            elif record.get("type") == "stdin":
+                try:
+                    data = data_of(record)
+                except ValueError as error:
+                    raise DamagedSession(self._input.path, self._input.offset, str(error)) from None
+                self._enqueue(data, command)
+        self._ends.append((self.input_bytes, self._input.offset))
+        self._settle()
+        return bool(records)
+
+    def _enqueue(self, data: bytes, command: Command) -> None:
+        self.input_bytes += len(data)
+        if self._trace is not None:
+            self._trace(data)
+        if command.stdin is None:
+            return  # the command has closed its input, or an earlier client has ended it
+        if self._queued and command.master is not None:
+            keys = command.interrupt_keys()
+            at = max((data.rfind(key) for key in keys), default=-1)
+            if at >= 0:
+                self._queue.clear()
+                self._queued = 0
+                command.flush_terminal_input()
+                command.send_signal(keys[data[at]])
+                data = data[at + 1 :]
+        if data:
+            self._queue.append(data)
+            self._queued += len(data)
+
+    def write(self, command: Command) -> bool:
+        """Give the command what it takes without blocking. True if it took something."""
+        took = False
+        while self._queue and command.stdin is not None:
+            data = self._queue[0]
+            try:
+                count = os.write(command.stdin, data[:WRITE_BYTES])
+            except BlockingIOError:
+                break
+            except OSError:  # EPIPE, EIO: nobody reads any more, which is the command's right
+                self._discard(command)
+                return took
+            took = True
+            self._line_is_open = data[count - 1 : count] not in (b"\n", b"\r")
+            self._queued -= count
+            if count == len(data):
+                self._queue.pop(0)
+            else:
+                self._queue[0] = data[count:]
+        self._settle()
+        if not self._queue and self.saw_eof and not self._eof_given:
+            self._give_end(command)
+        return took
+
+    def _give_end(self, command: Command) -> None:
+        if command.stdin is None:
+            self._eof_given = True
+        elif command.master is None:
+            command.close_stdin()
+            self._eof_given = True
+        else:
+            # VEOF means "hand over what is typed": behind an unfinished line it takes two (termios(3)).
+            keys = command.end_of_input_keys() * (2 if self._line_is_open else 1)
+            try:
+                if os.write(command.stdin, keys) == len(keys):
+                    self._eof_given = True
+            except BlockingIOError:
+                pass
+            except OSError:
+                self._eof_given = True
+
+    def _discard(self, command: Command) -> None:
+        self._queue.clear()
+        self._queued = 0
+        self._settle()
+        command.close_stdin()
+
+    def _settle(self) -> None:
+        """Work out `taken_offset`: the bytes of stdin.jsonl whose input the command has taken."""
+        taken = self.input_bytes - self._queued
+        while self._ends and self._ends[0][0] <= taken:
+            self.taken_offset = self._ends.pop(0)[1]

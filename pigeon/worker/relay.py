@@ -1,0 +1,416 @@
+"""Moving bytes between a running command and its session's files, until both are done.
+
+One loop, one thread, no blocking call but `poll` and the operations on the share. What the loop waits for, and what
+it does then, is spread over small methods; the decisions (pacing, escalation, what counts as silence) are tables and
+pure classes elsewhere.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from pigeon import clock
+from pigeon.errors import DamagedSession
+from pigeon.wire.names import SessionFiles, attachment_number
+from pigeon.wire.pacing import HEARTBEAT_S, INTERACTIVE, interval, polite
+from pigeon.worker.inbound import Inbound
+from pigeon.worker.lifecycle import HANGUP
+from pigeon.worker.outbound import BRISK_S, Outbound
+from pigeon.worker.process import Command
+from pigeon.worker.trouble import Trouble
+
+QUIET_S = {True: 0.05, False: 0.5}
+"""On a terminal (True) or pipes (False): after the command's end, output that has paused for this long is all of it.
+A background process may hold the descriptors open for ever."""
+
+DRAIN_S = 5.0
+"""And no longer than this while the client keeps up."""
+
+LIST_S = 2.0
+"""Between two listings of the session directory, which show attachers and a takeover."""
+
+ABSENCE_S = 5.0
+"""After a pause this long between two looks (stopped, suspended, stalled) the owner may have been superseded."""
+
+ACK_BYTES = 1024 * 1024
+ACK_S = 0.3
+"""Input is acknowledged after this many bytes, or after this long if nothing else was said meanwhile, so that a client
+knows a silent program from a silent session."""
+
+OUTPUT_CLOSED_GRACE_S = 2.0
+"""A command whose reader has gone gets SIGPIPE at its next write; one that does not write is hung up after this."""
+
+UNKILLABLE_S = 20.0
+
+
+@dataclass
+class Ending:
+    """How a command ended. `cancelled` says why it was hung up; `is_superseded`: write nothing more."""
+
+    return_code: int
+    cancelled: str | None = None
+    failed: str | None = None
+    is_superseded: bool = False
+    is_unkillable: bool = False
+
+
+@dataclass
+class Watch:
+    """What a relay has to know beyond its command and files."""
+
+    judges_client: bool
+    keeps: bool
+    client_timeout_s: float
+    note: Callable[..., None]
+    """Records an event in the journal and the debug log: name, then details."""
+    stop_requested: Callable[[], bool]
+    wakeup_fd: int
+    lock_is_lost: Callable[[], bool]
+    chores: Callable[[], None]
+    """Bookkeeping on the share that nobody waits for; called once, when there is nothing better to do."""
+
+
+class Relay:
+    """The loop of one session."""
+
+    def __init__(self, session: SessionFiles, command: Command, outbound: Outbound, inbound: Inbound, watch: Watch) -> None:
+        self.session = session
+        self.command = command
+        self.outbound = outbound
+        self.inbound = inbound
+        self.watch = watch
+        self.return_code: int | None = None
+        self.ended_at = 0.0
+        self._now = clock.monotonic()
+        self._started = self._now
+        self._active = self._now
+        self._next_look = self._now
+        self._next_list = self._now + LIST_S
+        self._said_at = self._now
+        self._last_seen = clock.boottime()
+        self._ack_due: float | None = None
+        self._trouble = Trouble()
+        self._hangup_since: float | None = None
+        self._hangup_step = 0
+        self._cancelled: str | None = None
+        self._failed: str | None = None
+        self._superseded = False
+        self._must_list = False
+        self._output_closed_at: float | None = None
+        self._chores_done = False
+        self._lock_lost = False
+        self._poll = select.poll()
+        self._masks: dict[int, int] = {}
+        self._set_mask(command.pidfd, select.POLLIN)
+        self._set_mask(watch.wakeup_fd, select.POLLIN)
+        outbound.brisk_until = self._now + BRISK_S
+
+    def run(self, store_result: Callable[[int], bool]) -> Ending:
+        """Relay until the command has ended and its output is written, all but the exit event.
+
+        `store_result` gets the return code as soon as it is known, and tells whether this runner still owns the
+        session; the exit event may be written only after that.
+        """
+        while True:
+            self._wait()
+            self._now = clock.monotonic()
+            self._notice_absence()
+            if self.return_code is None:
+                self._reap(store_result)
+            if self._now >= self._next_look:
+                self._look()
+            if self.inbound.has_input and self.inbound.write(self.command):
+                self._took_input()
+            self._speak()
+            self._continue_hangup()
+            if self._superseded or self._is_done():
+                return self._ending()
+
+    # Waiting
+
+    def _wait(self) -> None:
+        reading = select.POLLIN if self.outbound.may_read() else 0
+        for fd in self.command.outputs:
+            mask = reading
+            if fd == self.command.stdin and self.inbound.has_input:
+                mask |= select.POLLOUT
+            self._set_mask(fd, mask)
+        stdin = self.command.stdin
+        if stdin is not None and stdin not in self.command.outputs:
+            self._set_mask(stdin, select.POLLOUT if self.inbound.has_input else 0)
+        for fd, _ in self._poll.poll(self._timeout() * 1000):
+            if fd in self.command.outputs:
+                self._read(fd)
+            elif fd == self.watch.wakeup_fd:
+                os.read(fd, 4096)
+
+    def _set_mask(self, fd: int, mask: int) -> None:
+        if self._masks.get(fd, 0) != mask:
+            if mask:
+                self._poll.register(fd, mask)
+            else:
+                self._poll.unregister(fd)
+            self._masks[fd] = mask
+
+    def _forget(self, fd: int) -> None:
+        self._set_mask(fd, 0)
+
+    def _timeout(self) -> float:
+        now = clock.monotonic()
+        waits = [self._next_look - now]
+        due = self.outbound.due(now)
+        if due is not None:
+            waits.append(max(due, self._trouble.retry_at - now))
+        if self._ack_due is not None:
+            waits.append(self._ack_due - now)
+        if self._hangup_since is not None or self.return_code is not None:
+            waits.append(0.02)
+        if not self._chores_done:
+            waits.append(self._started + 0.02 - now)
+        return max(0.0, min(waits))
+
+    def _read(self, fd: int) -> None:
+        if not self.outbound.may_read():
+            return
+        now = clock.monotonic()
+        if not self.outbound.read(fd, self.command.outputs[fd], now):
+            self._forget(fd)
+            self.command.close_output(fd)
+        self._active = now
+
+    def _notice_absence(self) -> None:
+        seen = clock.boottime()
+        if seen - self._last_seen > ABSENCE_S:
+            self._must_list = True
+            self.inbound.silence.failed()
+        self._last_seen = seen
+
+    # The command's end
+
+    def _reap(self, store_result: Callable[[int], bool]) -> None:
+        self.return_code = self.command.try_wait()
+        if self.return_code is None:
+            return
+        self.ended_at = self._now
+        self.outbound.last_output = self._now
+        self._forget(self.command.pidfd)
+        if not store_result(self.return_code):
+            self._supersede("another process has recovered the session")
+
+    def _is_done(self) -> bool:
+        if self._hangup_since is not None and self._now - self._hangup_since > UNKILLABLE_S:
+            return True
+        if self.return_code is None:
+            return False
+        if self.command.outputs and not self.outbound.is_full:
+            if not self.outbound.may_read():
+                if self._hangup_since is not None:
+                    return True
+                self.ended_at = self.outbound.last_output = self._now
+                return False
+            quiet = self._now - self.outbound.last_output
+            if quiet < QUIET_S[self.command.master is not None] and self._now - self.ended_at < DRAIN_S:
+                return False
+        return True
+
+    def _ending(self) -> Ending:
+        code = self.return_code
+        return Ending(
+            return_code=-9 if code is None else code,
+            cancelled=self._cancelled,
+            failed=self._failed,
+            is_superseded=self._superseded,
+            is_unkillable=code is None and not self._superseded,
+        )
+
+    # Looking at what the client wrote
+
+    def _look(self) -> None:
+        began = self._now
+        try:
+            if self._must_list or began >= self._next_list:
+                self._list()
+            if self._superseded:
+                return
+            if self.inbound.poll_control(began, self.command):
+                self._brisk()
+            if self.return_code is None and self.inbound.poll_input(self.command):
+                self._brisk()
+            self._trouble_over()
+        except OSError as error:
+            self._trouble_began(error)
+        except DamagedSession as error:
+            self._hang_up(failed=error.message)
+        self._answer_client()
+        self._judge_client()
+        after = clock.monotonic()
+        wait = interval(INTERACTIVE, after - self._active)
+        if self.inbound.saw_eof and self.command.master is None:
+            wait = max(wait, 0.02)  # only signals can come, and acknowledgements
+        self._next_look = max(after + polite(wait, after - began), self._trouble.retry_at)
+
+    def _brisk(self) -> None:
+        self._active = self._now
+        self.outbound.brisk_until = self._now + BRISK_S
+
+    def _list(self) -> None:
+        names = os.listdir(self.session.directory)
+        self._must_list = False
+        self._next_list = self._now + LIST_S
+        if "takeover.claim" in names:
+            self._supersede("another worker has taken the session over")
+            return
+        newest = max(map(attachment_number, names), default=0)
+        if newest > self.inbound.attachment and self.return_code is None:
+            self.inbound.switch(newest)
+            self.watch.judges_client = True
+            self.watch.note("attached", n=newest)
+            self.outbound.acknowledged = None
+            self.outbound.say("attached", n=newest)
+            self._brisk()
+        if not self._lock_lost and self.watch.lock_is_lost():
+            self._lock_lost = True
+            self.watch.note("lock_lost")
+            self.outbound.say(
+                "notice",
+                message="the lock of this directory was lost (the file server dropped it); "
+                "another command may start in the same directory",
+            )
+
+    def _answer_client(self) -> None:
+        for request in self.inbound.requests:
+            self.watch.note(f"client_{request}")
+            if request == "hangup":
+                self._hang_up(cancelled="its client hung up")
+            elif request == "detached":
+                self.watch.judges_client = False
+                self.watch.keeps = True
+            elif request == "output_closed":
+                self._close_outputs()
+        self.inbound.requests.clear()
+        if self.inbound.acknowledged is not None:
+            self.outbound.acknowledged = self.inbound.acknowledged
+        if self.watch.stop_requested():
+            self._hang_up(cancelled="the worker was stopped")
+
+    def _close_outputs(self) -> None:
+        """The client's reader has gone: let the command find out by SIGPIPE, as in a local pipeline."""
+        if self.command.master is not None:
+            self._hang_up(cancelled="the client's output was closed")
+            return
+        for fd in list(self.command.outputs):
+            self._forget(fd)
+            self.command.close_output(fd)
+        self._output_closed_at = self._now
+
+    def _judge_client(self) -> None:
+        if self._output_closed_at is not None and self._now - self._output_closed_at > OUTPUT_CLOSED_GRACE_S:
+            self._hang_up(cancelled="the client's output was closed")
+        if not self.watch.judges_client or self.inbound.is_suspended or self._hangup_since is not None:
+            return
+        silence = self.inbound.silence.seconds
+        if silence < self.watch.client_timeout_s:
+            return
+        message = f"the client has been silent for {silence:.0f} s"
+        self.watch.note("client_lost", message=message)
+        self.outbound.say("client_lost", message=message)
+        self.watch.judges_client = False
+        if not self.watch.keeps:
+            self._hang_up(cancelled=message)
+
+    def _took_input(self) -> None:
+        if self.inbound.taken_offset - self.inbound.acknowledged_input >= ACK_BYTES:
+            self._ack_due = self._now
+        elif self._ack_due is None:
+            self._ack_due = self._now + ACK_S
+
+    # Saying things on the stream
+
+    def _speak(self) -> None:
+        if self._superseded or self._now < self._trouble.retry_at:
+            return
+        self._say_acknowledgement()
+        if self._now - self._said_at >= HEARTBEAT_S:
+            self.outbound.say("heartbeat")
+            self._said_at = self._now  # once is enough however long a failing share keeps it back
+        if self.outbound.nearly_full():
+            self.outbound.say("notice", message="nine tenths of what this session may write (`max_stream`) are used")
+        if self.outbound.is_full and self.return_code is None:
+            self._hang_up(failed="the session wrote as much as `max_stream` allows")
+        if self.outbound.due(self._now) == 0.0:
+            self._flush()
+        elif not self._chores_done and self._now - self._started >= 0.02:
+            self._do_chores()
+
+    def _say_acknowledgement(self) -> None:
+        if self._ack_due is None or self._now < self._ack_due:
+            return
+        self._ack_due = None
+        if self.inbound.taken_offset != self.inbound.acknowledged_input:
+            self.inbound.acknowledged_input = self.inbound.taken_offset
+            self.outbound.say("ack", offset=self.inbound.taken_offset)
+
+    def _flush(self) -> None:
+        try:
+            if self._must_list:
+                self._list()
+                if self._superseded:
+                    return
+            self.outbound.flush(self._now)
+            self._said_at = self._now
+            self._trouble_over()
+        except OSError as error:
+            self._trouble_began(error)
+        self._active = max(self._active, self.outbound.last_output)
+
+    def _do_chores(self) -> None:
+        try:
+            self.watch.chores()
+            self._chores_done = True
+        except OSError as error:
+            self._trouble_began(error)
+
+    def finish_chores(self) -> None:
+        """The chores, if they have not been done; failing is no matter, the final status follows."""
+        if not self._chores_done:
+            try:
+                self.watch.chores()
+            except OSError:
+                pass
+
+    def _trouble_began(self, error: OSError) -> None:
+        self._must_list = True
+        self.inbound.silence.failed()
+        if self._trouble.failed(self._now, error):
+            self.watch.note("share_trouble", error=str(error))
+
+    def _trouble_over(self) -> None:
+        if self._trouble.succeeded():
+            self.watch.note("share_recovered")
+
+    # Ending the command
+
+    def _hang_up(self, *, cancelled: str | None = None, failed: str | None = None) -> None:
+        if self._hangup_since is not None or self.return_code is not None:
+            return
+        self._cancelled, self._failed = cancelled, failed
+        self._hangup_since = self._now
+        self.watch.note("hangup", reason=cancelled or failed)
+
+    def _continue_hangup(self) -> None:
+        if self._hangup_since is None or self.return_code is not None:
+            return
+        while self._hangup_step < len(HANGUP):
+            after, numbers = HANGUP[self._hangup_step]
+            if self._now - self._hangup_since < after:
+                return
+            self.command.hang_up(numbers)
+            self._hangup_step += 1
+
+    def _supersede(self, reason: str) -> None:
+        """Somebody else ends the session: hang the command up and write nothing more."""
+        self.watch.note("superseded", reason=reason)
+        self._superseded = True

@@ -1,0 +1,500 @@
+"""One session, from the lock of its directory to its final state, in a process of its own.
+
+The order of the steps is what makes the promises of FORMAT.md ("What must hold") true: lock, journal row, claim,
+`starting` row, command, wait result in the journal, exit event, final status, unlock, row closed, proof of life gone.
+A step that finds the session in other hands ends the runner. The scheduler learns the rest from the exit status.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from pigeon import clock
+from pigeon.errors import EXIT_PIGEON
+from pigeon.journal.store import Journal
+from pigeon.wire import claim, files, states
+from pigeon.wire.documents import MAX_REQUEST_BYTES, BadDocument, Request, Status, blanked
+from pigeon.wire.names import Namespace, SessionFiles
+from pigeon.wire.pacing import Backoff
+from pigeon.worker import cwdlock, identity, lifecycle, process
+from pigeon.worker.debug import Debug
+from pigeon.worker.environment import command_environment
+from pigeon.worker.inbound import Inbound
+from pigeon.worker.lifecycle import RunnerExit
+from pigeon.worker.outbound import Outbound
+from pigeon.worker.relay import Ending, Relay, Watch
+
+
+@dataclass(frozen=True)
+class Worker:
+    """The worker that a runner belongs to, and its settings."""
+
+    worker_id: str
+    host: str
+    pid: int
+    boot: str
+    namespace: Namespace
+    journal_path: str
+    lock_mode: str
+    client_timeout_s: float
+    max_stream_bytes: int
+    own_command: tuple[str, ...]
+    """How this pigeon is started again, for the verbs that a client asks for."""
+    debug: Debug
+
+    @property
+    def proof_directory(self) -> str:
+        """Where runners keep their proofs of life, beside the journal."""
+        return f"{self.journal_path}.runners"
+
+
+@dataclass
+class Task:
+    """What the scheduler hands to a runner it forks."""
+
+    session_id: str
+    request: Request
+    seen_at: float
+    slot_wait_s: float = 0.0
+    lock_wait_s: float = 0.0
+    refusal: tuple[str, str] | None = None
+    """(state, reason): claim the session only to end it so."""
+    row: Mapping[str, object] | None = None
+    """The journal row of a claim to take up again (recovery), its epoch already raised."""
+    environ: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
+
+
+Result = TypeVar("Result")
+
+
+class Superseded(Exception):
+    """The session is in other hands; write nothing more."""
+
+
+def run(worker: Worker, task: Task) -> int:
+    """Try the session. Returns a RunnerExit status; in the forked process only."""
+    runner = Runner(worker, task)
+    try:
+        return runner.run()
+    except Superseded as reason:
+        runner.abandon(str(reason))
+        return RunnerExit.SUPERSEDED
+
+
+class Runner:
+    """The steps of one session. Fields that a step needs exist from the step that makes them on."""
+
+    def __init__(self, worker: Worker, task: Task) -> None:
+        self.worker = worker
+        self.task = task
+        self.session: SessionFiles = worker.namespace.session(task.session_id)
+        row = task.row
+        self.token = str(row["claim_token"]) if row else os.urandom(16).hex()
+        self.epoch = int(str(row["epoch"])) if row else 1
+        self.lock: cwdlock.CwdLock | None = None
+        self.status = Status(task.session_id, states.PENDING, created_at=task.request.created_at)
+        self._stop = False
+        self._started_at: float | None = None
+        self._started_monotonic = 0.0
+        self._pid: int | None = None
+
+    def run(self) -> int:
+        """All steps. Returns a RunnerExit status."""
+        wakeup = self._arrange_signals()
+        self.proof = identity.ProofOfLife(self.worker.proof_directory, f"{self.token}.{self.epoch}")
+        try:
+            held = self._take_lock()
+        except OSError as error:
+            self.worker.debug.say("failure", f"{self.task.session_id}: lock: {error}")
+            self.proof.remove()
+            return RunnerExit.SHARE
+        if not held:
+            self.proof.remove()
+            return RunnerExit.HELD
+        if not self._claim():
+            if self.lock is not None:
+                self.lock.release()
+            self.proof.remove()
+            return RunnerExit.LOST
+        self.worker.debug.say("queue", f"{self.task.session_id}: claimed")
+        if self.task.refusal is not None:
+            self._end_unstarted(*self.task.refusal, exit_code=EXIT_PIGEON)
+        else:
+            self._execute(wakeup)
+        self.proof.remove()
+        return RunnerExit.DONE
+
+    def abandon(self, reason: str) -> None:
+        """Close what is ours after the session came into other hands, touching nothing on the share but the lock."""
+        self.worker.debug.say("failure", f"{self.task.session_id}: {reason}")
+        self._release()
+        self._close_row(states.FAILED, reason)
+        self.proof.remove()
+
+    def _arrange_signals(self) -> int:
+        """SIGTERM asks for a hang-up; a terminal's signals are the scheduler's business."""
+        reading, writing = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
+
+        def stop(_number: int, _frame: object) -> None:
+            self._stop = True
+
+        signal.signal(signal.SIGTERM, stop)
+        for number in (signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGTSTP):
+            signal.signal(number, signal.SIG_IGN)
+        return reading
+
+    # Before the command
+
+    def _take_lock(self) -> bool:
+        if self.task.request.lock != "cwd" or self.task.refusal is not None:
+            return True
+        path = self.worker.namespace.lock(self.task.request.cwd)
+        self.lock = cwdlock.try_lock(path, self.worker.lock_mode)
+        if self.lock is not None:
+            self.worker.debug.say("lock", f"{self.task.session_id}: holds {self.task.request.cwd}")
+        return self.lock is not None
+
+    def _claim(self) -> bool:
+        worker = self.worker
+        row = self.task.row
+        with Journal.open(worker.journal_path) as journal:
+            if row is None:
+                journal.begin_claim(self._new_row())
+            elif row["state"] == lifecycle.CLAIMED:
+                return self._adopt(journal)
+            text = claim.worker_claim(
+                str(row["worker_host"]) if row else worker.host,
+                int(str(row["worker_pid"])) if row else worker.pid,
+                str(row["worker_id"]) if row else worker.worker_id,
+                self.token,
+            )
+            try:
+                won = self._until_it_works(lambda: claim.try_claim(self.session, self.token, text))
+            except (Superseded, files.Refused):
+                won = False  # the session has been removed, or is not what a client makes
+            if not won:
+                journal.forget(self.token, self.epoch)
+                return False
+            self._advance(journal, (lifecycle.CLAIMING,), lifecycle.CLAIMED, {"claimed_at": clock.wall(), **self._owner()})
+        return True
+
+    def _adopt(self, journal: Journal) -> bool:
+        """A claim of ours that a dead runner left: put this runner's name on it."""
+        self._advance(journal, (lifecycle.CLAIMED,), lifecycle.CLAIMED, self._owner())
+        return True
+
+    def _owner(self) -> dict[str, object]:
+        return {
+            "runner_pid": os.getpid(),
+            "runner_start": identity.start_ticks(os.getpid()),
+            "runner_lock": self.proof.path,
+            "boot_id": self.worker.boot,
+        }
+
+    def _new_row(self) -> dict[str, object]:
+        task, request, worker = self.task, self.task.request, self.worker
+        return {
+            "claim_token": self.token,
+            "session_id": task.session_id,
+            "cache": worker.namespace.cache,
+            "namespace": worker.namespace.name,
+            "route": request.route,
+            "cwd": request.cwd,
+            "command": request.command,
+            "requester_host": _short(request.requester.get("host")),
+            "requester_pid": _short(request.requester.get("pid")),
+            "requester_user": _short(request.requester.get("user")),
+            "worker_id": worker.worker_id,
+            "worker_host": worker.host,
+            "worker_pid": worker.pid,
+            "terminal": int(request.pty),
+            "lock_mode": request.lock,
+            "on_disconnect": request.on_disconnect,
+            "seen_at": task.seen_at,
+            "slot_wait_s": task.slot_wait_s,
+            "lock_wait_s": task.lock_wait_s,
+            **self._owner(),
+        }
+
+    def _until_it_works(self, step: Callable[[], Result]) -> Result:
+        """Repeat a step on the share until it works, however long its bad moment lasts.
+
+        After a failure the directory is listed before the next attempt: a session that was taken over meanwhile is
+        left alone, and one whose directory is gone can have no end.
+        """
+        backoff = Backoff()
+        while True:
+            try:
+                return step()
+            except files.Refused:
+                raise
+            except OSError as error:
+                self.worker.debug.say("failure", f"{self.task.session_id}: {error}")
+                clock.sleep(backoff.failed())
+            self._check_ownership()
+
+    def _check_ownership(self) -> None:
+        try:
+            names = os.listdir(self.session.directory)
+        except FileNotFoundError:
+            if self._is_removed():
+                raise Superseded("the session's directory has been removed") from None
+            return
+        except OSError:
+            return
+        if "takeover.claim" in names:
+            raise Superseded("another worker has taken the session over")
+
+    def _is_removed(self) -> bool:
+        try:
+            return self.task.session_id not in os.listdir(self.worker.namespace.sessions)
+        except OSError:
+            return False  # what cannot be listed is not proven gone
+
+    def _advance(
+        self, journal: Journal, frm: tuple[str, ...], to: str, columns: Mapping[str, object], *, durable: bool = False
+    ) -> None:
+        if not journal.advance(self.token, self.epoch, frm=frm, to=to, durable=durable, **columns):
+            raise Superseded("another process has recovered the session")
+
+    # The command
+
+    def _execute(self, wakeup: int) -> None:
+        request = self.task.request
+        try:
+            env, notes = self._prepare()
+        except process.CannotStart as refusal:
+            self._end_unstarted(states.FAILED, refusal.message, exit_code=refusal.exit_code, event=True)
+            return
+        with Journal.open(self.worker.journal_path) as journal:
+            self._advance(journal, (lifecycle.CLAIMED,), lifecycle.STARTING, {}, durable=True)
+        outbound = Outbound(
+            self.session.stream,
+            max_bytes=self.worker.max_stream_bytes,
+            offset=self._until_it_works(self._stream_offset),
+            trace=self.worker.debug.bytes_of(self.task.session_id, "output"),
+        )
+        try:
+            command = self._start(env, outbound)
+        except process.CannotStart as refusal:
+            self._end_unstarted(states.FAILED, refusal.message, exit_code=refusal.exit_code, event=True)
+            return
+        self._pid = command.pid
+        self._started_at, self._started_monotonic = clock.wall(), clock.monotonic()
+        self.worker.debug.say("success", f"{self.task.session_id}: started, pid {command.pid}: {request.command}")
+        outbound.say("started", pid=command.pid)
+        for note in notes:
+            outbound.say("notice", message=note, verbose=True)
+        self._relay(command, outbound, wakeup)
+
+    def _prepare(self) -> tuple[dict[str, str], list[str]]:
+        """Enter the directory and work out the environment."""
+        request = self.task.request
+        try:
+            os.chdir(os.fsencode(request.cwd))
+        except OSError as error:
+            why = "does not exist" if isinstance(error, FileNotFoundError) else f"cannot be entered ({error.strerror})"
+            raise process.CannotStart(f"the directory `{request.cwd}` {why} on {self.worker.host}", EXIT_PIGEON) from None
+        if None in request.env.values():
+            raise process.CannotStart("the request's environment has been blanked already", EXIT_PIGEON)
+        return command_environment(request, self.task.environ, request.session_id)
+
+    def _start(self, env: dict[str, str], outbound: Outbound) -> process.Command:
+        request = self.task.request
+        argv = request.command
+        if request.verb is not None:  # a question to the worker's own pigeon: about this journal, whatever is on PATH
+            argv = [*self.worker.own_command, *request.verb]
+            namespace = self.worker.namespace
+            env.update(
+                PIGEON_JOURNAL=self.worker.journal_path,
+                PIGEON_CACHE=namespace.cache,
+                PIGEON_NAMESPACE=namespace.name,
+            )
+        inherit = (self.lock.descriptor,) if self.lock is not None else ()
+        try:
+            return process.start(argv, env, size=request.size, pty=request.pty, inherit=inherit)
+        except process.NoTerminal:
+            outbound.say("pty_fallback_to_pipes")
+            return process.start(argv, env, size=None, pty=False, inherit=inherit)
+
+    def _stream_offset(self) -> int:
+        """Where this runner begins to write; makes the file that an older client has not made yet."""
+        try:
+            return files.size(self.session.stream)
+        except FileNotFoundError:
+            pass
+        try:
+            files.create(self.session.stream)
+        except FileExistsError:
+            pass
+        return 0
+
+    def _relay(self, command: process.Command, outbound: Outbound, wakeup: int) -> None:
+        os.chdir("/")
+        inbound = Inbound(self.session, trace=self.worker.debug.bytes_of(self.task.session_id, "input"))
+        request = self.task.request
+        watch = Watch(
+            judges_client="heartbeat" in request.features,
+            keeps=request.on_disconnect == "keep",
+            client_timeout_s=self.worker.client_timeout_s,
+            note=self._note,
+            stop_requested=lambda: self._stop,
+            wakeup_fd=wakeup,
+            lock_is_lost=lambda: self.lock is not None and self.lock.is_lost(),
+            chores=self._publish_running,
+        )
+        relay = Relay(self.session, command, outbound, inbound, watch)
+        ending = relay.run(lambda code: self._store_result(code, outbound, inbound))
+        if ending.is_superseded:
+            self._leave_command(command)
+            raise Superseded("another process has ended the session")
+        relay.finish_chores()
+        self._finish(ending, outbound, inbound)
+
+    def _publish_running(self) -> None:
+        """Tell the state, record it, and take the secrets out of the request (FORMAT.md, "Secrets at rest")."""
+        with Journal.open(self.worker.journal_path) as journal:
+            journal.advance(
+                self.token,
+                self.epoch,
+                frm=(lifecycle.STARTING,),
+                to=lifecycle.RUNNING,
+                command_pid=self._pid,
+                command_start=identity.start_ticks(self._pid) if self._pid else None,
+                started_at=self._started_at,
+            )
+        self.status.state = states.RUNNING
+        self.status.fields["started_at"] = clock.utc_text(self._started_at)
+        self.status.fields["worker"] = {"host": self.worker.host, "pid": self.worker.pid}
+        files.replace(self.session.status, self.status.encode())
+        self._blank_request()
+
+    def _blank_request(self) -> None:
+        try:
+            files.replace(self.session.request, blanked(files.read(self.session.request, MAX_REQUEST_BYTES)))
+        except (BadDocument, FileNotFoundError, files.Refused):
+            pass  # somebody has tampered with it meanwhile; there is nothing of ours left to protect
+
+    def _store_result(self, return_code: int, outbound: Outbound, inbound: Inbound) -> bool:
+        with Journal.open(self.worker.journal_path) as journal:
+            return journal.advance(
+                self.token,
+                self.epoch,
+                frm=(lifecycle.STARTING, lifecycle.RUNNING),
+                to=lifecycle.EXITED,
+                durable=True,
+                command_pid=self._pid,
+                started_at=self._started_at,
+                ended_at=clock.wall(),
+                run_s=clock.monotonic() - self._started_monotonic,
+                return_code=return_code,
+                exit_code=states.exit_code_of(return_code),
+                **_byte_counts(outbound, inbound),
+            )
+
+    # Afterwards
+
+    def _finish(self, ending: Ending, outbound: Outbound, inbound: Inbound) -> None:
+        code = states.exit_code_of(ending.return_code)
+        if not ending.is_unkillable:
+            outbound.say("exit", exit_code=code, raw_return_code=ending.return_code)
+        self._until_it_works(lambda: outbound.flush(clock.monotonic()))
+        state, error = states.state_of(ending.return_code), ending.failed
+        if ending.cancelled:
+            state, error = states.CANCELLED, ending.cancelled
+        if ending.is_unkillable:
+            state, error = states.FAILED, "the command could not be killed (it hangs in the kernel)"
+            self.status.fields["ended_by"] = "recovery"
+        self.worker.debug.say(
+            "success" if state == states.SUCCEEDED else "failure", f"{self.task.session_id}: {state}, exit code {code}"
+        )
+        self._publish_final(state, code, error, stream_bytes=outbound.appender.offset)
+        self._release(keep_inherited=ending.is_unkillable)
+        self._close_row(state, error, **_byte_counts(outbound, inbound))
+
+    def _end_unstarted(self, state: str, reason: str, *, exit_code: int, event: bool = False) -> None:
+        """End a claimed session whose command was never started."""
+        self.worker.debug.say("failure", f"{self.task.session_id}: {state}: {reason}")
+        outbound = Outbound(self.session.stream, max_bytes=1 << 62)
+        try:
+            offset = self._stream_offset()
+            if event and offset == 0:
+                outbound.say("worker_error", message=reason)
+                outbound.flush(clock.monotonic())
+        except OSError:
+            pass  # the status says it too, and is what decides
+        self._publish_final(state, exit_code, reason, stream_bytes=outbound.appender.offset)
+        self._blank_after_refusal()
+        self._release()
+        self._close_row(state, reason, exit_code=exit_code)
+
+    def _blank_after_refusal(self) -> None:
+        try:
+            self._blank_request()
+        except OSError:
+            pass
+
+    def _publish_final(self, state: str, code: int, error: str | None, *, stream_bytes: int) -> None:
+        status = self.status
+        status.state, status.exit_code = state, code
+        status.fields["finished_at"] = clock.utc_text()
+        status.fields["worker"] = {"host": self.worker.host, "pid": self.worker.pid}
+        status.fields["stream_bytes"] = stream_bytes
+        if self._started_at is not None:
+            status.fields["started_at"] = clock.utc_text(self._started_at)
+        if error:
+            status.fields["error"] = error
+        self._until_it_works(lambda: files.replace(self.session.status, status.encode()))
+
+    def _release(self, *, keep_inherited: bool = False) -> None:
+        if self.lock is not None and not keep_inherited:
+            self.lock.release()
+            self.worker.debug.say("lock", f"{self.task.session_id}: freed {self.task.request.cwd}")
+
+    def _close_row(self, state: str, error: str | None, **columns: object) -> None:
+        with Journal.open(self.worker.journal_path) as journal:
+            journal.advance(
+                self.token,
+                self.epoch,
+                frm=tuple(lifecycle.STEPS),
+                to=lifecycle.FINAL,
+                final_at=clock.wall(),
+                outcome=state,
+                error=error,
+                **columns,
+            )
+
+    def _leave_command(self, command: process.Command) -> None:
+        """Superseded: hang the command up, by the same steps, and wait for it."""
+        began = clock.monotonic()
+        for after, numbers in lifecycle.HANGUP:
+            while (now := clock.monotonic()) < began + after and command.try_wait() is None:
+                clock.sleep(min(0.05, began + after - now))
+            command.hang_up(numbers)
+
+    def _note(self, event: str, **detail: object) -> None:
+        self.worker.debug.say("signal", f"{self.task.session_id}: {event} {detail or ''}")
+        with Journal.open(self.worker.journal_path) as journal:
+            journal.event(self.task.session_id, event, **detail)
+
+
+def _byte_counts(outbound: Outbound, inbound: Inbound) -> dict[str, object]:
+    return {
+        "bytes_in": inbound.input_bytes,
+        "stdin_bytes": inbound.taken_offset,
+        "stream_bytes": outbound.appender.end,
+        "signals": inbound.signals,
+        **{f"bytes_out_{channel}": count for channel, count in outbound.channel_bytes.items()},
+    }
+
+
+def _short(value: object) -> str | int | None:
+    """What a requester says of himself, cut to what a journal may hold."""
+    if isinstance(value, int):
+        return value
+    return value[:255] if isinstance(value, str) else None

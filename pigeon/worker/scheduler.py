@@ -1,0 +1,485 @@
+"""The `pigeon worker` process: finds sessions, decides, forks runners, watches them end, recovers.
+
+It never touches a command's bytes nor a user's directory, whose mount may hang. It forks without threads and with no
+SQLite connection open; a runner that it forked outlives it, and the next scheduler with the same journal watches it
+again.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import select
+import signal
+import sys
+import traceback
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import NoReturn
+
+from pigeon import clock
+from pigeon.errors import PigeonError
+from pigeon.journal.store import Journal
+from pigeon.wire import files, states
+from pigeon.wire.pacing import HEARTBEAT_S, scan_interval
+from pigeon.worker import identity, queue, recovery, runner
+from pigeon.worker.catalog import Catalog, read_request
+from pigeon.worker.heartbeat import INTERVAL_S, Heartbeat
+from pigeon.worker.lifecycle import Recovery, RunnerExit
+from pigeon.worker.queue import Waiting
+from pigeon.worker.runner import Task, Worker
+
+RECOVERY_S = 10.0
+"""Between two looks for runners of this journal that died without their scheduler seeing it."""
+
+SIGN_OF_LIFE_S = 2 * HEARTBEAT_S + 2.0
+"""A waiting session whose client shows none for this long is cancelled."""
+
+WITHDRAWN_S = 5.0
+"""Between two looks whether a waiting session has been claimed by another or withdrawn."""
+
+RECORDED_WAIT_S = 1.0
+"""A wait longer than this goes into the journal while it lasts."""
+
+
+@dataclass
+class Running:
+    """A runner that this scheduler has forked or adopted. `pid` is that of its process."""
+
+    session_id: str
+    cwd: str
+    command: list[str]
+    since: float
+    pid: int
+    locks: bool
+    token: str | None = None
+    row: Mapping[str, object] | None = None
+    is_recovery: bool = False
+    waiting: Waiting | None = None
+
+
+class Scheduler:
+    """The loop and its bookkeeping."""
+
+    def __init__(self, worker: Worker, *, route: str | None, max_jobs: int, poll_ceiling_s: float) -> None:
+        self.worker = worker
+        self.max_jobs = max_jobs
+        self.poll_ceiling_s = poll_ceiling_s
+        self.catalog = Catalog(worker.namespace, route)
+        self.waiting: dict[str, Waiting] = {}
+        self.children: dict[int, Running] = {}
+        self.adopted: dict[str, Running] = {}
+        self.stops = 0
+        self._said_stops = 0
+        self._heartbeat = Heartbeat(worker.namespace, worker.worker_id, worker.host, worker.pid, route, max_jobs)
+        self._share_is_failing = False
+        self._first_scan = True
+        self._dirty = True
+        self._news_at = clock.monotonic()
+        self._due = {"scan": 0.0, "beat": 0.0, "recover": 0.0, "tick": 0.0}
+        self._recorded: set[str] = set()
+
+    def run(self) -> int:
+        """Serve until stopped twice, or once and nothing runs any more. Returns the exit code."""
+        self._wakeup, self._wakeup_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        signal.set_wakeup_fd(self._wakeup_write, warn_on_full_buffer=False)
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self._on_stop)
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        gc.collect()
+        gc.freeze()  # forked runners then share these objects' pages instead of copying them
+        try:
+            while not self._is_over():
+                self._step()
+        finally:
+            self._heartbeat.stop()
+        return 0
+
+    def _on_stop(self, _number: int, _frame: object) -> None:
+        self.stops += 1
+
+    def _is_over(self) -> bool:
+        return self.stops > 0 and not self.children and not self.adopted
+
+    def _step(self) -> None:
+        now = clock.monotonic()
+        self._reap()
+        self._answer_stops()
+        if self._is_over():
+            return
+        self._when("recover", now, RECOVERY_S, self._recover)
+        self._when("beat", now, INTERVAL_S, self._beat)
+        if self.stops == 0:
+            if now >= self._due["scan"]:
+                self._scan(now)
+            self._when("tick", now, 1.0, self._tick)
+            if self._dirty or any(0 < w.retry_at <= now for w in self.waiting.values()):
+                self._decide(clock.monotonic())
+        self._sleep()
+
+    def _when(self, name: str, now: float, every_s: float, action: Callable[[], None]) -> None:
+        """Run `action` if it is due; a failing share is told once and tried again at the next turn."""
+        if now < self._due[name]:
+            return
+        self._due[name] = now + every_s
+        try:
+            action()
+            self._share_works()
+        except OSError as error:
+            self._share_fails(error)
+
+    def _sleep(self) -> None:
+        now = clock.monotonic()
+        until = min(self._due["beat"], self._due["recover"])
+        if self.stops == 0:
+            until = min(until, self._due["scan"], self._due["tick"])
+            retries = [w.retry_at for w in self.waiting.values() if w.retry_at > now]
+            until = min([until, *retries])
+        poll = select.poll()
+        poll.register(self._wakeup, select.POLLIN)
+        if poll.poll(max(0.0, until - now) * 1000):
+            os.read(self._wakeup, 4096)
+
+    # Finding
+
+    def _scan(self, now: float) -> None:
+        try:
+            found = self.catalog.scan(now)
+            self._share_works()
+        except OSError as error:
+            found = []
+            self._share_fails(error)
+        for waiting in found:
+            if waiting.session_id in self.waiting:
+                continue
+            waiting.needs_sign_of_life = self._first_scan and self._is_judged(waiting)
+            self.waiting[waiting.session_id] = waiting
+            self.worker.debug.say("queue", f"{waiting.session_id}: seen: {waiting.request.command}")
+        if found:
+            self._dirty = True
+            self._news_at = now
+        self._first_scan = False
+        after = clock.monotonic()
+        wait = scan_interval(after - self._news_at, self.poll_ceiling_s)
+        self._due["scan"] = after + max(wait, after - now)
+
+    def _is_judged(self, waiting: Waiting) -> bool:
+        request = waiting.request
+        return "heartbeat" in request.features and request.on_disconnect != "keep" and waiting.refusal is None
+
+    def _tick(self) -> None:
+        """Once a second: signs of life, withdrawals and the journal's record of those that wait."""
+        now = clock.monotonic()
+        for waiting in list(self.waiting.values()):
+            if self._is_judged(waiting) and waiting.row is None:
+                self._judge(waiting, now)
+            if waiting.row is None and now - waiting.seen_monotonic > WITHDRAWN_S:
+                self._drop_if_claimed(waiting)
+        self._record_waits(now)
+        for token, running in list(self.adopted.items()):
+            self._watch_adopted(token, running)
+
+    def _judge(self, waiting: Waiting, now: float) -> None:
+        session = self.worker.namespace.session(waiting.session_id)
+        try:
+            size = files.size(session.control())
+        except OSError:
+            waiting.silence.failed()
+            return
+        grew = waiting.control_bytes >= 0 and size > waiting.control_bytes
+        first = waiting.control_bytes < 0
+        waiting.control_bytes = size
+        silence = waiting.silence.looked(now, grew=grew or first)
+        if grew and waiting.needs_sign_of_life:
+            waiting.needs_sign_of_life = False
+            self._dirty = True
+        if silence >= SIGN_OF_LIFE_S:
+            waiting.needs_sign_of_life = False
+            waiting.refusal = (states.CANCELLED, f"its client has shown no sign of life for {silence:.0f} s; not started")
+            self._dirty = True
+        elif silence >= HEARTBEAT_S + 2.0 and not waiting.needs_sign_of_life:
+            waiting.needs_sign_of_life = True  # overdue: it may be a client that died while it waited
+            self._dirty = True
+
+    def _drop_if_claimed(self, waiting: Waiting) -> None:
+        if clock.monotonic() - waiting.looked_at < WITHDRAWN_S:
+            return
+        waiting.looked_at = clock.monotonic()
+        directory = self.worker.namespace.session(waiting.session_id).directory
+        try:
+            names = os.listdir(directory)
+        except FileNotFoundError:
+            names = ["worker.claim"]  # the session has been removed
+        except OSError:
+            return
+        if "worker.claim" in names:
+            self._remove(waiting, "claimed by another or withdrawn")
+
+    def _remove(self, waiting: Waiting, why: str) -> None:
+        del self.waiting[waiting.session_id]
+        self.catalog.claimed[waiting.session_id] = clock.monotonic()
+        self._dirty = True
+        self.worker.debug.say("queue", f"{waiting.session_id}: {why}")
+
+    def _record_waits(self, now: float) -> None:
+        """Write down waits that last, so that a post-mortem finds what a session waited for."""
+        lasting = [
+            w
+            for w in self.waiting.values()
+            if w.reason is not None and now - w.reason_since > RECORDED_WAIT_S and self._wait_key(w) not in self._recorded
+        ]
+        if not lasting:
+            return
+        with Journal.open(self.worker.journal_path) as journal:
+            for w in lasting:
+                since = clock.wall() - (now - w.reason_since)
+                journal.begin_wait(w.session_id, self.worker.worker_id, w.reason or "", w.behind, since)
+                self._recorded.add(self._wait_key(w))
+
+    def _wait_key(self, waiting: Waiting) -> str:
+        return f"{waiting.session_id} {waiting.reason}"
+
+    def _close_waits(self, waiting: Waiting) -> None:
+        mine = [key for key in self._recorded if key.startswith(f"{waiting.session_id} ")]
+        if not mine:
+            return
+        with Journal.open(self.worker.journal_path) as journal:
+            for key in mine:
+                reason = key.partition(" ")[2]
+                journal.end_wait(waiting.session_id, self.worker.worker_id, reason, waiting.waited.get(reason, 0.0))
+                self._recorded.discard(key)
+
+    # Deciding
+
+    def _decide(self, now: float) -> None:
+        self._dirty = False
+        busy = [*self.children.values(), *self.adopted.values()]
+        held = {r.cwd: r.session_id for r in busy if r.locks}
+        free = self.max_jobs - sum(not r.is_recovery for r in busy)
+        for verdict in queue.decide(list(self.waiting.values()), held, free, now):
+            waiting = verdict.waiting
+            if waiting.wait_for(verdict.reason, verdict.behind, now) and verdict.reason is not None:
+                behind = f" behind {verdict.behind}" if verdict.behind else ""
+                self.worker.debug.say("lock", f"{waiting.session_id}: waits for {verdict.reason}{behind}")
+            if verdict.reason is None:
+                self._launch(waiting)
+
+    def _launch(self, waiting: Waiting) -> None:
+        self._close_waits(waiting)
+        task = Task(
+            waiting.session_id,
+            waiting.request,
+            waiting.seen_at,
+            slot_wait_s=waiting.waited.get(queue.SLOT, 0.0),
+            lock_wait_s=waiting.waited.get(queue.DIRECTORY, 0.0),
+            refusal=waiting.refusal,
+            row=waiting.row,
+        )
+        pid = self._fork(lambda: runner.run(self.worker, task))
+        del self.waiting[waiting.session_id]
+        self.children[pid] = Running(
+            waiting.session_id,
+            waiting.request.cwd,
+            waiting.request.command,
+            clock.monotonic(),
+            pid,
+            waiting.locks,
+            token=str(waiting.row["claim_token"]) if waiting.row else None,
+            waiting=waiting,
+        )
+
+    def _fork(self, work: Callable[[], int]) -> int:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        pid = os.fork()
+        if pid:
+            return pid
+        self._be_runner(work)
+
+    def _be_runner(self, work: Callable[[], int]) -> NoReturn:
+        """In the forked process: a session of its own, nothing of the scheduler's, and no way back."""
+        code = 70
+        try:
+            os.setsid()
+            signal.set_wakeup_fd(-1)
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            os.close(self._wakeup)
+            os.close(self._wakeup_write)
+            null = os.open(os.devnull, os.O_RDONLY)
+            os.dup2(null, 0)
+            os.close(null)
+            code = work()
+        except PigeonError as error:
+            self._tell(f"pigeon worker: {error.message}")
+        except BaseException:
+            self._tell(traceback.format_exc())
+        finally:
+            os._exit(code)
+
+    def _tell(self, text: str) -> None:
+        try:
+            os.write(2, text.encode("utf-8", "backslashreplace") + b"\n")
+        except OSError:
+            pass  # the worker's terminal has gone; whoever lives on without it must not mind
+
+    # Ends
+
+    def _reap(self) -> None:
+        while self.children:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return
+            if pid == 0:
+                return
+            running = self.children.pop(pid, None)
+            if running is not None:
+                self._ended(running, os.waitstatus_to_exitcode(status))
+
+    def _ended(self, running: Running, code: int) -> None:
+        self._dirty = True
+        self._news_at = clock.monotonic()
+        waiting = running.waiting
+        if running.is_recovery:
+            if code != RunnerExit.DONE:
+                self._due["recover"] = clock.monotonic() + 1.0
+        elif code in (RunnerExit.HELD, RunnerExit.SHARE) and waiting is not None:
+            waiting.held_elsewhere = code == RunnerExit.HELD
+            waiting.retry_at = clock.monotonic() + waiting.backoff.failed()
+            self._requeue(waiting)
+        elif code == RunnerExit.DONE:
+            self.catalog.finished[running.session_id] = clock.monotonic()
+        elif code in (RunnerExit.LOST, RunnerExit.SUPERSEDED):
+            self.catalog.claimed[running.session_id] = clock.monotonic()
+        else:
+            self._tell(f"pigeon worker: the runner of {running.session_id} died ({_death(code)})")
+            self.worker.debug.say("failure", f"{running.session_id}: its runner died ({_death(code)})")
+            self._due["recover"] = 0.0
+
+    def _requeue(self, waiting: Waiting) -> None:
+        """Back to its place: the order is that in which this worker first saw the sessions."""
+        self.waiting[waiting.session_id] = waiting
+        self.waiting = dict(sorted(self.waiting.items(), key=lambda item: item[1].seen_monotonic))
+
+    def _watch_adopted(self, token: str, running: Running) -> None:
+        if running.row is not None and recovery.is_dead(running.row):
+            del self.adopted[token]
+            self._dirty = True
+            self._due["recover"] = 0.0
+
+    def _recover(self) -> None:
+        """Adopt runners that live without a scheduler, and give an end to the sessions of those that do not."""
+        mine = {r.token for r in self.children.values() if r.token} | {
+            str(w.row["claim_token"]) for w in self.waiting.values() if w.row
+        }
+        own = {r.session_id for r in self.children.values()}
+        tasks = []
+        with Journal.open(self.worker.journal_path) as journal:
+            dead, alive = recovery.plan(journal, self.worker, mine)
+            for row in alive:
+                if row["session_id"] not in own and row["claim_token"] not in self.adopted:
+                    self._adopt(row)
+            for row, decision in dead:
+                if str(row["session_id"]) in own:
+                    continue  # its runner has only just died, or has just been forked: the next turn will tell
+                taken = recovery.take(journal, row)
+                if taken is not None:
+                    tasks.append((taken, decision))
+        for row, decision in tasks:
+            self._recover_one(row, decision)
+
+    def _adopt(self, row: recovery.Row) -> None:
+        command = row["command"]
+        self.adopted[str(row["claim_token"])] = Running(
+            str(row["session_id"]),
+            str(row["cwd"]),
+            [str(word) for word in command] if isinstance(command, list) else [str(command)],
+            clock.monotonic(),
+            int(str(row["runner_pid"])),
+            row["lock_mode"] == "cwd",
+            token=str(row["claim_token"]),
+            row=row,
+        )
+        self.worker.debug.say("queue", f"{row['session_id']}: its runner lives; watched again")
+
+    def _recover_one(self, row: recovery.Row, decision: Recovery) -> None:
+        session_id = str(row["session_id"])
+        self.worker.debug.say("failure", f"{session_id}: was {row['state']}, runner dead: {decision.value}")
+        session = self.worker.namespace.session(session_id)
+        if decision in (Recovery.START, Recovery.CLAIM_AGAIN):
+            try:
+                if recovery.ends_cleanly(session):
+                    request, problem = read_request(session)
+                    refusal = (states.FAILED, problem) if problem else None
+                    waiting = Waiting(session_id, request, clock.wall(), clock.monotonic(), refusal=refusal, row=row)
+                    self.waiting[session_id] = waiting
+                    self._dirty = True
+                    return
+            except Exception:
+                pass  # it cannot be read: end it below, as far as the share lets us
+            decision = Recovery.END_AS_LOST
+        pid = self._fork(lambda: recovery.end(self.worker, row, decision))
+        self.children[pid] = Running(
+            session_id,
+            str(row["cwd"]),
+            [],
+            clock.monotonic(),
+            pid,
+            row["lock_mode"] == "cwd",
+            token=str(row["claim_token"]),
+            is_recovery=True,
+        )
+
+    # Saying
+
+    def _beat(self) -> None:
+        now = clock.monotonic()
+        busy = [*self.children.values(), *self.adopted.values()]
+        running = [
+            {
+                "session_id": r.session_id,
+                "cwd": r.cwd,
+                "command": r.command,
+                "since_s": round(now - r.since, 1),
+                "lock": "cwd" if r.locks else "none",
+            }
+            for r in busy
+            if not r.is_recovery
+        ]
+        self._heartbeat.beat(running, draining=self.stops > 0)
+
+    def _answer_stops(self) -> None:
+        if self.stops == self._said_stops:
+            return
+        self._said_stops = self.stops
+        count = len(self.children) + len(self.adopted)
+        if self.stops == 1:
+            if count:
+                self._tell(
+                    f"pigeon worker: taking no new sessions; waiting for {count} running. "
+                    "Interrupt again to hang them up"
+                )
+            return
+        self._tell(f"pigeon worker: hanging up {count} running sessions")
+        for running in self.children.values():
+            if not running.is_recovery:
+                identity.send([running.pid], signal.SIGTERM)
+        for running in self.adopted.values():
+            row = running.row or {}
+            started = row.get("runner_start")
+            identity.kill_if_same(running.pid, started if isinstance(started, int) else None, signal.SIGTERM)
+
+    def _share_fails(self, error: OSError) -> None:
+        if not self._share_is_failing:
+            self._share_is_failing = True
+            self._tell(f"pigeon worker: the share does not answer: {error}; trying on")
+
+    def _share_works(self) -> None:
+        if self._share_is_failing:
+            self._share_is_failing = False
+            self._tell("pigeon worker: the share answers again")
+
+
+def _death(code: int) -> str:
+    return f"signal {-code}" if code < 0 else f"exit {code}"
