@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 
-from pigeon import __version__
+from pigeon import __version__, trace
 from pigeon.cli_arguments import VERBS, parse
 from pigeon.errors import EXIT_CANCELLED, EXIT_PIGEON, EXIT_USAGE, PigeonError
 
@@ -14,6 +14,7 @@ def main(argv: list[str] | None = None) -> int:
     """Run pigeon with `argv` (default: the process's own). Returns the exit code."""
     arguments = sys.argv[1:] if argv is None else argv
     try:
+        trace.mark("client: python is up")
         return _dispatch(arguments)
     except PigeonError as error:
         _print_error(error)

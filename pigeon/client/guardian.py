@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import select
 
+from pigeon import trace
 from pigeon.client import escapes, link
 from pigeon.client.signals import signals
 from pigeon.client.terminal import Terminal, in_foreground, window_size
@@ -150,6 +151,7 @@ class Guardian:
         frames = self.link.receive()
         if frames is None:
             _, status = os.waitpid(self.pid, 0)
+            trace.mark("client: pump ended")
             self._code = self._code_of(status)
             return
         self._heard_at = monotonic()

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import select
 
-from pigeon import clock
+from pigeon import clock, trace
 from pigeon.client import link, submit
 from pigeon.client.peer import Peer
 from pigeon.client.signals import SIGHUP, SIGINT, SIGQUIT, SIGTERM, signal_name
@@ -405,8 +405,10 @@ class Pump:
 
     def _take_event(self, event: str, record: Record) -> None:
         if event == "started":
+            trace.mark("client: started event read")
             self._start(f"started, pid {record.get('pid', 'unknown')}")
         elif event == "exit":
+            trace.mark("client: exit event read")
             self._start("ended")
             code = integer(record, "exit_code")
             self._ended = self._hangup_outcome or Outcome(EXIT_PIGEON if code is None else code & 255)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 
-from pigeon import commandline, config
+from pigeon import commandline, config, trace
 from pigeon.cli_arguments import Invocation
 from pigeon.client import guardian, link, submit
 from pigeon.client.peer import Peer
 from pigeon.client.pump import Options, Outcome, Pump
+from pigeon.client.signals import signals
 from pigeon.client.terminal import is_terminal, window_size
 from pigeon.errors import EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND, EXIT_PIGEON, PigeonError, UsageError
 from pigeon.wire import files
@@ -49,6 +50,8 @@ def _run_in_place(invocation: Invocation) -> int:
     argv, _ = commandline.build(
         _words(invocation), shell=settings.client.shell, remote_env={}, local_env=os.environ, repair=False
     )
+    for number in (signals.SIGPIPE, signals.SIGXFSZ):
+        signals.signal(number, signals.SIG_DFL)  # Python ignores them, and the command would inherit that
     try:
         os.execvp(argv[0], argv)
     except OSError as error:
@@ -95,9 +98,12 @@ def _pump(mine: link.Link, invocation: Invocation, *, speaks: bool) -> int:
 
 
 def _session(mine: link.Link, invocation: Invocation, *, speaks: bool) -> Outcome:
+    trace.mark("client: pump started")
     settings, request, notes = prepare(invocation)
+    trace.mark("client: request prepared")
     namespace = submit.open_namespace(settings.require_cache(), settings.namespace)
     session = submit.publish(namespace, request)
+    trace.mark("client: published")
     options = Options()
     options.keyboard = request.stdin_isatty
     options.pty = request.pty

@@ -54,7 +54,7 @@ def _worker(config: Config) -> tuple[Worker, str | None]:
     explicit = config.worker.journal is not None
     journal_path = config.worker.journal or place.default_path()
     place.check(journal_path, explicit)
-    Journal.open(journal_path).close()
+    Journal.open(journal_path, verify=True).close()
     lock = cwdlock.choose(config.worker.lock, mountinfo.filesystem_of(namespace.root))
     host = socket.gethostname()
     worker = Worker(

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+from pigeon.journal.queries import Row
 from pigeon.wire.documents import Request
 from pigeon.wire.pacing import Backoff, Silence
 
@@ -26,7 +27,7 @@ class Waiting:
     seen_at: float
     seen_monotonic: float
     refusal: tuple[str, str] | None = None
-    row: Mapping[str, object] | None = None
+    row: Row | None = None
     needs_sign_of_life: bool = False
     silence: Silence = field(default_factory=Silence)
     control_bytes: int = -1

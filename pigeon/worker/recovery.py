@@ -7,10 +7,12 @@ so that a late or second runner of the same session loses and ends.
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
+from dataclasses import replace
 
 from pigeon import clock
 from pigeon.errors import EXIT_PIGEON
+from pigeon.journal.queries import Row
 from pigeon.journal.store import Journal
 from pigeon.wire import files, states
 from pigeon.wire.documents import MAX_DOCUMENT_BYTES, BadDocument, Status, parse_status
@@ -20,56 +22,48 @@ from pigeon.worker import cwdlock, identity, lifecycle
 from pigeon.worker.lifecycle import RECOVERY, Recovery, RunnerExit
 from pigeon.worker.runner import Worker
 
-Row = Mapping[str, object]
-
 LOST_MESSAGE = "the process that ran the command on {host} died; the command may have run in part and is not run again"
 
 
 def is_dead(row: Row) -> bool:
     """Whether the runner of an unfinished row is proven dead."""
-    return identity.is_proven_dead(
-        str(row["runner_lock"]), str(row["boot_id"]), _int(row["runner_pid"]), _int(row["runner_start"])
-    )
+    return identity.is_proven_dead(row.runner_lock or "", row.boot_id or "", row.runner_pid, row.runner_start)
 
 
 def plan(journal: Journal, worker: Worker, skip: Collection[str]) -> tuple[list[tuple[Row, Recovery]], list[Row]]:
     """(what to recover and how, rows whose runner lives or may live), for unfinished rows not in `skip` (tokens)."""
     dead, alive = [], []
     for row in journal.unfinished(worker.namespace.cache, worker.namespace.name):
-        fields = as_mapping(row)
-        if str(fields["claim_token"]) in skip:
+        if row.claim_token in skip:
             continue
-        if is_dead(fields):
-            dead.append((fields, RECOVERY[str(fields["state"])]))
+        if is_dead(row):
+            dead.append((row, RECOVERY[row.state]))
         else:
-            alive.append(fields)
+            alive.append(row)
     return dead, alive
 
 
 def take(journal: Journal, row: Row) -> Row | None:
     """Raise the row's epoch; the row with its new epoch, or None if another process did so first."""
-    epoch = _int(row["epoch"]) or 0
-    if not journal.raise_epoch(str(row["claim_token"]), epoch):
+    if not journal.raise_epoch(row.claim_token, row.epoch):
         return None
-    return {**row, "epoch": epoch + 1}
+    return replace(row, epoch=row.epoch + 1)
 
 
 def end(worker: Worker, row: Row, decision: Recovery) -> int:
     """Carry END_AS_LOST or PUBLISH out, in a forked process. `row` has been taken. Returns a RunnerExit status."""
-    session_id = str(row["session_id"])
-    leader, started = _int(row["command_pid"]), _int(row["command_start"])
-    same_boot = str(row["boot_id"]) == worker.boot
-    if same_boot and decision is Recovery.END_AS_LOST:
-        _end_processes(session_id, leader if leader and _is_leader(leader, started) else None)
-    if worker.lock_mode == cwdlock.STRICT and row["lock_mode"] == "cwd":
+    if row.boot_id == worker.boot and decision is Recovery.END_AS_LOST:
+        leader = row.command_pid
+        known = leader is not None and _is_leader(leader, row.command_start)
+        _end_processes(row.session_id, leader if known else None)
+    if worker.lock_mode == cwdlock.STRICT and row.lock_mode == "cwd":
         _free_strict(worker, row)
-    session = worker.namespace.session(session_id)
-    status = _final_status(row, decision, session_id)
-    _publish(session, status)
-    with Journal.open(worker.journal_path) as journal:
+    status = _final_status(row, decision)
+    _publish(worker.namespace.session(row.session_id), status)
+    with Journal.open(worker.journal_path, patient=True) as journal:
         journal.advance(
-            str(row["claim_token"]),
-            _int(row["epoch"]) or 0,
+            row.claim_token,
+            row.epoch,
             frm=tuple(lifecycle.STEPS),
             to=lifecycle.FINAL,
             final_at=clock.wall(),
@@ -78,8 +72,8 @@ def end(worker: Worker, row: Row, decision: Recovery) -> int:
             ended_by="recovery",
             error=status.text("error"),
         )
-    identity.discard_proof(str(row["runner_lock"]))
-    worker.debug.say("failure", f"{session_id}: recovered: {decision.name.lower()}")
+    identity.discard_proof(row.runner_lock or "")
+    worker.debug.say("failure", f"{row.session_id}: recovered: {decision.name.lower()}")
     return RunnerExit.DONE
 
 
@@ -104,21 +98,20 @@ def _end_processes(session_id: str, leader: int | None) -> None:
 
 
 def _free_strict(worker: Worker, row: Row) -> None:
-    pid = _int(row["runner_pid"])
-    if pid is None or row["worker_host"] != worker.host:
+    if row.runner_pid is None or row.cwd is None or row.worker_host != worker.host:
         return
     try:
-        cwdlock.break_strict(worker.namespace.lock(str(row["cwd"])), worker.host, pid)
+        cwdlock.break_strict(worker.namespace.lock(row.cwd), worker.host, row.runner_pid)
     except OSError as error:
-        worker.debug.say("failure", f"{row['session_id']}: the strict lock could not be freed: {error}")
+        worker.debug.say("failure", f"{row.session_id}: the strict lock could not be freed: {error}")
 
 
-def _final_status(row: Row, decision: Recovery, session_id: str) -> Status:
+def _final_status(row: Row, decision: Recovery) -> Status:
     created = clock.utc_text()
     if decision is Recovery.PUBLISH:
-        code = _int(row["return_code"]) or 0
+        code = row.return_code or 0
         return Status(
-            session_id,
+            row.session_id,
             states.state_of(code),
             created_at=created,
             exit_code=states.exit_code_of(code),
@@ -126,12 +119,12 @@ def _final_status(row: Row, decision: Recovery, session_id: str) -> Status:
             error="its runner died after the command had ended; the end of the output may be missing",
         )
     return Status(
-        session_id,
+        row.session_id,
         states.FAILED,
         created_at=created,
         exit_code=EXIT_PIGEON,
         ended_by="recovery",
-        error=LOST_MESSAGE.format(host=row["worker_host"]),
+        error=LOST_MESSAGE.format(host=row.worker_host),
     )
 
 
@@ -188,12 +181,3 @@ def ends_cleanly(session: SessionFiles) -> bool:
             os.close(fd)
     except FileNotFoundError:
         return True
-
-
-def as_mapping(row: object) -> Row:
-    """A journal row as a mapping, so that tasks can carry it across a fork."""
-    return dict(vars(row)) if not isinstance(row, Mapping) else dict(row)
-
-
-def _int(value: object) -> int | None:
-    return value if isinstance(value, int) else None

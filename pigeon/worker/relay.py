@@ -12,7 +12,7 @@ import select
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from pigeon import clock
+from pigeon import clock, trace
 from pigeon.errors import DamagedSession
 from pigeon.wire.names import SessionFiles, attachment_number
 from pigeon.wire.pacing import HEARTBEAT_S, INTERACTIVE, interval, polite
@@ -194,6 +194,7 @@ class Relay:
         self.return_code = self.command.try_wait()
         if self.return_code is None:
             return
+        trace.mark("runner: command ended")
         self.ended_at = self._now
         self.outbound.last_output = self._now
         self._forget(self.command.pidfd)

@@ -11,14 +11,15 @@ import os
 import signal
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Any, TypeVar
 
-from pigeon import clock
-from pigeon.errors import EXIT_PIGEON
+from pigeon import clock, trace
+from pigeon.errors import EXIT_PIGEON, JournalError
+from pigeon.journal.queries import Row
 from pigeon.journal.store import Journal
 from pigeon.wire import claim, files, states
 from pigeon.wire.documents import MAX_REQUEST_BYTES, BadDocument, Request, Status, blanked
-from pigeon.wire.names import Namespace, SessionFiles
+from pigeon.wire.names import Namespace, SessionFiles, new_token
 from pigeon.wire.pacing import Backoff
 from pigeon.worker import cwdlock, identity, lifecycle, process
 from pigeon.worker.debug import Debug
@@ -63,9 +64,20 @@ class Task:
     lock_wait_s: float = 0.0
     refusal: tuple[str, str] | None = None
     """(state, reason): claim the session only to end it so."""
-    row: Mapping[str, object] | None = None
+    row: Row | None = None
     """The journal row of a claim to take up again (recovery), its epoch already raised."""
     environ: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """Why a claimed session ends without its command having been started."""
+
+    state: str
+    reason: str
+    exit_code: int = EXIT_PIGEON
+    event: bool = False
+    """Whether the stream says so too (`worker_error`)."""
 
 
 Result = TypeVar("Result")
@@ -93,10 +105,13 @@ class Runner:
         self.task = task
         self.session: SessionFiles = worker.namespace.session(task.session_id)
         row = task.row
-        self.token = str(row["claim_token"]) if row else os.urandom(16).hex()
-        self.epoch = int(str(row["epoch"])) if row else 1
+        self.token = row.claim_token if row else new_token()
+        self.epoch = row.epoch if row else 1
         self.lock: cwdlock.CwdLock | None = None
         self.status = Status(task.session_id, states.PENDING, created_at=task.request.created_at)
+        self._refusal: Refusal | None = None
+        self._env: dict[str, str] = {}
+        self._notes: list[str] = []
         self._stop = False
         self._started_at: float | None = None
         self._started_monotonic = 0.0
@@ -104,10 +119,12 @@ class Runner:
 
     def run(self) -> int:
         """All steps. Returns a RunnerExit status."""
+        trace.mark("runner: begins")
         wakeup = self._arrange_signals()
         self.proof = identity.ProofOfLife(self.worker.proof_directory, f"{self.token}.{self.epoch}")
         try:
             held = self._take_lock()
+            trace.mark("runner: lock tried")
         except OSError as error:
             self.worker.debug.say("failure", f"{self.task.session_id}: lock: {error}")
             self.proof.remove()
@@ -115,14 +132,14 @@ class Runner:
         if not held:
             self.proof.remove()
             return RunnerExit.HELD
-        if not self._claim():
+        if not self._claim_and_prepare():
             if self.lock is not None:
                 self.lock.release()
             self.proof.remove()
             return RunnerExit.LOST
         self.worker.debug.say("queue", f"{self.task.session_id}: claimed")
-        if self.task.refusal is not None:
-            self._end_unstarted(*self.task.refusal, exit_code=EXIT_PIGEON)
+        if self._refusal is not None:
+            self._end_unstarted(self._refusal)
         else:
             self._execute(wakeup)
         self.proof.remove()
@@ -145,7 +162,8 @@ class Runner:
 
         signal.signal(signal.SIGTERM, stop)
         for number in (signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGTSTP):
-            signal.signal(number, signal.SIG_IGN)
+            # Caught and not ignored: the command would inherit an ignored signal (execve(2)).
+            signal.signal(number, lambda *_: None)
         return reading
 
     # Before the command
@@ -159,33 +177,46 @@ class Runner:
             self.worker.debug.say("lock", f"{self.task.session_id}: holds {self.task.request.cwd}")
         return self.lock is not None
 
-    def _claim(self) -> bool:
-        worker = self.worker
-        row = self.task.row
-        with Journal.open(worker.journal_path) as journal:
-            if row is None:
-                journal.begin_claim(self._new_row())
-            elif row["state"] == lifecycle.CLAIMED:
-                return self._adopt(journal)
-            text = claim.worker_claim(
-                str(row["worker_host"]) if row else worker.host,
-                int(str(row["worker_pid"])) if row else worker.pid,
-                str(row["worker_id"]) if row else worker.worker_id,
-                self.token,
-            )
-            try:
-                won = self._until_it_works(lambda: claim.try_claim(self.session, self.token, text))
-            except (Superseded, files.Refused):
-                won = False  # the session has been removed, or is not what a client makes
-            if not won:
-                journal.forget(self.token, self.epoch)
+    def _claim_and_prepare(self) -> bool:
+        """Everything that the journal must know before the command may start, with one connection to it."""
+        if self.task.refusal is not None:
+            self._refusal = Refusal(*self.task.refusal)
+        with self._journal() as journal:
+            if not self._claim(journal):
                 return False
-            self._advance(journal, (lifecycle.CLAIMING,), lifecycle.CLAIMED, {"claimed_at": clock.wall(), **self._owner()})
+            if self._refusal is None:
+                try:
+                    self._env, self._notes = self._prepare()
+                except process.CannotStart as error:
+                    self._refusal = Refusal(states.FAILED, error.message, error.exit_code, event=True)
+                else:
+                    self._advance(journal, (lifecycle.CLAIMED,), lifecycle.STARTING, {}, durable=True)
         return True
 
-    def _adopt(self, journal: Journal) -> bool:
-        """A claim of ours that a dead runner left: put this runner's name on it."""
-        self._advance(journal, (lifecycle.CLAIMED,), lifecycle.CLAIMED, self._owner())
+    def _claim(self, journal: Journal) -> bool:
+        worker = self.worker
+        row = self.task.row
+        if row is None:
+            journal.begin_claim(self._new_row())
+        elif row.state == lifecycle.CLAIMED:
+            # A claim of ours that a dead runner left: put this runner's name on it.
+            self._advance(journal, (lifecycle.CLAIMED,), lifecycle.CLAIMED, self._owner())
+            return True
+        text = claim.worker_claim(
+            (row.worker_host if row else None) or worker.host,
+            (row.worker_pid if row else None) or worker.pid,
+            (row.worker_id if row else None) or worker.worker_id,
+            self.token,
+        )
+        try:
+            won = self._until_it_works(lambda: claim.try_claim(self.session, self.token, text))
+        except (Superseded, files.Refused):
+            won = False  # the session has been removed, or is not what a client makes
+        if not won:
+            journal.forget(self.token, self.epoch)
+            return False
+        trace.mark("runner: claim made")
+        self._advance(journal, (lifecycle.CLAIMING,), lifecycle.CLAIMED, {"claimed_at": clock.wall(), **self._owner()})
         return True
 
     def _owner(self) -> dict[str, object]:
@@ -259,20 +290,13 @@ class Runner:
     def _advance(
         self, journal: Journal, frm: tuple[str, ...], to: str, columns: Mapping[str, object], *, durable: bool = False
     ) -> None:
-        if not journal.advance(self.token, self.epoch, frm=frm, to=to, durable=durable, **columns):
+        if not journal.advance(self.token, self.epoch, frm=frm, to=to, durable=durable, **dict[str, Any](columns)):
             raise Superseded("another process has recovered the session")
 
     # The command
 
     def _execute(self, wakeup: int) -> None:
-        request = self.task.request
-        try:
-            env, notes = self._prepare()
-        except process.CannotStart as refusal:
-            self._end_unstarted(states.FAILED, refusal.message, exit_code=refusal.exit_code, event=True)
-            return
-        with Journal.open(self.worker.journal_path) as journal:
-            self._advance(journal, (lifecycle.CLAIMED,), lifecycle.STARTING, {}, durable=True)
+        trace.mark("runner: starting row written")
         outbound = Outbound(
             self.session.stream,
             max_bytes=self.worker.max_stream_bytes,
@@ -280,15 +304,16 @@ class Runner:
             trace=self.worker.debug.bytes_of(self.task.session_id, "output"),
         )
         try:
-            command = self._start(env, outbound)
-        except process.CannotStart as refusal:
-            self._end_unstarted(states.FAILED, refusal.message, exit_code=refusal.exit_code, event=True)
+            command = self._start(self._env, outbound)
+        except process.CannotStart as error:
+            self._end_unstarted(Refusal(states.FAILED, error.message, error.exit_code, event=True))
             return
+        trace.mark("runner: command started")
         self._pid = command.pid
         self._started_at, self._started_monotonic = clock.wall(), clock.monotonic()
-        self.worker.debug.say("success", f"{self.task.session_id}: started, pid {command.pid}: {request.command}")
+        self.worker.debug.say("success", f"{self.task.session_id}: started, pid {command.pid}: {self.task.request.command}")
         outbound.say("started", pid=command.pid)
-        for note in notes:
+        for note in self._notes:
             outbound.say("notice", message=note, verbose=True)
         self._relay(command, outbound, wakeup)
 
@@ -353,12 +378,14 @@ class Runner:
         if ending.is_superseded:
             self._leave_command(command)
             raise Superseded("another process has ended the session")
+        trace.mark("runner: relay done")
         relay.finish_chores()
+        trace.mark("runner: chores done")
         self._finish(ending, outbound, inbound)
 
     def _publish_running(self) -> None:
         """Tell the state, record it, and take the secrets out of the request (FORMAT.md, "Secrets at rest")."""
-        with Journal.open(self.worker.journal_path) as journal:
+        with self._journal() as journal:
             journal.advance(
                 self.token,
                 self.epoch,
@@ -381,7 +408,7 @@ class Runner:
             pass  # somebody has tampered with it meanwhile; there is nothing of ours left to protect
 
     def _store_result(self, return_code: int, outbound: Outbound, inbound: Inbound) -> bool:
-        with Journal.open(self.worker.journal_path) as journal:
+        with self._journal() as journal:
             return journal.advance(
                 self.token,
                 self.epoch,
@@ -394,7 +421,7 @@ class Runner:
                 run_s=clock.monotonic() - self._started_monotonic,
                 return_code=return_code,
                 exit_code=states.exit_code_of(return_code),
-                **_byte_counts(outbound, inbound),
+                **dict[str, Any](_byte_counts(outbound, inbound)),
             )
 
     # Afterwards
@@ -404,6 +431,7 @@ class Runner:
         if not ending.is_unkillable:
             outbound.say("exit", exit_code=code, raw_return_code=ending.return_code)
         self._until_it_works(lambda: outbound.flush(clock.monotonic()))
+        trace.mark("runner: exit event written")
         state, error = states.state_of(ending.return_code), ending.failed
         if ending.cancelled:
             state, error = states.CANCELLED, ending.cancelled
@@ -415,23 +443,24 @@ class Runner:
         )
         self._publish_final(state, code, error, stream_bytes=outbound.appender.offset)
         self._release(keep_inherited=ending.is_unkillable)
-        self._close_row(state, error, **_byte_counts(outbound, inbound))
+        self._close_row(state, error, _byte_counts(outbound, inbound))
 
-    def _end_unstarted(self, state: str, reason: str, *, exit_code: int, event: bool = False) -> None:
+    def _end_unstarted(self, refusal: Refusal) -> None:
         """End a claimed session whose command was never started."""
+        state, reason = refusal.state, refusal.reason
         self.worker.debug.say("failure", f"{self.task.session_id}: {state}: {reason}")
         outbound = Outbound(self.session.stream, max_bytes=1 << 62)
         try:
             offset = self._stream_offset()
-            if event and offset == 0:
+            if refusal.event and offset == 0:
                 outbound.say("worker_error", message=reason)
                 outbound.flush(clock.monotonic())
         except OSError:
             pass  # the status says it too, and is what decides
-        self._publish_final(state, exit_code, reason, stream_bytes=outbound.appender.offset)
+        self._publish_final(state, refusal.exit_code, reason, stream_bytes=outbound.appender.offset)
         self._blank_after_refusal()
         self._release()
-        self._close_row(state, reason, exit_code=exit_code)
+        self._close_row(state, reason, {"exit_code": refusal.exit_code})
 
     def _blank_after_refusal(self) -> None:
         try:
@@ -456,8 +485,8 @@ class Runner:
             self.lock.release()
             self.worker.debug.say("lock", f"{self.task.session_id}: freed {self.task.request.cwd}")
 
-    def _close_row(self, state: str, error: str | None, **columns: object) -> None:
-        with Journal.open(self.worker.journal_path) as journal:
+    def _close_row(self, state: str, error: str | None, columns: Mapping[str, int] | None = None) -> None:
+        with self._journal() as journal:
             journal.advance(
                 self.token,
                 self.epoch,
@@ -466,7 +495,7 @@ class Runner:
                 final_at=clock.wall(),
                 outcome=state,
                 error=error,
-                **columns,
+                **dict[str, Any](columns or {}),
             )
 
     def _leave_command(self, command: process.Command) -> None:
@@ -479,11 +508,22 @@ class Runner:
 
     def _note(self, event: str, **detail: object) -> None:
         self.worker.debug.say("signal", f"{self.task.session_id}: {event} {detail or ''}")
-        with Journal.open(self.worker.journal_path) as journal:
-            journal.event(self.task.session_id, event, **detail)
+        try:
+            with Journal.open(self.worker.journal_path) as journal:
+                journal.event(self.task.session_id, event, **detail)
+        except JournalError:
+            pass  # bookkeeping: never worth the command
+
+    def _journal(self) -> Journal:
+        """The journal for a step: a full disk or a busy database is waited for. Never open while a process is forked."""
+
+        def say(trouble: str) -> None:
+            self.worker.debug.say("failure", f"{self.task.session_id}: journal: {trouble}")
+
+        return Journal.open(self.worker.journal_path, patient=True, on_trouble=say)
 
 
-def _byte_counts(outbound: Outbound, inbound: Inbound) -> dict[str, object]:
+def _byte_counts(outbound: Outbound, inbound: Inbound) -> dict[str, int]:
     return {
         "bytes_in": inbound.input_bytes,
         "stdin_bytes": inbound.taken_offset,

@@ -13,12 +13,13 @@ import select
 import signal
 import sys
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NoReturn
 
-from pigeon import clock
+from pigeon import clock, trace
 from pigeon.errors import PigeonError
+from pigeon.journal.queries import Row
 from pigeon.journal.store import Journal
 from pigeon.wire import files, states
 from pigeon.wire.pacing import HEARTBEAT_S, scan_interval
@@ -53,7 +54,7 @@ class Running:
     pid: int
     locks: bool
     token: str | None = None
-    row: Mapping[str, object] | None = None
+    row: Row | None = None
     is_recovery: bool = False
     waiting: Waiting | None = None
 
@@ -83,10 +84,10 @@ class Scheduler:
         """Serve until stopped twice, or once and nothing runs any more. Returns the exit code."""
         self._wakeup, self._wakeup_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         signal.set_wakeup_fd(self._wakeup_write, warn_on_full_buffer=False)
-        signal.signal(signal.SIGCHLD, lambda *_: None)
+        for number in (signal.SIGCHLD, signal.SIGHUP):
+            signal.signal(number, lambda *_: None)  # caught, not ignored: commands would inherit that
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, self._on_stop)
-        signal.signal(signal.SIGHUP, signal.SIG_IGN)
         gc.collect()
         gc.freeze()  # forked runners then share these objects' pages instead of copying them
         try:
@@ -276,6 +277,7 @@ class Scheduler:
             refusal=waiting.refusal,
             row=waiting.row,
         )
+        trace.mark("scheduler: forks a runner")
         pid = self._fork(lambda: runner.run(self.worker, task))
         del self.waiting[waiting.session_id]
         self.children[pid] = Running(
@@ -285,7 +287,7 @@ class Scheduler:
             clock.monotonic(),
             pid,
             waiting.locks,
-            token=str(waiting.row["claim_token"]) if waiting.row else None,
+            token=waiting.row.claim_token if waiting.row else None,
             waiting=waiting,
         )
 
@@ -371,17 +373,17 @@ class Scheduler:
     def _recover(self) -> None:
         """Adopt runners that live without a scheduler, and give an end to the sessions of those that do not."""
         mine = {r.token for r in self.children.values() if r.token} | {
-            str(w.row["claim_token"]) for w in self.waiting.values() if w.row
+            w.row.claim_token for w in self.waiting.values() if w.row
         }
         own = {r.session_id for r in self.children.values()}
         tasks = []
         with Journal.open(self.worker.journal_path) as journal:
             dead, alive = recovery.plan(journal, self.worker, mine)
             for row in alive:
-                if row["session_id"] not in own and row["claim_token"] not in self.adopted:
+                if row.session_id not in own and row.claim_token not in self.adopted:
                     self._adopt(row)
             for row, decision in dead:
-                if str(row["session_id"]) in own:
+                if row.session_id in own:
                     continue  # its runner has only just died, or has just been forked: the next turn will tell
                 taken = recovery.take(journal, row)
                 if taken is not None:
@@ -389,23 +391,22 @@ class Scheduler:
         for row, decision in tasks:
             self._recover_one(row, decision)
 
-    def _adopt(self, row: recovery.Row) -> None:
-        command = row["command"]
-        self.adopted[str(row["claim_token"])] = Running(
-            str(row["session_id"]),
-            str(row["cwd"]),
-            [str(word) for word in command] if isinstance(command, list) else [str(command)],
+    def _adopt(self, row: Row) -> None:
+        self.adopted[row.claim_token] = Running(
+            row.session_id,
+            row.cwd or "",
+            row.command,
             clock.monotonic(),
-            int(str(row["runner_pid"])),
-            row["lock_mode"] == "cwd",
-            token=str(row["claim_token"]),
+            row.runner_pid or 0,
+            row.lock_mode == "cwd",
+            token=row.claim_token,
             row=row,
         )
-        self.worker.debug.say("queue", f"{row['session_id']}: its runner lives; watched again")
+        self.worker.debug.say("queue", f"{row.session_id}: its runner lives; watched again")
 
-    def _recover_one(self, row: recovery.Row, decision: Recovery) -> None:
-        session_id = str(row["session_id"])
-        self.worker.debug.say("failure", f"{session_id}: was {row['state']}, runner dead: {decision.value}")
+    def _recover_one(self, row: Row, decision: Recovery) -> None:
+        session_id = row.session_id
+        self.worker.debug.say("failure", f"{session_id}: was {row.state}, runner dead: {decision.value}")
         session = self.worker.namespace.session(session_id)
         if decision in (Recovery.START, Recovery.CLAIM_AGAIN):
             try:
@@ -422,12 +423,12 @@ class Scheduler:
         pid = self._fork(lambda: recovery.end(self.worker, row, decision))
         self.children[pid] = Running(
             session_id,
-            str(row["cwd"]),
+            row.cwd or "",
             [],
             clock.monotonic(),
             pid,
-            row["lock_mode"] == "cwd",
-            token=str(row["claim_token"]),
+            row.lock_mode == "cwd",
+            token=row.claim_token,
             is_recovery=True,
         )
 
@@ -466,9 +467,8 @@ class Scheduler:
             if not running.is_recovery:
                 identity.send([running.pid], signal.SIGTERM)
         for running in self.adopted.values():
-            row = running.row or {}
-            started = row.get("runner_start")
-            identity.kill_if_same(running.pid, started if isinstance(started, int) else None, signal.SIGTERM)
+            if running.row is not None:
+                identity.kill_if_same(running.pid, running.row.runner_start, signal.SIGTERM)
 
     def _share_fails(self, error: OSError) -> None:
         if not self._share_is_failing:

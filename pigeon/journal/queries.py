@@ -1,0 +1,292 @@
+"""What the journal's tables hold, as typed rows, and the questions that `pigeon history` and recovery ask.
+
+Reads only: every function takes an open connection and changes nothing. `stored` and `loaded` are the one place
+that knows how a Python value stands in a column, so that what was written is found and read again byte for byte.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import sqlite3
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One claim. The migrations say beside each column its unit and what None means."""
+
+    claim_token: str
+    session_id: str
+    epoch: int
+    state: str
+    cache: str | None = None
+    namespace: str | None = None
+    route: str | None = None
+    cwd: str | None = None
+    command: list[str] = field(default_factory=list)
+    requester_host: str | None = None
+    requester_pid: int | None = None
+    requester_user: str | None = None
+    worker_id: str | None = None
+    worker_host: str | None = None
+    worker_pid: int | None = None
+    boot_id: str | None = None
+    runner_pid: int | None = None
+    runner_start: int | None = None
+    runner_lock: str | None = None
+    command_pid: int | None = None
+    command_start: int | None = None
+    terminal: int | None = None
+    lock_mode: str | None = None
+    on_disconnect: str | None = None
+    seen_at: float | None = None
+    claimed_at: float | None = None
+    started_at: float | None = None
+    ended_at: float | None = None
+    final_at: float | None = None
+    lock_wait_s: float | None = None
+    slot_wait_s: float | None = None
+    run_s: float | None = None
+    return_code: int | None = None
+    exit_code: int | None = None
+    outcome: str | None = None
+    ended_by: str | None = None
+    error: str | None = None
+    bytes_in: int | None = None
+    bytes_out_pty: int | None = None
+    bytes_out_stdout: int | None = None
+    bytes_out_stderr: int | None = None
+    stream_bytes: int | None = None
+    stdin_bytes: int | None = None
+    signals: int | None = None
+
+    @property
+    def text(self) -> str:
+        """The command as a person would type it: a shell's text, or the words, quoted."""
+        words = self.command
+        return words[2] if len(words) == 3 and words[1] in ("-c", "-lc") else shlex.join(words)
+
+    @property
+    def when(self) -> float | None:
+        """Unix seconds at which it started, or, if it did not, was claimed or seen."""
+        return next((at for at in (self.started_at, self.claimed_at, self.seen_at) if at is not None), None)
+
+    @property
+    def bytes_out(self) -> int | None:
+        """Output bytes on all channels; None if nobody counted."""
+        counts = (self.bytes_out_pty, self.bytes_out_stdout, self.bytes_out_stderr)
+        known = [count for count in counts if count is not None]
+        return sum(known) if known else None
+
+
+COLUMNS: tuple[str, ...] = tuple(f.name for f in fields(Row))
+"""The columns of `sessions` in the order of Row's fields."""
+
+
+@dataclass(frozen=True)
+class Wait:
+    """A session waited on one worker. `waited_s` is None while it waits, and for ever if that worker died."""
+
+    session_id: str
+    worker_id: str
+    reason: str
+    held_by: str | None
+    since: float
+    waited_s: float | None
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something happened to a session at `at` (unix seconds)."""
+
+    session_id: str
+    at: float
+    event: str
+    detail: dict[str, object]
+
+
+@dataclass(frozen=True)
+class Filter:
+    """Which rows `select` yields; None means any. `command` is a part of the command's text, in any case."""
+
+    cwd: str | None = None
+    since: float | None = None
+    until: float | None = None
+    states: tuple[str, ...] | None = None
+    outcomes: tuple[str, ...] | None = None
+    """With `states`: rows that have one of the states or one of the outcomes."""
+    command: str | None = None
+    namespace: str | None = None
+
+
+def stored(value: object) -> object:
+    """`value` as it stands in a column.
+
+    A string with lone surrogates, which UTF-8 cannot express, becomes the bytes that it stands for, as a BLOB; equal
+    strings always become equal values, so a filter finds them. Lists and mappings become JSON.
+    """
+    if isinstance(value, str):
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            return _raw(value)
+        return value
+    if isinstance(value, list | tuple | Mapping):
+        return to_json(value)
+    if isinstance(value, int) and not -(2**63) <= value < 2**63:
+        return None  # only a hostile request says such a thing, and SQLite has no room for it
+    return value
+
+
+def _raw(text: str) -> bytes:
+    try:
+        return text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:  # a surrogate that stands for no byte: only in JSON that was made to annoy
+        return text.encode("utf-8", "surrogatepass")
+
+
+def loaded(value: object) -> Any:
+    """What `stored` made of it, as a Python value again."""
+    return value.decode("utf-8", "surrogateescape") if isinstance(value, bytes) else value
+
+
+def to_json(value: object) -> str:
+    """Compact JSON that UTF-8 can express: readable text, with escapes for lone surrogates only."""
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=str)
+    return _SURROGATE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+
+
+def row_of(values: tuple[object, ...]) -> Row:
+    """A row from the values of COLUMNS."""
+    named = {name: loaded(value) for name, value in zip(COLUMNS, values, strict=True)}
+    named["command"] = _words(named["command"])
+    return Row(**named)
+
+
+def _words(text: object) -> list[str]:
+    """The argv in a `command` column; whatever else stands there is shown as one word."""
+    if not isinstance(text, str):
+        return []
+    try:
+        words = json.loads(text)
+    except ValueError:
+        return [text]
+    return [str(word) for word in words] if isinstance(words, list) else [text]
+
+
+_SELECT = f"SELECT {', '.join(COLUMNS)} FROM sessions"
+
+
+def get(connection: sqlite3.Connection, claim_token: str) -> Row | None:
+    """The row of a claim."""
+    found = connection.execute(f"{_SELECT} WHERE claim_token = ?", (claim_token,)).fetchall()
+    return row_of(found[0]) if found else None
+
+
+def unfinished(connection: sqlite3.Connection, cache: str, namespace: str) -> list[Row]:
+    """The rows of a namespace that have no final state, oldest claim first."""
+    sql = f"{_SELECT} WHERE cache = ? AND namespace = ? AND state <> 'final' ORDER BY rowid"
+    return [
+        row_of(values) for values in connection.execute(sql, (stored(cache), stored(namespace))).fetchall()
+    ]
+
+
+def select(connection: sqlite3.Connection, wanted: Filter, limit: int = 0) -> list[Row]:
+    """The newest `limit` rows that pass (0: all), oldest first. Order is that of the claims in this journal."""
+    where, values = _conditions(wanted)
+    cursor = connection.execute(f"{_SELECT} WHERE {where} ORDER BY rowid DESC", values)
+    found: list[Row] = []
+    try:
+        for row in map(row_of, cursor):
+            if _has_text(row, wanted.command):
+                found.append(row)
+                if len(found) == limit:
+                    break
+    finally:
+        cursor.close()  # an unfinished read would keep the write-ahead log from being emptied
+    found.reverse()
+    return found
+
+
+def _conditions(wanted: Filter) -> tuple[str, list[object]]:
+    terms, values = ["1"], list[object]()
+    when = "coalesce(started_at, claimed_at, seen_at)"
+    for term, value in (
+        ("cwd = ?", wanted.cwd),
+        ("namespace = ?", wanted.namespace),
+        (f"{when} >= ?", wanted.since),
+        (f"{when} < ?", wanted.until),
+    ):
+        if value is not None:
+            terms.append(term)
+            values.append(stored(value))
+    either = [
+        (name, chosen) for name, chosen in (("state", wanted.states), ("outcome", wanted.outcomes)) if chosen
+    ]
+    if either:
+        terms.append("(" + " OR ".join(f"{name} IN ({_marks(chosen)})" for name, chosen in either) + ")")
+        values += [value for _, chosen in either for value in chosen]
+    return " AND ".join(terms), values
+
+
+def _marks(values: tuple[str, ...]) -> str:
+    return ", ".join("?" * len(values))
+
+
+def _has_text(row: Row, text: str | None) -> bool:
+    """Compared here and not in SQL: the column is JSON, with its own quoting, and LIKE folds ASCII only."""
+    if text is None:
+        return True
+    wanted = text.casefold()
+    return wanted in row.text.casefold() or wanted in " ".join(row.command).casefold()
+
+
+def session_ids(connection: sqlite3.Connection, prefix: str) -> list[str]:
+    """The sessions whose id, or the part of it behind the dash, begins with `prefix`, oldest first."""
+    sql = (
+        "SELECT DISTINCT session_id FROM sessions WHERE substr(session_id, 1, ?1) = ?2"
+        " OR substr(session_id, instr(session_id, '-') + 1, ?1) = ?2 ORDER BY session_id"
+    )
+    found = [
+        str(loaded(value)) for (value,) in connection.execute(sql, (len(prefix), stored(prefix))).fetchall()
+    ]
+    return [prefix] if prefix in found else found
+
+
+def claims_of(connection: sqlite3.Connection, session_id: str) -> list[Row]:
+    """Every row of a session: more than one only if two workers of this journal tried it and one has not ended."""
+    sql = f"{_SELECT} WHERE session_id = ? ORDER BY rowid"
+    return [row_of(values) for values in connection.execute(sql, (stored(session_id),)).fetchall()]
+
+
+def waits_of(connection: sqlite3.Connection, session_id: str) -> list[Wait]:
+    """The waits of a session, oldest first."""
+    columns = "session_id, worker_id, reason, held_by, since, waited_s"
+    sql = f"SELECT {columns} FROM waits WHERE session_id = ? ORDER BY rowid"
+    found = connection.execute(sql, (stored(session_id),)).fetchall()
+    return [Wait(*map(loaded, values)) for values in found]
+
+
+def events_of(connection: sqlite3.Connection, session_id: str) -> list[Event]:
+    """The events of a session in the order in which they were written."""
+    sql = "SELECT session_id, at, event, detail FROM events WHERE session_id = ? ORDER BY rowid"
+    found = connection.execute(sql, (stored(session_id),)).fetchall()
+    return [
+        Event(loaded(one), at, loaded(event), _object(loaded(detail))) for one, at, event, detail in found
+    ]
+
+
+def _object(text: object) -> dict[str, object]:
+    if not isinstance(text, str):
+        return {}
+    try:
+        value = json.loads(text)
+    except ValueError:
+        return {"text": text}
+    return value if isinstance(value, dict) else {"value": value}

@@ -1,0 +1,136 @@
+"""Writing to SQLite in two ways: a step, which is waited for, and bookkeeping, which waits for nobody.
+
+Owns the connection's settings (busy timeout, synchronous) and what each of SQLite's errors means for a writer.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TypeVar
+
+from sqlite_utils import Database
+
+from pigeon import clock
+from pigeon.errors import JournalError
+from pigeon.journal.connection import BUSY_S, PASSING, JournalUnavailable, explain
+
+Result = TypeVar("Result")
+Trouble = Callable[[str], None]
+
+_STEP_BUSY_MS = 2000
+"""A step waits for ever, in turns of this length, so that somebody is told in time whom it waits for."""
+
+_BOOKKEEPING_BUSY_MS = 100
+"""Writers hold the database for a millisecond; who holds it for longer is stuck, and bytes must go on moving."""
+
+_FIRST_RETRY_S, _LAST_RETRY_S = 0.02, 1.0
+
+
+def until_it_passes(attempt: Callable[[], Result], on_trouble: Trouble | None) -> Result:
+    """Repeat `attempt` for as long as it raises JournalUnavailable."""
+    delay = _FIRST_RETRY_S
+    while True:
+        try:
+            return attempt()
+        except JournalUnavailable as error:
+            if on_trouble is not None:
+                on_trouble(f"{error.message}; waiting")
+        clock.sleep(delay)
+        delay = min(2 * delay, _LAST_RETRY_S)
+
+
+class Writer:
+    """A connection and its settings. Belongs to the process that made it."""
+
+    def __init__(self, path: str, connection: sqlite3.Connection, on_trouble: Trouble | None) -> None:
+        self.path = path
+        # No foreign plug-ins in a worker, and no statement of their setting up: opening is on every command's path.
+        self.db = Database(connection, recursive_triggers=False, execute_plugins=False)
+        self._on_trouble = on_trouble
+        self._pid = os.getpid()
+        self._pragmas: dict[str, object] = {}
+
+    def check_process(self) -> None:
+        """Fail if this is a forked child: it must not even close what it has inherited."""
+        assert os.getpid() == self._pid, "a journal must not be carried across fork"
+
+    def step(self, write: Callable[[bool], Result], *, durable: bool = False) -> Result:
+        """Commit what `write` does, for as long as it takes. It is told whether an earlier attempt failed.
+
+        At the first attempt its first statement must be a write: SQLite refuses to turn a reader into a writer.
+        `durable`: the disk has it when this returns; otherwise the system has, which survives any process.
+
+        Raises:
+            JournalError: the database is damaged or was removed, which no waiting mends.
+        """
+        self._set("busy_timeout", _STEP_BUSY_MS)
+        self._set("synchronous", "FULL" if durable else "NORMAL")
+        failed, delay = False, _FIRST_RETRY_S
+        while True:
+            try:
+                with self._retrying() if failed else self.db.atomic():
+                    return write(failed)
+            except sqlite3.DatabaseError as error:
+                self._tell(error)
+            failed = True
+            clock.sleep(delay)
+            delay = min(2 * delay, _LAST_RETRY_S)
+
+    @contextmanager
+    def _retrying(self) -> Iterator[None]:
+        """The transaction of a later attempt, which reads before it writes."""
+        self.db.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+            self.db.execute("COMMIT")
+        except BaseException:
+            self.db.rollback()
+            raise
+
+    def _tell(self, error: sqlite3.DatabaseError) -> None:
+        """Report an error that a step waits for; raise one that waiting does not mend."""
+        code = getattr(error, "sqlite_errorcode", 0)
+        if code == sqlite3.SQLITE_READONLY_DBMOVED:
+            raise JournalError(
+                f"the journal `{self.path}` was removed or replaced while it was in use"
+            ) from error
+        if code & 0xFF in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT):
+            raise explain(self.path, error) from error
+        if code & 0xFF not in PASSING:
+            raise error  # a bug of ours: a constraint, a statement that is wrong
+        if self._on_trouble is not None:
+            self._on_trouble(f"the journal `{self.path}` cannot be written yet ({error}); waiting")
+
+    def keep(self, write: Callable[[], int], *, atomic: bool = True) -> int:
+        """Try once, briefly. A database that is busy, full or damaged loses this and stops nobody; then 0."""
+        self._set("busy_timeout", _BOOKKEEPING_BUSY_MS)
+        self._set("synchronous", "NORMAL")
+        try:
+            if not atomic:
+                return write()
+            with self.db.atomic():
+                return write()
+        except sqlite3.DatabaseError:
+            return 0
+
+    def read(self, question: Callable[[], Result]) -> Result:
+        """The answer of a function that only reads.
+
+        Raises:
+            JournalError: the database cannot be read.
+        """
+        self._set("busy_timeout", int(BUSY_S * 1000))
+        try:
+            return question()
+        except sqlite3.DatabaseError as error:
+            raise explain(self.path, error) from error
+
+    def _set(self, pragma: str, value: object) -> None:
+        """Settings of the connection, changed only where they differ."""
+        self.check_process()
+        if self._pragmas.get(pragma) != value:
+            self.db.conn.execute(f"PRAGMA {pragma} = {value}").fetchall()
+            self._pragmas[pragma] = value

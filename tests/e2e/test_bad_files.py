@@ -1,0 +1,186 @@
+"""Files and directories that are not what a session is made of: links, FIFOs, other owners, vanishing ones."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.helpers import raw
+from tests.helpers.judging import goes_on, judged
+from tests.helpers.pigeon import Pigeon
+from tests.helpers.privileges import NOBODY, needs_root
+from tests.helpers.share import Session
+from tests.helpers.waiting import wait_until
+
+
+def other_file(kind: str, path: Path, data: bytes, elsewhere: Path) -> None:
+    """A request.json that is not a plain file of our own."""
+    target = elsewhere / "target.json"
+    raw.replace(target, data)
+    if kind == "symbolic link":
+        path.symlink_to(target)
+    elif kind == "second hard link":
+        os.link(target, path)
+    elif kind == "FIFO":
+        os.mkfifo(path, 0o600)
+    elif kind == "directory":
+        path.mkdir(mode=0o700)
+    elif kind == "dangling link":
+        path.symlink_to(elsewhere / "nothing")
+    else:
+        raw.replace(path, data, mode=int(kind, 8))
+
+
+@pytest.mark.parametrize(
+    "kind",
+    ["symbolic link", "dangling link", "second hard link", "FIFO", "directory", "620", "602", "666"],
+)
+def test_not_a_plain_file_of_our_own(pigeon: Pigeon, kind: str) -> None:
+    pigeon.worker()
+    session = raw.lay(pigeon)
+    data = raw.dump(raw.a_request(session.id, pigeon.work, "touch ran"))
+    elsewhere = pigeon.namespace.root / "elsewhere"
+    elsewhere.mkdir()
+    other_file(kind, session.directory / "request.json", data, elsewhere)
+    raw.put_status(session, "pending")
+    judged(pigeon, session)
+
+
+def test_readable_by_others_is_no_reason_to_refuse(pigeon: Pigeon) -> None:
+    """As older clients under an ordinary umask leave it."""
+    pigeon.worker()
+    session = raw.lay(pigeon)
+    session.directory.chmod(0o755)
+    data = raw.dump(raw.a_request(session.id, pigeon.work, "touch ran"))
+    raw.replace(session.directory / "request.json", data, mode=0o644)
+    raw.put_status(session, "pending")
+    assert session.wait_final()["state"] == "succeeded"
+    assert (pigeon.work / "ran").exists()
+
+
+@needs_root
+@pytest.mark.parametrize("what", ["request.json", "the directory", "both"])
+def test_of_another_user(pigeon: Pigeon, what: str) -> None:
+    pigeon.worker()
+    session = raw.lay(pigeon)
+    data = raw.dump(raw.a_request(session.id, pigeon.work, "touch ran"))
+    raw.replace(session.directory / "request.json", data)
+    if what != "the directory":
+        os.chown(session.directory / "request.json", NOBODY, NOBODY)
+    if what != "request.json":
+        os.chown(session.directory, NOBODY, NOBODY)
+    raw.put_status(session, "pending")
+    judged(pigeon, session)
+
+
+def test_a_session_that_is_a_symbolic_link(pigeon: Pigeon) -> None:
+    pigeon.worker()
+    real = raw.lay(pigeon)
+    data = raw.dump(raw.a_request(real.id, pigeon.work, "touch ran"))
+    raw.replace(real.directory / "request.json", data)
+    moved = pigeon.namespace.root / "moved"
+    real.directory.rename(moved)
+    real.directory.symlink_to(moved)
+    raw.put_status(Session(moved), "pending")
+    goes_on(pigeon)
+    assert not (pigeon.work / "ran").exists()
+    real.directory.unlink()
+
+
+@pytest.mark.parametrize(
+    "name", ["status.json", "stream.jsonl", "stdin.jsonl", "control.jsonl", "worker.claim"]
+)
+@pytest.mark.parametrize("kind", ["FIFO", "symbolic link", "directory"])
+def test_another_file_that_is_not_one(pigeon: Pigeon, name: str, kind: str) -> None:
+    """No hang, nothing written through a link, and the worker goes on; the session ends where that can be said."""
+    pigeon.worker()
+    session = raw.lay(pigeon)
+    raw.replace(session.directory / "request.json", raw.dump(raw.a_request(session.id, pigeon.work, "true")))
+    (session.directory / name).unlink(missing_ok=True)
+    precious = pigeon.base / "precious"
+    precious.write_bytes(b"precious")
+    if kind == "symbolic link":
+        (session.directory / name).symlink_to(precious)
+    elif kind == "FIFO":
+        os.mkfifo(session.directory / name, 0o600)
+    else:
+        (session.directory / name).mkdir()
+    if name != "status.json":
+        raw.put_status(session, "pending")
+    goes_on(pigeon)
+    if name not in ("status.json", "worker.claim"):
+        session.wait_final(30)
+    pigeon.wait_quiet(20)
+    assert precious.read_bytes() == b"precious"
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["text", "1-abc", "1700000000000-XYZ01234", "0" * 20, "1700000000000-0123456789ab ", "a\nb", "\udcff"],
+)
+def test_names_that_are_no_session(pigeon: Pigeon, name: str) -> None:
+    pigeon.worker()
+    other = raw.lay(pigeon, name)
+    raw.replace(other.directory / "request.json", raw.dump(raw.a_request(name, pigeon.work, "touch ran")))
+    raw.put_status(other, "pending")
+    goes_on(pigeon)
+    assert not (pigeon.work / "ran").exists()
+    assert other.claim is None
+
+
+def test_a_file_in_the_place_of_a_session(pigeon: Pigeon) -> None:
+    pigeon.worker()
+    raw.lay(pigeon).directory.with_name(raw.new_id()).write_text("not a directory")
+    goes_on(pigeon)
+
+
+def test_a_request_that_vanishes_before_the_claim(pigeon: Pigeon) -> None:
+    session = raw.publish(pigeon, "touch ran")
+    (session.directory / "request.json").unlink()
+    pigeon.worker()
+    goes_on(pigeon)
+    assert not (pigeon.work / "ran").exists()
+
+
+def test_a_session_that_vanishes_while_it_waits(pigeon: Pigeon) -> None:
+    pigeon.worker(max_jobs=1)
+    holder = raw.publish(pigeon, "sleep 0.5")
+    session = raw.publish(pigeon, "touch ran")
+    holder.wait_state("running", "succeeded")
+    shutil.rmtree(session.directory)
+    goes_on(pigeon)
+    assert not (pigeon.work / "ran").exists()
+
+
+def test_a_session_that_vanishes_while_it_runs(pigeon: Pigeon) -> None:
+    pigeon.worker(host_timeout=60)
+    session = raw.publish(pigeon, "trap 'exit 0' HUP TERM; echo ready; while :; do sleep 0.05; done")
+    wait_until(lambda: session.output() == b"ready\r\n", 15, "the command")
+    shutil.rmtree(session.directory)
+    goes_on(pigeon)
+    pigeon.wait_quiet(60)
+
+
+@pytest.mark.parametrize("state", ["running", "succeeded", "failed", "cancelled", "unheard-of"])
+def test_a_state_that_is_not_pending_is_not_run(pigeon: Pigeon, state: str) -> None:
+    pigeon.worker()
+    session = raw.lay(pigeon)
+    data = raw.dump(raw.a_request(session.id, pigeon.work, "touch ran"))
+    raw.replace(session.directory / "request.json", data)
+    raw.put_status(session, state)
+    goes_on(pigeon)
+    assert not (pigeon.work / "ran").exists()
+
+
+def test_an_unfinished_session_is_left_alone_until_it_is_whole(pigeon: Pigeon) -> None:
+    pigeon.worker()
+    session = raw.lay(pigeon)
+    data = raw.dump(raw.a_request(session.id, pigeon.work, "touch ran"))
+    raw.replace(session.directory / "request.json", data)
+    goes_on(pigeon)
+    assert session.claim is None
+    raw.put_status(session, "pending")
+    assert session.wait_final()["state"] == "succeeded"

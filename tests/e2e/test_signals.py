@@ -1,0 +1,71 @@
+"""Signals, broken pipes and killed clients: the command notices, and nothing of it stays behind."""
+
+from __future__ import annotations
+
+import signal
+
+import pytest
+
+from tests.helpers.pigeon import Pigeon
+from tests.helpers.surroundings import PIGEON
+from tests.helpers.waiting import wait_until
+
+
+@pytest.mark.parametrize("name", ["INT", "QUIT", "TERM", "HUP", "USR1", "USR2"])
+def test_a_signal_reaches_the_command(warm: Pigeon, name: str) -> None:
+    client = warm.start(f"trap 'echo got {name}; exit 9' {name}; echo ready; while :; do sleep 0.02; done")
+    wait_until(lambda: client.out == b"ready\n", 15, "the command's trap")
+    client.signal(getattr(signal, f"SIG{name}"))
+    result = client.wait(15)
+    assert (result.stdout.decode(), result.code) == (f"ready\ngot {name}\n", 9)
+
+
+@pytest.mark.parametrize("name", ["INT", "TERM"])
+def test_a_signal_ends_a_command_without_a_trap(warm: Pigeon, name: str) -> None:
+    client = warm.start("echo ready; exec sleep 60")
+    wait_until(lambda: client.out == b"ready\n", 15, "the command")
+    number = getattr(signal, f"SIG{name}")
+    client.signal(number)
+    result = client.wait(15)
+    assert result.code == 128 + number
+    assert b"Traceback" not in result.stderr
+
+
+def test_a_broken_pipe_ends_the_command_silently(warm: Pigeon) -> None:
+    script = f'{PIGEON} yes | head -1; echo "${{PIPESTATUS[*]}}"'
+    result = warm.start_process("bash", "-c", script).wait(20)
+    assert (result.stdout, result.stderr) == (b"y\n141 0\n", b"")
+    warm.wait_quiet()
+
+
+def test_a_pipe_that_breaks_before_any_output(warm: Pigeon) -> None:
+    script = f'{PIGEON} "sleep 0.3; yes" | true; echo "${{PIPESTATUS[*]}}"'
+    result = warm.start_process("bash", "-c", script).wait(20)
+    assert (result.stdout, result.stderr) == (b"141 0\n", b"")
+    warm.wait_quiet()
+
+
+def test_a_killed_client_hangs_its_command_up(warm: Pigeon) -> None:
+    """SIGKILL hits the process that the shell knows; the other half notices and says goodbye for both."""
+    client = warm.start("trap 'exit 1' HUP TERM; echo ready; while :; do sleep 0.05; done")
+    wait_until(lambda: client.out == b"ready\n", 15, "the command")
+    session = warm.sessions()[-1]
+    client.kill()
+    session.wait_final(20)
+    warm.wait_quiet()
+
+
+def test_a_command_that_ignores_the_hang_up_is_killed(warm: Pigeon) -> None:
+    client = warm.start("trap '' HUP TERM INT; echo ready; while :; do sleep 0.05; done")
+    wait_until(lambda: client.out == b"ready\n", 15, "the command")
+    session = warm.sessions()[-1]
+    client.kill()
+    session.wait_final(45)
+    warm.wait_quiet(20)
+
+
+def test_a_background_process_does_not_hold_the_session(warm: Pigeon) -> None:
+    """It keeps the pipes open, which a plain run in a pipeline would wait for; pigeon ends with the command."""
+    result = warm.run("nohup sleep 5 > /dev/null 2>&1 < /dev/null & echo started", timeout_s=4)
+    assert result.stdout == b"started\n"
+    wait_until(lambda: not warm.commands_left(), 10, "the end of the background process")

@@ -1,0 +1,35 @@
+"""What a session that must not run has to show for it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tests.helpers import raw
+from tests.helpers.pigeon import Pigeon
+from tests.helpers.share import Session
+from tests.helpers.waiting import wait_until
+
+
+def goes_on(pigeon: Pigeon) -> None:
+    """The worker still serves."""
+    assert pigeon.workers[0].child.running
+    result = pigeon.run("echo still there", cwd=pigeon.directory(f"after-{raw.new_id()}"))
+    assert result == (b"still there\n", b"", 0)
+
+
+def judged(pigeon: Pigeon, session: Session, *, ran: str = "ran", timeout_s: float = 20.0) -> dict[str, Any]:
+    """Not run, `failed`, with an error text, a row in the journal, and the worker goes on; the final status."""
+    status = session.wait_final(timeout_s)
+    assert status["state"] == "failed"
+    assert isinstance(status["exit_code"], int)
+    assert status["exit_code"] != 0
+    assert status["error"]
+    assert "Traceback" not in status["error"]
+    assert "started" not in session.events()
+    assert not (pigeon.work / ran).exists()
+    row = wait_until(lambda: pigeon.journal_row(session.id), 10, f"a row for {session.id} in the journal")
+    assert row is not None
+    assert row["state"] == "final"
+    assert row["error"]
+    goes_on(pigeon)
+    return status

@@ -1,0 +1,178 @@
+"""Pigeon over kernel NFS: the client in one machine of the lab, the worker in another.
+
+Limits are generous and nothing is judged by speed (test_nfs_lab.py says why). Each test prints what it measured with
+`-s`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import signal
+import subprocess
+import time
+
+import pytest
+
+from tests.mounts.nfs_lab import (
+    EVERY_MOUNT,
+    GRACE_S,
+    LEASE_S,
+    LOCKING_MOUNTS,
+    PYTHON,
+    LabPigeon,
+    Screen,
+    finish,
+    give_lab,
+    give_lab_pigeon,
+    give_mounted,
+    long_test,
+    on,
+)
+
+FIXTURES = (give_lab, give_lab_pigeon, give_mounted)
+
+
+@long_test
+@on(*EVERY_MOUNT)
+def test_exit_codes_and_output(lab_pigeon: LabPigeon) -> None:
+    lab_pigeon.worker()
+    started = time.monotonic()
+    first = lab_pigeon.run("true")
+    times = [time.monotonic() - started]
+    assert (first.returncode, first.stdout, first.stderr) == (0, b"", b"")
+    for code in (0, 3, 255):
+        started = time.monotonic()
+        assert lab_pigeon.run(f"exit {code}").returncode == code
+        times.append(time.monotonic() - started)
+    print(f"\n`pigeon true` and the like: {', '.join(f'{t:.1f}' for t in times)} s")
+    assert lab_pigeon.run("kill -TERM $$").returncode == 128 + signal.SIGTERM
+    done = lab_pigeon.run("pwd; hostname; echo wrong >&2; echo made > here")
+    assert (done.stdout.decode(), done.stderr) == (f"{lab_pigeon.work}\nb\n", b"wrong\n")
+    # The user's own files are the user's affair: listing makes NFS look.
+    assert lab_pigeon.sh("a", f"ls {lab_pigeon.work} >/dev/null; cat {lab_pigeon.work}/here") == "made\n"
+
+
+@long_test
+@on(*EVERY_MOUNT)
+def test_pipes_are_exact_both_ways(lab_pigeon: LabPigeon) -> None:
+    lab_pigeon.worker()
+    data = os.urandom(10_000_000)
+    digest = hashlib.sha256(data).hexdigest()
+    started = time.monotonic()
+    assert lab_pigeon.run("sha256sum", stdin=data, timeout_s=400).stdout.decode().split()[0] == digest
+    print(f"\n10 MB in: {time.monotonic() - started:.1f} s", end="")
+    started = time.monotonic()
+    # A file that the worker's host makes for itself, so that only the output crosses the share.
+    done = lab_pigeon.lab.exec("b", ["sh", "-c", f"cat > /local/{lab_pigeon.name}/data"], input=data)
+    assert done.returncode == 0
+    started = time.monotonic()
+    out = lab_pigeon.run(f"cat /local/{lab_pigeon.name}/data", timeout_s=400).stdout
+    print(f", out: {time.monotonic() - started:.1f} s")
+    assert hashlib.sha256(out).hexdigest() == digest
+
+
+@long_test
+@on("4.2", "3")
+def test_twenty_sessions_at_once(lab_pigeon: LabPigeon) -> None:
+    lab_pigeon.worker("b", "--max-jobs", "8")
+    directories = [f"{lab_pigeon.work}/{n}" for n in range(20)]
+    lab_pigeon.sh("a", f"mkdir {' '.join(directories)}")
+    started = time.monotonic()
+    sessions = [
+        lab_pigeon.start(f"pwd; cat; exit {n}", cwd=where, stdin=subprocess.PIPE)
+        for n, where in enumerate(directories)
+    ]
+    for n, (session, where) in enumerate(zip(sessions, directories, strict=True)):
+        said = f"input of {n}\n".encode()
+        done = finish(session, said, 300)
+        assert (done.returncode, done.stdout, done.stderr) == (n, where.encode() + b"\n" + said, b"")
+    print(f"\n20 sessions: {time.monotonic() - started:.1f} s")
+
+
+# `mkdir` is exclusive on NFS whatever locks are worth, so an overlap is seen by something other than pigeon's lock.
+ALONE = "mkdir busy || echo overlap >> overlaps; sleep 1; rmdir busy; hostname >> hosts"
+
+
+@long_test
+@on(*LOCKING_MOUNTS)
+def test_one_at_a_time_in_a_directory_with_workers_on_both_hosts(lab_pigeon: LabPigeon) -> None:
+    lab_pigeon.worker("b")
+    lab_pigeon.worker("a")
+    sessions = [lab_pigeon.start(ALONE) for _ in range(8)]
+    for session in sessions:
+        done = finish(session, timeout_s=300)
+        assert done.returncode == 0, done
+    left = lab_pigeon.sh("b", f"cd {lab_pigeon.work}; ls; sort hosts | uniq -c")
+    print(f"\n{left}")
+    assert "overlaps" not in left and "busy" not in left
+
+
+@long_test
+@on(*EVERY_MOUNT)
+def test_an_interactive_program(lab_pigeon: LabPigeon) -> None:
+    lab_pigeon.worker()
+    argv = [PYTHON, "-m", "pigeon", "env", "-u", "PYTHONSTARTUP", PYTHON, "-q"]
+    screen = Screen(lab_pigeon.popen("a", argv, stdin=subprocess.PIPE, pty=True))
+    screen.wait_for(b">>> ", 60)
+    screen.type(b"import os, sys; print(os.get_terminal_size(), sys.stdin.isatty())\r")
+    screen.wait_for(b"columns=80, lines=24) True")
+    echoes = []
+    for number in range(10):
+        screen.type(f"{number} + 1000\r".encode())
+        echoes.append(screen.wait_for(f"{number + 1000}\r\n".encode()))
+    print(f"\ntyped line to its answer: {', '.join(f'{t * 1000:.0f}' for t in sorted(echoes))} ms")
+    screen.type(b"import time; time.sleep(600)\r")
+    screen.wait_for(b"sleep(600)")
+    screen.type(b"\x03")
+    screen.wait_for(b"KeyboardInterrupt")
+    screen.type(b"raise SystemExit(9)\r")
+    assert screen.process.wait(60) == 9
+
+
+@long_test
+@pytest.mark.parametrize("hours", [-5, 5])
+@on("4.2", "3")
+def test_clocks_hours_apart(lab_pigeon: LabPigeon, hours: int) -> None:
+    with lab_pigeon.lab.skewed("a", hours * 3600):
+        lab_pigeon.worker()
+        done = lab_pigeon.run("cat; exit 4", stdin=b"whenever\n")
+        assert (done.returncode, done.stdout, done.stderr) == (4, b"whenever\n", b"")
+        later = lab_pigeon.start("for n in 1 2 3 4 5 6 7 8; do echo $n; sleep 1; done")
+        assert finish(later).stdout == b"1\n2\n3\n4\n5\n6\n7\n8\n"
+
+
+@long_test
+@pytest.mark.parametrize("crash", [False, True], ids=["service", "power cut"])
+@on("4.2", "3")
+def test_the_server_restarts_under_a_session(lab_pigeon: LabPigeon, crash: bool) -> None:
+    lab_pigeon.worker()
+    session = lab_pigeon.start(
+        "for n in $(seq 30); do echo $n; sleep 0.5; done; cat; exit 6", stdin=subprocess.PIPE
+    )
+    assert session.stdout
+    assert session.stdout.readline() == b"1\n"
+    lab_pigeon.lab.restart_server(crash=crash)
+    started = time.monotonic()
+    done = finish(session, b"typed during the restart\n", 120 + 4 * GRACE_S)
+    print(f"\nended {time.monotonic() - started:.1f} s after the restart, lease {LEASE_S} s; {done.stderr!r}")
+    wanted = "".join(f"{n}\n" for n in range(2, 31)) + "typed during the restart\n"
+    assert (done.returncode, done.stdout.decode()) == (6, wanted)
+
+
+@long_test
+@pytest.mark.parametrize("machine", ["a", "b"])
+@on("4.2", "3")
+def test_a_host_is_cut_off_for_a_while(lab_pigeon: LabPigeon, machine: str) -> None:
+    lab_pigeon.worker()
+    session = lab_pigeon.start("for n in $(seq 20); do echo $n; sleep 0.5; done; exit 6")
+    assert session.stdout
+    assert session.stdout.readline() == b"1\n"
+    assert machine in ("a", "b")
+    lab_pigeon.lab.cut(machine)  # type: ignore[arg-type]  # the parameter's two values are the two literals
+    time.sleep(LEASE_S / 3)  # how long it is cut off is what is tested
+    lab_pigeon.lab.mend(machine)  # type: ignore[arg-type]  # as above
+    started = time.monotonic()
+    done = finish(session, timeout_s=200)
+    print(f"\nended {time.monotonic() - started:.1f} s after the wire was back; {done.stderr!r}")
+    assert (done.returncode, done.stdout.decode()) == (6, "".join(f"{n}\n" for n in range(2, 21)))

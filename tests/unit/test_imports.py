@@ -1,0 +1,225 @@
+"""The directions in which pigeon's modules may import one another, and what a client must never load.
+
+The first half parses the sources, so an import inside a function or under TYPE_CHECKING counts too. The second half
+asks real processes what they have loaded.
+"""
+
+from __future__ import annotations
+
+import ast
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.helpers.pigeon import Pigeon
+
+ROOT = Path(__file__).resolve().parents[2]
+PACKAGE = ROOT / "pigeon"
+
+# Modules that stand at the top of the package, and the layer that each belongs to. One that is new there must be
+# given a place before this test passes.
+TOP = {
+    "pigeon": "base",
+    "pigeon.errors": "base",
+    "pigeon.clock": "base",
+    "pigeon.crash": "base",
+    "pigeon.help": "base",
+    "pigeon.mountinfo": "base",
+    "pigeon.trace": "base",
+    "pigeon.settings": "config",
+    "pigeon.config": "config",
+    "pigeon.commandline": "commandline",
+    "pigeon.cli_arguments": "commandline",
+    "pigeon.cli": "cli",
+    "pigeon.__main__": "main",
+}
+FOLDERS = ("wire", "client", "journal", "worker", "commands")
+
+MAY_IMPORT = {
+    "base": {"base"},
+    "wire": {"base"},
+    "config": {"base"},
+    "commandline": {"base"},
+    "client": {"base", "wire", "config", "commandline"},
+    "journal": {"base"},
+    "worker": {"base", "wire", "config", "journal"},
+    "commands": {"base", "wire", "config", "commandline", "client", "journal", "worker"},
+    "cli": {"base", "wire", "config", "commandline", "client", "commands"},
+    "main": {"cli"},
+}
+# Where a package, or a module of the standard library that has one owner, may be imported.
+OWNERS = {
+    "tomli": ("config",),
+    "sqlite_utils": ("journal",),
+    "ptyprocess": ("pigeon.worker.process",),
+    "filelock": ("pigeon.worker.cwdlock",),
+    "time": ("pigeon.clock",),
+}
+# None of these may be loaded by a client: together they cost several times what a whole command takes.
+HEAVY = {"sqlite3", "sqlite_utils", "filelock", "ptyprocess", "click"}
+# Each costs 5 to 15 ms, of the 15 that a command may take; without a configuration file no client needs one.
+SLOW = set(
+    "argparse asyncio base64 dataclasses json logging pathlib random re secrets shlex shutil socket subprocess"
+    " tempfile threading tomli tomllib typing uuid".split()
+)
+LAUNCHER = ROOT / "tools" / "launcher" / "pigeon"
+
+
+def layer_of(module: str) -> str:
+    """The layer of one of pigeon's modules."""
+    parts = module.split(".")
+    if len(parts) > 1 and parts[1] in FOLDERS:
+        return parts[1]
+    found = TOP.get(module) or TOP.get(".".join(parts[:2]))
+    assert found is not None, f"`{module}` has no place in the layers; give it one in TOP or in a folder"
+    return found
+
+
+def modules() -> dict[str, ast.Module]:
+    """Every module of the package with its syntax tree."""
+    found = {}
+    for path in sorted(PACKAGE.rglob("*.py")):
+        name = ".".join(path.relative_to(ROOT).with_suffix("").parts)
+        found[name.removesuffix(".__init__")] = ast.parse(path.read_bytes(), str(path))
+    return found
+
+
+MODULES = modules()
+
+
+def imports_of(module: str) -> Iterator[tuple[str, int]]:
+    """Each module that `module` imports, with its line; `from pigeon import clock` names `pigeon.clock`."""
+    for node in ast.walk(MODULES[module]):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                yield alias.name, node.lineno
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{module}:{node.lineno}: a relative import hides which layer it reaches"
+            source = node.module or ""
+            for alias in node.names:
+                whole = f"{source}.{alias.name}"
+                yield (whole if whole in MODULES else source), node.lineno
+
+
+def runs_at_import(module: str) -> Iterator[tuple[str, int]]:
+    """The imports of `module` that loading it carries out."""
+    inside = {
+        id(node)
+        for outer in ast.walk(MODULES[module])
+        if isinstance(outer, ast.FunctionDef | ast.AsyncFunctionDef)
+        or (isinstance(outer, ast.If) and "TYPE_CHECKING" in ast.unparse(outer.test))
+        for node in ast.walk(outer)
+    }
+    lines = {
+        node.lineno
+        for node in ast.walk(MODULES[module])
+        if isinstance(node, ast.Import | ast.ImportFrom) and id(node) not in inside
+    }
+    return ((name, line) for name, line in imports_of(module) if line in lines)
+
+
+@pytest.mark.parametrize("module", sorted(MODULES))
+def test_a_module_imports_only_from_the_layers_above_its_own(module: str) -> None:
+    layer = layer_of(module)
+    for name, line in imports_of(module):
+        if name == "pigeon" or name.startswith("pigeon."):
+            other = layer_of(name)
+            assert other == layer or other in MAY_IMPORT[layer], (
+                f"{module}:{line}: `{layer}` imports `{name}`"
+            )
+
+
+@pytest.mark.parametrize("module", sorted(MODULES))
+def test_what_has_one_owner_is_imported_only_there(module: str) -> None:
+    for name, line in imports_of(module):
+        top = name.split(".")[0]
+        if top in OWNERS:
+            owned = layer_of(module) in OWNERS[top] or module in OWNERS[top]
+            assert owned, f"{module}:{line}: `{top}` belongs to {' and '.join(OWNERS[top])}"
+        else:
+            known = top == "pigeon" or top in sys.stdlib_module_names
+            assert known, f"{module}:{line}: `{top}` is no package that pigeon depends on"
+
+
+@pytest.mark.parametrize("module", sorted(MODULES))
+def test_only_the_command_line_ends_the_process(module: str) -> None:
+    if layer_of(module) in ("cli", "main"):
+        return
+    for node in ast.walk(MODULES[module]):
+        named = ast.unparse(node) if isinstance(node, ast.Attribute | ast.Name) else ""
+        assert named not in ("sys.exit", "SystemExit", "exit", "quit"), (
+            f"{module}:{getattr(node, 'lineno', 0)}"
+        )
+
+
+def test_a_verb_is_imported_when_it_is_called() -> None:
+    for name, line in runs_at_import("pigeon.cli"):
+        assert not name.startswith("pigeon.commands"), f"pigeon.cli:{line}: loads `{name}` for every command"
+
+
+def test_the_schema_imports_nothing_of_pigeon() -> None:
+    # `sqlite-utils migrate` runs it by itself, with no pigeon installed.
+    tree = ast.parse((ROOT / "migrations" / "migrations.py").read_bytes())
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            assert "pigeon" not in ast.unparse(node)
+
+
+def imports_in(report: str) -> tuple[set[str], str]:
+    """What `-X importtime` reported, in forked processes too, and what else stands in that stderr."""
+    lines = report.splitlines()
+    loaded = {line.rpartition("|")[2].strip() for line in lines if line.startswith("import time:")}
+    return loaded, "\n".join(line for line in lines if not line.startswith("import time:"))
+
+
+def loaded_by(directory: Path, *words: str | Path, **variables: str) -> tuple[int, set[str], str]:
+    """Run Python with these words in a process of its own: exit code, every module loaded, the rest of stderr."""
+    done = subprocess.run(
+        [sys.executable, "-X", "importtime", *words],
+        cwd=directory,
+        env={"PATH": os.environ["PATH"], "HOME": str(directory), "PYTHONPATH": str(ROOT), **variables},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    return done.returncode, *imports_in(done.stderr)
+
+
+def assert_light(loaded: set[str]) -> None:
+    assert "pigeon.cli" in loaded
+    heavy = {name for name in loaded if name.split(".")[0] in HEAVY or name.startswith("pigeon.worker")}
+    assert not heavy, f"loaded by a client: {sorted(heavy)}"
+
+
+@pytest.mark.parametrize("word", ["--help", "--version"])
+def test_help_and_version_load_nothing_heavy(word: str, tmp_path: Path) -> None:
+    code, loaded, said = loaded_by(tmp_path, LAUNCHER, word)
+    assert code == 0, said
+    assert_light(loaded)
+
+
+def test_a_client_that_gives_up_loads_nothing_slow(tmp_path: Path) -> None:
+    share = tmp_path / "share"
+    share.mkdir(mode=0o700)
+    variables = {"PIGEON_CACHE": str(share), "PIGEON_NAMESPACE": "imports"}
+    # Nobody serves this share: the client publishes, waits, withdraws and gives up.
+    code, loaded, said = loaded_by(tmp_path, LAUNCHER, "--claim-timeout", "0.5", "true", **variables)
+    assert code == 255, said
+    assert "no worker" in said, said
+    assert_light(loaded)
+    _, always, _ = loaded_by(tmp_path, "-c", "pass")
+    assert not (loaded - always) & SLOW
+
+
+def test_a_client_that_is_served_loads_nothing_heavy(pigeon: Pigeon, monkeypatch: pytest.MonkeyPatch) -> None:
+    pigeon.worker()
+    monkeypatch.setenv("PIGEON_TEST_COMMAND", f"{sys.executable} -X importtime {LAUNCHER}")
+    result = pigeon.run("echo served")
+    loaded, said = imports_in(result.words)
+    assert (result.code, result.stdout) == (0, b"served\n"), said
+    assert_light(loaded)

@@ -1,0 +1,69 @@
+"""Polling intervals and silence are arithmetic; a day passes in a microsecond here."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pigeon.wire.pacing import INTERACTIVE, PENDING, Backoff, Silence, Steps, interval, polite, scan_interval
+
+
+@pytest.mark.parametrize("steps", [INTERACTIVE, PENDING])
+def test_intervals_never_shrink(steps: Steps) -> None:
+    waits = [interval(steps, silence / 10) for silence in range(100_000)]
+    assert waits == sorted(waits)
+
+
+def test_interactive_budgets() -> None:
+    assert interval(INTERACTIVE, 10.0) * 2 <= 0.010, "a terminal's answer within 10 ms: both sides look once"
+    assert interval(INTERACTIVE, 60.0) <= 0.100, "within 100 ms in the first minute"
+    assert interval(INTERACTIVE, 86_400.0) <= 0.500, "the ceiling"
+
+
+def test_visits_of_an_idle_session_stay_in_their_budget() -> None:
+    """The runner looks at input and control, the client at the stream; budgets: 40 a second at 1 min, 12 at 10 min."""
+    assert 3 / interval(INTERACTIVE, 60.0) <= 40
+    assert 3 / interval(INTERACTIVE, 600.0) <= 12.1
+
+
+@given(st.floats(0, 1e6), st.floats(0.01, 5))
+def test_scan_interval_has_a_floor_and_a_ceiling(silence: float, ceiling: float) -> None:
+    assert 0.002 <= scan_interval(silence, ceiling) <= max(ceiling, 0.002)
+
+
+def test_polite_slows_down_with_the_filesystem() -> None:
+    assert polite(0.001, 0.0005) == 0.001
+    assert polite(0.001, 0.050) == 0.1
+
+
+def test_backoff_doubles_up_to_its_ceiling_and_starts_anew() -> None:
+    backoff = Backoff(ceiling_s=0.1)
+    assert [backoff.failed() for _ in range(5)] == [0.02, 0.04, 0.08, 0.1, 0.1]
+    backoff.succeeded()
+    assert backoff.failed() == 0.02
+
+
+def test_silence_counts_only_what_was_watched() -> None:
+    silence = Silence()
+    assert silence.looked(100.0, grew=False) == 0.0
+    assert silence.looked(100.5, grew=False) == pytest.approx(0.5)
+    assert silence.looked(4000.0, grew=False) == pytest.approx(1.5), "a stopped judge has seen nothing"
+    assert silence.looked(4000.2, grew=True) == 0.0
+
+
+def test_silence_starts_anew_after_a_failed_look() -> None:
+    silence = Silence()
+    silence.looked(0.0, grew=False)
+    silence.looked(1.0, grew=False)
+    silence.failed()
+    assert silence.seconds == 0.0
+    assert silence.looked(2.0, grew=False) == 0.0
+
+
+@given(st.lists(st.tuples(st.floats(0, 100), st.booleans()), max_size=50))
+def test_silence_is_never_more_than_the_time_that_passed(looks: list[tuple[float, bool]]) -> None:
+    silence, now = Silence(), 0.0
+    for step, grew in looks:
+        now += step
+        assert 0.0 <= silence.looked(now, grew=grew) <= now

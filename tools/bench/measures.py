@@ -1,0 +1,261 @@
+"""How long things take: commands, keystrokes, queries, throughput, many at once."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import random
+import select
+import shlex
+import statistics
+import time
+from collections.abc import Iterator
+
+from .contenders import Standing
+from .drive import Piped, Terminal, pump
+from .lab import Failed
+from .table import Measure, Metrics
+
+MB = 1_000_000
+_typist = random.Random(11)
+
+
+def run_true(standing: Standing) -> Metrics:
+    """`true` through pipes."""
+    return {"ms": standing.start("true").finish(standing.lab.buffer(1 << 16)).seconds * 1000}
+
+
+def true_after(silence_s: float) -> Measure:
+    """A measurement: `true` after a silence of the worker that is no multiple of its poll."""
+
+    def measure(standing: Standing) -> Metrics:
+        time.sleep(silence_s + _typist.uniform(0, 1))
+        return run_true(standing)
+
+    return measure
+
+
+def run_true_on_terminal(standing: Standing) -> Metrics:
+    """`true` in a terminal window."""
+    with window(standing, "true") as terminal:
+        return {"ms": terminal.drain()[0] * 1000}
+
+
+@contextlib.contextmanager
+def window(
+    standing: Standing, text: str, answers: bool = False, cwd: str | None = None
+) -> Iterator[Terminal]:
+    """A terminal window with `text` running in it."""
+    terminal = Terminal(standing.argv(text, terminal=True), standing.env, cwd or standing.cwd, answers)
+    try:
+        yield terminal
+    finally:
+        terminal.close()
+
+
+@contextlib.contextmanager
+def windows(standing: Standing, texts: list[str], answers: bool = False) -> Iterator[list[Terminal]]:
+    """Several windows, each in a directory of its own, each past its `ready`."""
+    with contextlib.ExitStack() as stack:
+        opened = [
+            stack.enter_context(window(standing, text, answers, standing.lab.fresh("cwd"))) for text in texts
+        ]
+        for terminal in opened:
+            if b"ready" not in terminal.seen:
+                terminal.wait_for(b"ready")
+        yield opened
+
+
+def typing(standing: Standing, keys: int = 60) -> Metrics:
+    """Echo times of one who types four to thirty keys a second."""
+    echo = standing.lab.inside("echo")
+    with windows(standing, [echo]) as (terminal,):
+        times = []
+        for _ in range(keys):
+            time.sleep(_typist.uniform(0.03, 0.25))
+            times.append(terminal.key(b"x"))
+    ordered = sorted(times)
+    return {"p50_ms": statistics.median(times), "p95_ms": ordered[int(0.95 * (len(ordered) - 1) + 0.5)]}
+
+
+def first_key_after(silence_s: float, sessions: int = 5) -> Measure:
+    """A measurement: the median echo of the first key after silence, over several sessions that are silent together."""
+
+    def measure(standing: Standing) -> Metrics:
+        with windows(standing, [standing.lab.inside("echo")] * sessions) as terminals:
+            for terminal in terminals:
+                terminal.key(b"x")
+            # not a moment that both sides' polls could have in step with it
+            hush(terminals, silence_s + _typist.uniform(0, 1))
+            times = []
+            for terminal in terminals:
+                hush(terminals, _typist.uniform(0.1, 0.6))
+                times.append(terminal.key(b"y"))
+        return {"ms": statistics.median(times), "worst_ms": max(times)}
+
+    return measure
+
+
+def hush(terminals: list[Terminal], seconds: float) -> None:
+    """Let time pass, with the terminals attended."""
+    end = time.monotonic() + seconds
+    pump(terminals, lambda: time.monotonic() >= end, seconds + 5, "silence")
+
+
+def query(standing: Standing) -> Metrics:
+    """Cursor queries right after the start, within seconds of output, and within seconds of a key after a silence."""
+    path = f"{standing.lab.fresh('answers')}/ms"
+    steps = ["0", "0.3", "1", "3", "8", "k1", "k8"]
+    with windows(standing, [standing.lab.inside("query", path, *steps)], answers=True) as (terminal,):
+        for _ in range(2):
+            terminal.wait_for(b"press")
+            del terminal.seen[:]
+            hush([terminal], 12)  # so that neither the last output nor the last key counts as recent
+            os.write(terminal.master, b"k")
+        results = _answers([terminal], [path], steps)
+    fresh = [ms for step, ms in results if not step.startswith("k")]
+    return {
+        "fresh_ms": statistics.median(fresh),
+        "fresh_worst_ms": max(fresh),
+        "key_ms": statistics.median(ms for step, ms in results if step.startswith("k")),
+    }
+
+
+def query_after_silence(standing: Standing) -> Metrics:
+    """Cursor queries after 50 s and then after 100 s without anything, in five sessions that are out of step."""
+    lab, steps = standing.lab, ["50", "100"]
+    paths = [f"{lab.fresh('answers')}/ms" for _ in range(5)]
+    texts = [f"sleep {0.17 * n:.2f}; {lab.inside('query', path, *steps)}" for n, path in enumerate(paths)]
+    with windows(standing, texts, answers=True) as terminals:
+        results = _answers(terminals, paths, steps)
+    return {
+        f"after_{step}s_ms": statistics.median(ms for name, ms in results if name == step) for step in steps
+    }
+
+
+def _answers(terminals: list[Terminal], paths: list[str], steps: list[str]) -> list[tuple[str, float]]:
+    patience_s = sum(float(step.lstrip("k")) for step in steps) + 30
+    pump(
+        terminals,
+        lambda: all(_lines(path) == len(steps) for path in paths),
+        patience_s,
+        "answers to the queries",
+    )
+    results = []
+    for path in paths:
+        with open(path, encoding="ascii") as file:
+            results += [(line.split()[0], float(line.split()[1])) for line in file]
+    return results
+
+
+def _lines(path: str) -> int:
+    try:
+        with open(path, encoding="ascii") as file:
+            return file.read().count("\n")
+    except OSError:
+        return 0
+
+
+def output(size_bytes: int) -> Measure:
+    """A measurement: `cat` of a binary file into a pipe, compared byte for byte by hash."""
+
+    def measure(standing: Standing) -> Metrics:
+        path, digest = standing.lab.data("binary", size_bytes)
+        buffer = standing.lab.buffer(size_bytes)
+        outcome = standing.start(f"cat {shlex.quote(path)}").finish(buffer)
+        if outcome.output_bytes != size_bytes or hashlib.sha256(buffer).digest() != digest:
+            raise Failed(f"not byte-exact: {outcome.output_bytes:,} of {size_bytes:,} bytes")
+        return {"MB/s": size_bytes / MB / outcome.seconds}
+
+    return measure
+
+
+def input_(size_bytes: int) -> Measure:
+    """A measurement: binary data through stdin into sha256sum."""
+
+    def measure(standing: Standing) -> Metrics:
+        path, digest = standing.lab.data("binary", size_bytes)
+        with open(path, "rb") as file:
+            data = file.read()
+        buffer = standing.lab.buffer(1 << 16)
+        outcome = standing.start("sha256sum", with_input=True).finish(buffer, data)
+        if bytes(buffer[:64]).decode("ascii", "replace") != digest.hex():
+            raise Failed("not byte-exact: another hash on the other side")
+        return {"MB/s": size_bytes / MB / outcome.seconds}
+
+    return measure
+
+
+def output_on_terminal(size_bytes: int) -> Measure:
+    """A measurement: `cat` of a text file in a terminal window; the terminal's CR is added to what is expected."""
+
+    def measure(standing: Standing) -> Metrics:
+        path, digest = standing.lab.data("text", size_bytes)
+        buffer = standing.lab.buffer(size_bytes + size_bytes // 32)
+        with window(standing, f"cat {shlex.quote(path)}") as terminal:
+            seconds, size = terminal.drain(buffer)
+        if hashlib.sha256(bytes(buffer[:size]).replace(b"\r\n", b"\n")).digest() != digest:
+            raise Failed(f"not what was sent: {size:,} bytes")
+        return {"MB/s": size / MB / seconds}
+
+    return measure
+
+
+def at_once(text: str, count: int) -> Measure:
+    """A measurement: `count` commands started together, each in a directory of its own, until the last has ended."""
+
+    def measure(standing: Standing) -> Metrics:
+        cwds = [standing.lab.fresh("cwd") for _ in range(count)]
+        started = time.monotonic()
+        running: list[Piped] = []
+        try:
+            running.extend(standing.start(text, cwd) for cwd in cwds)
+            codes = [one.child.wait(90) for one in running]
+        finally:
+            for one in running:
+                one.close()
+                if not one.child.ended():
+                    one.child.kill()
+        return {"s": time.monotonic() - started, "failures": float(sum(code != 0 for code in codes))}
+
+    return measure
+
+
+def fairness(standing: Standing, streams: int = 9, seconds: float = 5.0) -> Metrics:
+    """Nine sessions that stream without end: the first beside the others' mean, and the worst pair."""
+    running = [standing.start("cat /dev/zero", standing.lab.fresh("cwd")) for _ in range(streams)]
+    try:
+        counts = _read_all(running, seconds)
+    finally:
+        for one in running:
+            one.close()
+        for one in running:
+            one.child.end()
+    if min(counts) == 0:
+        raise Failed("a session got nothing")
+    others = statistics.mean(counts[1:])
+    return {
+        "one_to_others": max(counts[0] / others, others / counts[0]),
+        "max_to_min": max(counts) / min(counts),
+        "total_MB/s": sum(counts) / MB / seconds,
+    }
+
+
+def _read_all(running: list[Piped], seconds: float) -> list[int]:
+    counts = dict.fromkeys((one.output for one in running), 0)
+    poll = select.poll()
+    for fd in counts:
+        poll.register(fd, select.POLLIN)
+    buffer = bytearray(1 << 20)
+    warm, end = False, time.monotonic() + 20
+    while time.monotonic() < end:
+        for fd, _ in poll.poll(100):
+            got = os.readv(fd, [buffer])
+            if got == 0:
+                raise Failed("a stream ended by itself")
+            counts[fd] += got
+        if not warm and min(counts.values()) > 0:
+            warm, end = True, time.monotonic() + seconds
+            counts = dict.fromkeys(counts, 0)
+    return list(counts.values())
