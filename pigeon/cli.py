@@ -1,4 +1,4 @@
-"""The first thing that runs: picks the verb, prints errors, and knows the exit codes. Imports a verb when it is called."""
+"""The first thing that runs: picks the verb, prints errors, knows the exit codes. Imports a verb when it is called."""
 
 from __future__ import annotations
 

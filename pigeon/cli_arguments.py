@@ -31,7 +31,21 @@ _WITH_VALUE = {
 }
 """Option -> key of the settings that it overrides."""
 
-_SWITCHES = ("-v", "--verbose", "-t", "--tty", "-T", "--no-tty", "--no-lock", "--detach", "-d", "--keep", "-h", "--help", "--version")
+_SWITCHES = (
+    "-v",
+    "--verbose",
+    "-t",
+    "--tty",
+    "-T",
+    "--no-tty",
+    "--no-lock",
+    "--detach",
+    "-d",
+    "--keep",
+    "-h",
+    "--help",
+    "--version",
+)
 
 
 class Invocation:

@@ -8,6 +8,7 @@ import time
 monotonic = time.monotonic
 """Seconds of this host's steady clock; the zero point means nothing."""
 
+
 def boottime() -> float:
     """Like `monotonic()`, but it also counts the time that the machine was suspended."""
     return time.clock_gettime(time.CLOCK_BOOTTIME)
@@ -26,9 +27,7 @@ def utc_text(seconds: float | None = None) -> str:
     whole = int(seconds // 1)
     micros = int((seconds - whole) * 1_000_000)
     t = time.gmtime(whole)
-    return (
-        f"{t[0]:04d}-{t[1]:02d}-{t[2]:02d}T{t[3]:02d}:{t[4]:02d}:{t[5]:02d}.{micros:06d}Z"
-    )
+    return f"{t[0]:04d}-{t[1]:02d}-{t[2]:02d}T{t[3]:02d}:{t[4]:02d}:{t[5]:02d}.{micros:06d}Z"
 
 
 def local_text(seconds: float) -> str:

@@ -4,8 +4,8 @@ Pure. The rules, in the order in which they apply:
 
 1. `bash -lc …` (and `sh`, `zsh`, `dash`, `ksh`, with a path or without) with a `-…c` option is passed on as it is.
 2. One word is a shell text, taken as it stands.
-3. Of several words, leading `NAME=value` words stay assignments (the value is quoted, a value that is one lone reference
-   stays one), a lone `$NAME` or `${NAME}` word stays a reference, and every other word is quoted, so that it arrives as
+3. Of several words, leading `NAME=value` words stay assignments (the value is quoted; a value that is one lone
+   reference stays one), a lone `$NAME` or `${NAME}` word stays a reference, every other word is quoted and arrives as
    the one word that it was.
 4. Repair: the local shell has expanded `$NAME` before pigeon could see it. Where a word equals the *local* value of a
    variable that is set over there by `[remote_env]` or by a leading `NAME=value`, it becomes a reference again; for a
@@ -52,7 +52,12 @@ def referenced(word: str) -> str | None:
 
 
 def build(
-    words: list[str], *, shell: list[str], remote_env: Mapping[str, str], local_env: Mapping[str, str], repair: bool
+    words: list[str],
+    *,
+    shell: list[str],
+    remote_env: Mapping[str, str],
+    local_env: Mapping[str, str],
+    repair: bool,
 ) -> tuple[list[str], list[str]]:
     """(argv to run, what was put right, for `-v`)."""
     if _is_shell_call(words):
@@ -99,13 +104,22 @@ def _leading_assignments(words: list[str]) -> list[tuple[str, str]]:
 
 
 def _assignment(
-    name: str, value: str, remote_env: Mapping[str, str], local_env: Mapping[str, str], repair: bool, notes: list[str]
+    name: str,
+    value: str,
+    remote_env: Mapping[str, str],
+    local_env: Mapping[str, str],
+    repair: bool,
+    notes: list[str],
 ) -> str:
     if referenced(value) is not None:
         return f'{name}="{value}"'
     if repair:
         for other in remote_env:
-            if is_name(other) and value == local_env.get(other) != remote_env[other] and not _may_be_literal(value):
+            if (
+                is_name(other)
+                and value == local_env.get(other) != remote_env[other]
+                and not _may_be_literal(value)
+            ):
                 notes.append(f"{name}={value!r} was expanded here too early: it is ${other} over there")
                 return f'{name}="${other}"'
     return f"{name}={quote(value)}"
@@ -140,7 +154,9 @@ def forwarded_env(
 ) -> dict[str, str]:
     """The client's environment without what stays behind, `[remote_env]` on top, and PWD as the user came by."""
     names = {pattern for pattern in exclude if not set(pattern) & set("*?[")}
-    prefixes = tuple(p[:-1] for p in exclude if p.endswith("*") and len(p) > 1 and not set(p[:-1]) & set("*?["))
+    prefixes = tuple(
+        p[:-1] for p in exclude if p.endswith("*") and len(p) > 1 and not set(p[:-1]) & set("*?[")
+    )
     others = [p for p in exclude if p not in names and not (p.endswith("*") and p[:-1] in prefixes)]
     env = {
         name: value

@@ -127,7 +127,7 @@ class Config:
         if self.cache is None:
             raise ConfigError(
                 "no shared directory is configured",
-                hint="set `cache` in a configuration file (`pigeon config init` writes one), PIGEON_CACHE or `--cache DIR`",
+                hint="set `cache` in a file (`pigeon config init` writes one), or PIGEON_CACHE, or `--cache DIR`",
             )
         return self.cache
 
@@ -255,7 +255,7 @@ def _parse(path: str) -> dict[str, object]:
         raise ConfigError(f"`{path}` cannot be read: {error.strerror}") from error
     except (tomli.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ConfigError(
-            f"`{path}` is not TOML: {error}", hint="`pigeon config init --config NEW` writes an example"
+            f"`{path}` is not TOML: {error}", hint="`pigeon config init` writes an example"
         ) from error
 
 

@@ -18,7 +18,7 @@ import pytest
 
 from tests.helpers.pigeon import Pigeon, pigeon_in
 from tests.helpers.share import Share, make_share
-from tests.helpers.waiting import WITNESSES, testimony
+from tests.helpers.waiting import WITNESSES, NotInTime, testimony
 
 _FAILED = pytest.StashKey[bool]()
 
@@ -43,7 +43,8 @@ def pytest_runtest_makereport(
     report = yield
     if report.failed:
         item.stash[_FAILED] = True
-        if WITNESSES and call.when != "teardown":
+        told = call.excinfo is not None and isinstance(call.excinfo.value, NotInTime)
+        if WITNESSES and not told:
             report.sections.append(("what pigeon's files and logs say", testimony()))
     return report
 
@@ -88,8 +89,9 @@ def warm(_warm: Pigeon, request: pytest.FixtureRequest) -> Iterator[Pigeon]:
     """A pigeon with a worker (8 slots) that the tests of a module share; each leaves it with nothing running."""
     assert _warm.workers[0].child.running, f"the shared worker ended\n{_warm.workers[0].child.tell()}"
     yield _warm
-    if not _has_failed(request):
-        _warm.wait_quiet()
+    problems = _warm.tidy()
+    if problems and not _has_failed(request):
+        raise AssertionError("\n".join(problems))
 
 
 def pytest_make_parametrize_id(config: pytest.Config, val: Any, argname: str) -> str | None:

@@ -6,8 +6,10 @@ here=$(cd -P "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 root=${here%/*}
 export PATH="$PATH:/usr/local/sbin:/usr/sbin:/sbin"
 # What a user has set for his own pigeon or his own Python must not reach what is made or tested here.
-unset PYTHONPATH PYTHONHOME PIGEON_CONFIG PIGEON_CACHE PIGEON_NAMESPACE PIGEON_USER PIGEON_ROUTE PIGEON_JOURNAL \
-    PIGEON_SESSION PIGEON_DEBUG
+unset PYTHONPATH PYTHONHOME
+for name in $(compgen -e PIGEON_); do
+    case $name in PIGEON_VENV | PIGEON_TEST_*) ;; *) unset "$name" ;; esac
+done
 
 say() { printf '%s: %s\n' "${tool:?}" "$*" >&2; }
 

@@ -6,11 +6,10 @@ import os
 
 from pigeon.client import guardian, link, submit
 from pigeon.client.peer import Peer
-from pigeon.client.pump import Options, Outcome, Pump
+from pigeon.client.pump import Options, Outcome, Pump, report
 from pigeon.client.terminal import is_terminal, window_size
 from pigeon.commandline import quote
 from pigeon.config import Config
-from pigeon.errors import PigeonError
 from pigeon.wire.documents import CLIENT_FEATURES, Request
 from pigeon.wire.names import new_session_id
 
@@ -23,17 +22,13 @@ def ask_worker(verb_args: list[str], config: Config) -> int:
     Paths in `verb_args` must be absolute. The session takes no lock. An older worker, which knows no `verb`, runs
     whatever `pigeon` its login shell finds.
     """
-    return guardian.run(lambda mine: _pump(mine, verb_args, config), reads_keyboard=False, speaks=is_terminal(2))
+    return guardian.run(
+        lambda mine: _pump(mine, verb_args, config), reads_keyboard=False, speaks=is_terminal(2)
+    )
 
 
 def _pump(mine: link.Link, verb_args: list[str], config: Config) -> int:
-    try:
-        outcome = _session(mine, verb_args, config)
-    except PigeonError as error:
-        outcome = Outcome(error.exit_code, f"pigeon: {error.message}" + (f"\npigeon: hint: {error.hint}" if error.hint else ""))
-    if outcome.message:
-        mine.send(link.MESSAGE, (outcome.message.rstrip("\n") + "\n").encode("utf-8", "backslashreplace"))
-    return outcome.code
+    return report(mine, lambda: _session(mine, verb_args, config))
 
 
 def _session(mine: link.Link, verb_args: list[str], config: Config) -> Outcome:

@@ -96,7 +96,9 @@ def _become_pump(ignored: list[int]) -> None:
 class Guardian:
     """The loop of the process that the shell waits for."""
 
-    def __init__(self, mine: link.Link, terminal: Terminal, wakeup: int, *, reads_keyboard: bool, speaks: bool) -> None:
+    def __init__(
+        self, mine: link.Link, terminal: Terminal, wakeup: int, *, reads_keyboard: bool, speaks: bool
+    ) -> None:
         self.link = mine
         self.terminal = terminal
         self.pid = 0
@@ -246,7 +248,10 @@ class Guardian:
         now = monotonic()
         self._presses = [at for at in self._presses if now - at <= GIVE_UP_S] + [now]
         if len(self._presses) >= GIVE_UP_PRESSES and self._answered_at < self._presses[0]:
-            self._leave(EXIT_PIGEON, b"pigeon: left: the session did not answer; it is told to end as soon as it can be\n")
+            self._leave(
+                EXIT_PIGEON,
+                b"pigeon: left: the session did not answer; it is told to end as soon as it can be\n",
+            )
 
     def _signalled(self, number: int) -> None:
         if number == signals.SIGCHLD:

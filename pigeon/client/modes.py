@@ -22,7 +22,7 @@ class Modes:
 
     def __init__(self) -> None:
         self._on: set[bytes] = set()
-        self._kitty_depth = 0
+        self._kitty_flags: list[bytes] = []
         self._cursor_hidden = False
         self._keypad = False
         self._styled = False
@@ -58,17 +58,32 @@ class Modes:
                 (self._on.add if on else self._on.discard)(mode)
 
     def _follow_kitty(self, prefix: bytes, parameters: bytes) -> None:
-        count = int(parameters.split(b";")[0] or b"1")
+        first = parameters.split(b";")[0]
+        count = int(first) if first.isdigit() else 1
         if prefix == b">":
-            self._kitty_depth += 1
-        elif prefix == b"<":
-            self._kitty_depth = max(0, self._kitty_depth - count)
+            self._kitty_flags = [*self._kitty_flags[-15:], parameters]
+        elif prefix == b"<" and count > 0:
+            del self._kitty_flags[-count:]
+
+    def apply(self) -> bytes:
+        """What switches on, on a terminal in its usual state, everything that is on now."""
+        on = b""
+        for mode in (*_ALTERNATE, *_OTHERS, *_MOUSE):
+            if mode in self._on:
+                on += b"\x1b[?%sh" % mode
+        if self._keypad:
+            on += b"\x1b="
+        if self._cursor_hidden:
+            on += b"\x1b[?25l"
+        if self._kitty_flags:
+            on += b"".join(b"\x1b[>%su" % flags for flags in self._kitty_flags)
+        return on
 
     def reset(self) -> bytes:
         """What switches off everything that is on now; empty if nothing is."""
         off = b""
-        if self._kitty_depth:
-            off += b"\x1b[<%du" % self._kitty_depth
+        if self._kitty_flags:
+            off += b"\x1b[<%du" % len(self._kitty_flags)
         for mode in (*_MOUSE, *_OTHERS, *_ALTERNATE):
             if mode in self._on:
                 off += b"\x1b[?%sl" % mode

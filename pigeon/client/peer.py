@@ -13,8 +13,8 @@ LOOK_S = 1.0
 """Between two looks at the worker files and the listing while the session waits."""
 
 PATIENCE = 10
-"""A silent session whose worker lives is given up after so many times `worker_timeout`: the worker's own recovery, which
-ends it far sooner, cannot be at work any more."""
+"""A silent session whose worker lives is given up after so many times `worker_timeout`: the worker's own recovery,
+which ends it far sooner, cannot be at work any more."""
 
 
 class Waiting:
@@ -71,7 +71,9 @@ class Peer:
         self._next_look = now + LOOK_S
         if not self.is_claimed and self._find_claim():
             self.is_claimed = True
-            result.claimed_now = (self._claim or {}).get("worker_id") or (self._claim or {}).get("worker_host") or "?"
+            result.claimed_now = (
+                (self._claim or {}).get("worker_id") or (self._claim or {}).get("worker_host") or "?"
+            )
         if self.is_claimed:
             return result
         self._workers.look(now)
@@ -137,8 +139,8 @@ class Peer:
         self._workers.look(now)
         if "heartbeat" not in self.features():
             return self._notice_once(
-                f"nothing from the session for {duration(silence)}; its worker is an older one that sends no heartbeats, "
-                "so pigeon cannot tell whether it lives; Ctrl-C ends the session"
+                f"nothing from the session for {duration(silence)}; its worker is an older one without "
+                "heartbeats, so pigeon cannot tell whether it lives; Ctrl-C ends the session"
             )
         owner = (self._claim or {}).get("worker_id", "")
         changed = self._workers.seconds_since_change(owner, now)

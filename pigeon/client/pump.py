@@ -33,6 +33,8 @@ from pigeon.wire.tail import CHUNK_BYTES, Tail
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from pigeon.client.modes import Modes
 
 INPUT_WINDOW_BYTES = 16 * 1024 * 1024
@@ -56,7 +58,16 @@ class Options:
     """How this client watches its session."""
 
     __slots__ = (
-        "reads_stdin", "keyboard", "raw", "pty", "escape_char", "verbose", "speaks", "heartbeats", "window", "read_only"
+        "reads_stdin",
+        "keyboard",
+        "raw",
+        "pty",
+        "escape_char",
+        "verbose",
+        "speaks",
+        "heartbeats",
+        "window",
+        "read_only",
     )
 
     def __init__(self) -> None:
@@ -76,7 +87,9 @@ class Options:
 class Outcome(Exception):
     """The end of the pump: an exit code, and what to say once the terminal is restored."""
 
-    def __init__(self, code: int, message: str = "", *, abnormal: bool = False, broken_pipe: bool = False) -> None:
+    def __init__(
+        self, code: int, message: str = "", *, abnormal: bool = False, broken_pipe: bool = False
+    ) -> None:
         super().__init__(message)
         self.code = code
         self.message = message
@@ -87,7 +100,9 @@ class Outcome(Exception):
 class Pump:
     """One client's traffic with one session. `attachment` > 0 once it has taken over from an earlier client."""
 
-    def __init__(self, guardian: link.Link, session: SessionFiles, peer: Peer, options: Options, attachment: int = 0) -> None:
+    def __init__(
+        self, guardian: link.Link, session: SessionFiles, peer: Peer, options: Options, attachment: int = 0
+    ) -> None:
         self.guardian = guardian
         self.session = session
         self.peer = peer
@@ -126,6 +141,7 @@ class Pump:
         self._modes: Modes | None = None
         self._modes_told = b""
         self._worker_error = ""
+        self._resize_back_at: float | None = None
         self._trouble_since: float | None = None
         self._trouble_told = False
         self._make_sinks()
@@ -181,13 +197,23 @@ class Pump:
 
     def _timeout(self) -> float:
         now = clock.monotonic()
-        waits = [self._next_look - now, self._next_heartbeat - now, self._next_alive - now]
+        waits = [self._next_look - now, self._next_alive - now]
+        if self.may_send:
+            waits.append(self._next_heartbeat - now)
+        if self._resize_back_at is not None:
+            waits.append(self._resize_back_at - now)
         if self.input.queued_bytes or self.control.queued_bytes:
             waits.append(self._next_write - now)
         return max(0.0, min(waits))
 
     def _wants_stdin(self) -> bool:
-        if self._input_ended or self.options.keyboard or not self.options.reads_stdin or not self.may_send or self._suspended:
+        if (
+            self._input_ended
+            or self.options.keyboard
+            or not self.options.reads_stdin
+            or not self.may_send
+            or self._suspended
+        ):
             return False
         return self.input.queued_bytes < READ_BYTES and self._has_window()
 
@@ -252,11 +278,10 @@ class Pump:
 
     def _signalled(self, number: int) -> None:
         name = signal_name(number)
-        if not self.started and self.may_send:
-            if number in (SIGINT, SIGTERM, SIGHUP, SIGQUIT):
-                code = EXIT_CANCELLED if number == SIGINT else 128 + number
-                self._cancel_wanted = Outcome(code, f"pigeon: cancelled by {name} before the command ran")
-                return
+        if not self.started and self.may_send and number in (SIGINT, SIGTERM, SIGHUP, SIGQUIT):
+            code = EXIT_CANCELLED if number == SIGINT else 128 + number
+            self._cancel_wanted = Outcome(code, f"pigeon: cancelled by {name} before the command ran")
+            return
         if self.options.read_only:
             raise Outcome(128 + number)
         if self.options.pty and number in (SIGTERM, SIGHUP):
@@ -320,6 +345,10 @@ class Pump:
     def _write(self) -> None:
         if not self.may_send or self._now < self._next_write:
             return
+        if self._resize_back_at is not None and self._now >= self._resize_back_at:
+            self._resize_back_at = None
+            if self.options.window is not None:
+                self._send_size(*self.options.window)
         if self._now >= self._next_heartbeat:
             self._next_heartbeat = self._now + HEARTBEAT_S
             if self.options.heartbeats:
@@ -360,7 +389,11 @@ class Pump:
         if got >= CHUNK_BYTES // 2:
             self._next_look = after
             return
-        wait = interval(INTERACTIVE, after - self._active) if self.started else interval(PENDING, after - self._born)
+        wait = (
+            interval(INTERACTIVE, after - self._active)
+            if self.started
+            else interval(PENDING, after - self._born)
+        )
         self._next_look = after + (max(wait, 0.01) if held else polite(wait, after - began))
 
     def _read_stream(self) -> int:
@@ -426,9 +459,43 @@ class Pump:
         elif event == "client_lost":
             self.verbose(str(record.get("message", "")))
 
+    def join(self, stream: Tail, control: Appender | None) -> None:
+        """Take part in a session that runs already: `stream` stands where reading goes on."""
+        self.stream = stream
+        self.started = True
+        self.may_send = False
+        if control is not None:
+            self.control = control
+        if self.options.raw:
+            self.guardian.send(link.RAW, self.options.escape_char.encode())
+
+    def show(self, screen: bytes, modes: Modes) -> None:
+        """Put the terminal into the state that the output so far has left."""
+        self._modes = modes
+        self._modes_told = modes.reset()
+        self.guardian.send(link.MODES, self._modes_told)
+        try:
+            self._sink_of["stdout"].write(modes.apply() + screen)
+        except OSError as error:
+            self._output_failed(error)
+
+    def _accepted(self) -> None:
+        """The runner reads this attacher's files from now on. Makes a full-screen program draw itself again.
+
+        A size that does not change sends no SIGWINCH, so it changes for a moment.
+        """
+        self.may_send = True
+        self.verbose(f"session {self.session.session_id}: attached as number {self.peer.attachment}")
+        if self.options.pty and self.options.window is not None:
+            cols, rows = self.options.window
+            self._send_size(cols, rows - 1 if rows > 1 else rows + 1)
+            self._resize_back_at = self._now + 0.2
+
     def taken_over(self, attachment: int | None) -> None:
         """Another client has attached to the session; a lower one ends."""
-        if attachment is not None and attachment > self.peer.attachment and not self.options.read_only:
+        if attachment is not None and attachment == self.peer.attachment:
+            self._accepted()
+        elif attachment is not None and attachment > self.peer.attachment and not self.options.read_only:
             raise Outcome(0, "pigeon: detached: the session was attached to from elsewhere", abnormal=True)
 
     def _start(self, how: str) -> None:
@@ -477,7 +544,9 @@ class Pump:
         self._last_words("output_closed")
         if isinstance(error, BrokenPipeError):
             raise Outcome(128 + 13, broken_pipe=True)
-        raise Outcome(EXIT_PIGEON, f"pigeon: cannot write the command's output: {error.strerror}", abnormal=True)
+        raise Outcome(
+            EXIT_PIGEON, f"pigeon: cannot write the command's output: {error.strerror}", abnormal=True
+        )
 
     # States
 
@@ -596,7 +665,9 @@ class Pump:
     def _trouble_began(self, error: OSError) -> None:
         if not (files.may_pass(error) or isinstance(error, FileNotFoundError)):
             raise Outcome(
-                EXIT_PIGEON, f"pigeon: `{error.filename or self.session.directory}`: {error.strerror}", abnormal=True
+                EXIT_PIGEON,
+                f"pigeon: `{error.filename or self.session.directory}`: {error.strerror}",
+                abnormal=True,
             ) from error
         if self._trouble_since is None:
             self._trouble_since = self._now
@@ -609,6 +680,26 @@ class Pump:
             self.notice("the shared directory works again")
         self._trouble_since = None
         self._trouble_told = False
+
+
+def report(guardian: link.Link, session: Callable[[], Outcome]) -> int:
+    """Run `session` and hand its outcome, or its error, to the guardian. Returns the exit code."""
+    try:
+        outcome = session()
+    except PigeonError as error:
+        hint = f"\npigeon: hint: {error.hint}" if error.hint else ""
+        outcome = Outcome(error.exit_code, f"pigeon: {error.message}{hint}")
+    except Exception as error:
+        from pigeon.crash import report as crash_report
+
+        outcome = Outcome(EXIT_PIGEON, crash_report(error), abnormal=True)
+    if outcome.message:
+        guardian.send(link.MESSAGE, (outcome.message.rstrip("\n") + "\n").encode("utf-8", "backslashreplace"))
+    if outcome.abnormal:
+        guardian.send(link.ABNORMAL)
+    if outcome.broken_pipe:
+        guardian.send(link.BROKEN_PIPE)
+    return outcome.code
 
 
 def _same_file(first: int, second: int) -> bool:

@@ -28,7 +28,8 @@ class Sink:
         elif stat.S_ISFIFO(kind) or os.isatty(fd):
             try:
                 self.fd = os.open(
-                    f"/proc/self/fd/{fd}", os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC | os.O_APPEND
+                    f"/proc/self/fd/{fd}",
+                    os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC | os.O_APPEND,
                 )
                 self._portion = 1 << 30
             except OSError:

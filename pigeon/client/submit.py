@@ -66,19 +66,9 @@ def publish(namespace: Namespace, request: Request) -> SessionFiles:
         status = Status(request.session_id, states.PENDING, created_at=request.created_at)
         files.replace(session.status, status.encode())
     except OSError as error:
-        _remove(session)
+        files.remove_session(session)  # nobody can have claimed it
         raise _unusable(namespace.cache, error) from error
     return session
-
-
-def _remove(session: SessionFiles) -> None:
-    """Undo a publication that failed before status.json; nobody can have claimed it."""
-    try:
-        for name in os.listdir(session.directory):
-            files.remove(f"{session.directory}/{name}")
-        os.rmdir(session.directory)
-    except OSError:
-        pass
 
 
 def withdraw(session: SessionFiles, created_at: str, reason: str) -> bool:

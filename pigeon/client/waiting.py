@@ -70,9 +70,12 @@ class Workers:
         where = f"namespace `{self._namespace.name}`" + (f", route `{self._route}`" if self._route else "")
         if not fitting:
             others = len(self.documents)
-            return f"waiting for a worker: none in {where}" + (f" ({others} of other routes or ending)" if others else "")
+            return f"waiting for a worker: none in {where}" + (
+                f" ({others} of other routes or ending)" if others else ""
+            )
         seen = ", ".join(
-            f"{d.get('worker_id', name)} {_last_seen(self._changed_at.get(name), now)}" for name, d in fitting.items()
+            f"{d.get('worker_id', name)} {_last_seen(self._changed_at.get(name), now)}"
+            for name, d in fitting.items()
         )
         return f"waiting for a worker in {where}: {seen}"
 
@@ -80,10 +83,11 @@ class Workers:
         """The workers there are and when each was last seen to change, for an error message."""
         if not self.documents:
             return "there is no worker file"
-        return "; ".join(
-            f"{d.get('worker_id', name)} (route {d.get('route') or 'none'}): {_last_seen(self._changed_at.get(name), now)}"
-            for name, d in self.documents.items()
-        )
+        told = []
+        for name, document in self.documents.items():
+            who = f"{document.get('worker_id', name)} (route {document.get('route') or 'none'})"
+            told.append(f"{who}: {_last_seen(self._changed_at.get(name), now)}")
+        return "; ".join(told)
 
     def seconds_since_change(self, worker_id: str, now: float) -> float | None:
         """Seconds since the file of that worker was last seen to change; None if it never was."""
@@ -109,11 +113,14 @@ def _describe(running: Document) -> str:
     """`pip install x` (session 17…-ab) for 3 min: the command as the user typed it, as far as that can be told."""
     command = running.get("command")
     words = [str(word) for word in command] if isinstance(command, list) else []
-    text = words[-1] if len(words) >= 2 and words[-2].startswith("-") and "c" in words[-2] else " ".join(words)
+    text = (
+        words[-1] if len(words) >= 2 and words[-2].startswith("-") and "c" in words[-2] else " ".join(words)
+    )
     text = "".join(c if c.isprintable() else " " for c in text)
     text = text if len(text) <= 40 else text[:39] + "…"
     since = running.get("since_s")
-    return f"`{text}` (session {running.get('session_id')}) for {duration(since if isinstance(since, (int, float)) else 0)}"
+    how_long = duration(since if isinstance(since, (int, float)) else 0)
+    return f"`{text}` (session {running.get('session_id')}) for {how_long}"
 
 
 def duration(seconds: float) -> str:

@@ -16,7 +16,9 @@ from pigeon.settings import TABLE, shown
 
 def main(args: list[str], globals_: Mapping[str, str]) -> int:
     """Show, locate or begin the configuration."""
-    parser = argparse.ArgumentParser(prog="pigeon config", description="Look at pigeon's settings, or begin a file.")
+    parser = argparse.ArgumentParser(
+        prog="pigeon config", description="Look at pigeon's settings, or begin a file."
+    )
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="show|path|init")
     show = verbs.add_parser("show", help="each effective value and where it came from")
     show.add_argument("--json", action="store_true", help="as one JSON object")
@@ -73,18 +75,28 @@ def template() -> str:
         value = example or (shown(setting.default) if setting.default is not None else '""')
         unit = f" ({setting.kind})" if setting.kind in (settings.SECONDS, settings.BYTES) else ""
         lines += [f"# {setting.help}{unit}", f"# {setting.name} = {value}", ""]
-    lines += ["# Variables for the commands, over the client's own:", f"# [{settings.REMOTE_ENV}]", '# HTTPS_PROXY = "http://proxy:3128"']
+    lines += [
+        "# Variables for the commands, over the client's own:",
+        f"# [{settings.REMOTE_ENV}]",
+        '# HTTPS_PROXY = "http://proxy:3128"',
+    ]
     return "\n".join(lines) + "\n"
 
 
 def _init(flags: Mapping[str, str]) -> int:
-    path = flags.get("config") or os.environ.get("PIGEON_CONFIG") or config.places(os.environ, current_directory())[0]
+    path = (
+        flags.get("config")
+        or os.environ.get("PIGEON_CONFIG")
+        or config.places(os.environ, current_directory())[0]
+    )
     path = os.path.expanduser(path)
     try:
         os.makedirs(os.path.dirname(os.path.abspath(path)), mode=0o700, exist_ok=True)
         fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except FileExistsError:
-        raise ConfigError(f"`{path}` exists already and is left as it is", hint="edit it, or `--config` another file") from None
+        raise ConfigError(
+            f"`{path}` exists already and is left as it is", hint="edit it, or `--config` another file"
+        ) from None
     except OSError as error:
         raise ConfigError(f"`{path}` cannot be written: {error.strerror}") from error
     with os.fdopen(fd, "w", encoding="utf-8") as file:

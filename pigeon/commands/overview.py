@@ -66,14 +66,19 @@ class View:
         """The worker id in the claim, or its host for an older worker."""
         if self.claim is None:
             return None
-        return self.claim.get("worker_id") or self.claim.get("worker_host") or self.claim.get("withdrawn_by") or "?"
+        return (
+            self.claim.get("worker_id")
+            or self.claim.get("worker_host")
+            or self.claim.get("withdrawn_by")
+            or "?"
+        )
 
     def age_s(self) -> float:
         """Seconds since the session's id was made, by this host's clock and that of its maker: for people only."""
         return max(0.0, clock.wall() - int(self.session_id.partition("-")[0]) / 1000)
 
     def quiet_s(self, name: str) -> float | None:
-        """Seconds since a file was last modified, as far as the filesystem's stamps can be believed: for people only."""
+        """Seconds since a file was last modified, as far as its stamp can be believed: for people only."""
         at = self.modified.get(name)
         return None if at is None else max(0.0, clock.wall() - at)
 
@@ -85,7 +90,8 @@ def view(namespace: Namespace, session_id: str) -> View:
         names = os.listdir(session.directory)
     except FileNotFoundError:
         raise NotFoundError(
-            f"there is no session `{session_id}` in namespace `{namespace.name}`", hint="`pigeon sessions --all` lists them"
+            f"there is no session `{session_id}` in namespace `{namespace.name}`",
+            hint="`pigeon sessions --all` lists them",
         ) from None
     except OSError as error:
         raise ShareError(f"`{session.directory}` cannot be read: {error.strerror}") from error
@@ -144,12 +150,15 @@ def resolve(namespace: Namespace, prefix: str) -> str:
         NotFoundError: none, or several.
     """
     ids = session_ids(namespace)
-    found = [i for i in ids if i == prefix] or [i for i in ids if i.startswith(prefix) or i.partition("-")[2].startswith(prefix)]
+    found = [i for i in ids if i == prefix] or [
+        i for i in ids if i.startswith(prefix) or i.partition("-")[2].startswith(prefix)
+    ]
     if len(found) == 1:
         return found[0]
     if not found:
         raise NotFoundError(
-            f"there is no session `{prefix}` in namespace `{namespace.name}`", hint="`pigeon sessions --all` lists them"
+            f"there is no session `{prefix}` in namespace `{namespace.name}`",
+            hint="`pigeon sessions --all` lists them",
         )
     raise NotFoundError(f"`{prefix}` could be any of {len(found)} sessions", hint="give more of the id")
 

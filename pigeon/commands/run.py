@@ -8,10 +8,10 @@ from pigeon import commandline, config, trace
 from pigeon.cli_arguments import Invocation
 from pigeon.client import guardian, link, submit
 from pigeon.client.peer import Peer
-from pigeon.client.pump import Options, Outcome, Pump
+from pigeon.client.pump import Options, Outcome, Pump, report
 from pigeon.client.signals import signals
 from pigeon.client.terminal import is_terminal, window_size
-from pigeon.errors import EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND, EXIT_PIGEON, PigeonError, UsageError
+from pigeon.errors import EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND, PigeonError
 from pigeon.wire import files
 from pigeon.wire.documents import CLIENT_FEATURES, Request
 from pigeon.wire.names import new_session_id
@@ -76,25 +76,7 @@ def _words(invocation: Invocation) -> list[str]:
 
 def _pump(mine: link.Link, invocation: Invocation, *, speaks: bool) -> int:
     """In the child: publish and pump. Everything that can touch the share happens here, reading settings included."""
-    try:
-        outcome = _session(mine, invocation, speaks=speaks)
-    except PigeonError as error:
-        hint = f"pigeon: hint: {error.hint}\n" if error.hint else ""
-        mine.send(link.MESSAGE, f"pigeon: {error.message}\n{hint}".encode("utf-8", "backslashreplace"))
-        return error.exit_code
-    except Exception as error:
-        from pigeon.crash import report
-
-        mine.send(link.MESSAGE, report(error).encode("utf-8", "backslashreplace"))
-        mine.send(link.ABNORMAL)
-        return EXIT_PIGEON
-    if outcome.message:
-        mine.send(link.MESSAGE, (outcome.message.rstrip("\n") + "\n").encode("utf-8", "backslashreplace"))
-    if outcome.abnormal:
-        mine.send(link.ABNORMAL)
-    if outcome.broken_pipe:
-        mine.send(link.BROKEN_PIPE)
-    return outcome.code
+    return report(mine, lambda: _session(mine, invocation, speaks=speaks))
 
 
 def _session(mine: link.Link, invocation: Invocation, *, speaks: bool) -> Outcome:
@@ -150,7 +132,9 @@ def prepare(invocation: Invocation) -> tuple[config.Config, Request, list[str]]:
     )
     request.requester = {"host": submit.host_name(), "pid": os.getpid(), "user": settings.user}
     request.stdin_isatty, request.stdout_isatty = is_terminal(0), is_terminal(1)
-    request.pty = invocation.pty if invocation.pty is not None else request.stdin_isatty and request.stdout_isatty
+    request.pty = (
+        invocation.pty if invocation.pty is not None else request.stdin_isatty and request.stdout_isatty
+    )
     request.size = window_size()
     request.route = settings.route
     request.lock = "none" if invocation.no_lock else "cwd"
@@ -168,6 +152,3 @@ def _detached(invocation: Invocation) -> int:
     submit.publish(namespace, request)
     print(request.session_id)
     return 0
-
-
-__all__ = ["UsageError", "main", "prepare"]

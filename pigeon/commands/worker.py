@@ -18,6 +18,7 @@ from pigeon.wire import files
 from pigeon.wire.names import Namespace
 from pigeon.worker import cwdlock, identity
 from pigeon.worker.debug import Debug
+from pigeon.worker.housekeeping import Retention
 from pigeon.worker.runner import Worker
 from pigeon.worker.scheduler import Scheduler
 
@@ -30,19 +31,42 @@ def main(args: list[str], globals_: Mapping[str, str]) -> int:
         "The first Ctrl-C takes no new ones and waits for those that run; the second hangs them up.",
     )
     add_common(parser)
-    parser.add_argument("--max-jobs", dest="worker.max_jobs", metavar="N", help="commands that run at a time (4)")
     parser.add_argument(
-        "--poll-interval", dest="worker.poll_interval", metavar="S", help="longest wait between two looks, in seconds (0.2)"
+        "--max-jobs", dest="worker.max_jobs", metavar="N", help="commands that run at a time (4)"
     )
-    parser.add_argument("--journal", dest="worker.journal", metavar="PATH", help="the journal's file, on a local disk")
-    parser.add_argument("--lock", dest="worker.lock", choices=("auto", "flock", "strict"), help="kind of directory lock")
     parser.add_argument(
-        "--debug", dest="worker.debug", action="store_const", const="true", help="say what happens, bytes included"
+        "--poll-interval",
+        dest="worker.poll_interval",
+        metavar="S",
+        help="longest wait between two looks, in seconds (0.2)",
+    )
+    parser.add_argument(
+        "--journal", dest="worker.journal", metavar="PATH", help="the journal's file, on a local disk"
+    )
+    parser.add_argument(
+        "--lock", dest="worker.lock", choices=("auto", "flock", "strict"), help="kind of directory lock"
+    )
+    parser.add_argument(
+        "--debug",
+        dest="worker.debug",
+        action="store_const",
+        const="true",
+        help="say what happens, bytes included",
     )
     config = load_config(parser.parse_args(args), globals_)
     worker, route = _worker(config)
+    retention = Retention(
+        config.worker.retention,
+        config.worker.terminal_retention,
+        config.worker.journal_retention,
+        config.worker.host_timeout,
+    )
     scheduler = Scheduler(
-        worker, route=route, max_jobs=config.worker.max_jobs, poll_ceiling_s=config.worker.poll_interval
+        worker,
+        retention,
+        route=route,
+        max_jobs=config.worker.max_jobs,
+        poll_ceiling_s=config.worker.poll_interval,
     )
     return scheduler.run()
 

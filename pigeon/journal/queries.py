@@ -14,6 +14,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
+Connection = sqlite3.Connection
+
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -183,13 +185,18 @@ def _words(text: object) -> list[str]:
 _SELECT = f"SELECT {', '.join(COLUMNS)} FROM sessions"
 
 
-def get(connection: sqlite3.Connection, claim_token: str) -> Row | None:
+def count(connection: Connection) -> int:
+    """How many claims the journal knows."""
+    return int(connection.execute("SELECT count(*) FROM sessions").fetchone()[0])
+
+
+def get(connection: Connection, claim_token: str) -> Row | None:
     """The row of a claim."""
     found = connection.execute(f"{_SELECT} WHERE claim_token = ?", (claim_token,)).fetchall()
     return row_of(found[0]) if found else None
 
 
-def unfinished(connection: sqlite3.Connection, cache: str, namespace: str) -> list[Row]:
+def unfinished(connection: Connection, cache: str, namespace: str) -> list[Row]:
     """The rows of a namespace that have no final state, oldest claim first."""
     sql = f"{_SELECT} WHERE cache = ? AND namespace = ? AND state <> 'final' ORDER BY rowid"
     return [
@@ -197,14 +204,14 @@ def unfinished(connection: sqlite3.Connection, cache: str, namespace: str) -> li
     ]
 
 
-def select(connection: sqlite3.Connection, wanted: Filter, limit: int = 0) -> list[Row]:
+def select(connection: Connection, wanted: Filter, limit: int = 0) -> list[Row]:
     """The newest `limit` rows that pass (0: all), oldest first. Order is that of the claims in this journal."""
     where, values = _conditions(wanted)
     cursor = connection.execute(f"{_SELECT} WHERE {where} ORDER BY rowid DESC", values)
     found: list[Row] = []
     try:
         for row in map(row_of, cursor):
-            if _has_text(row, wanted.command):
+            if wanted.command is None or _has_text(row, wanted.command):
                 found.append(row)
                 if len(found) == limit:
                     break
@@ -230,42 +237,45 @@ def _conditions(wanted: Filter) -> tuple[str, list[object]]:
         (name, chosen) for name, chosen in (("state", wanted.states), ("outcome", wanted.outcomes)) if chosen
     ]
     if either:
-        terms.append("(" + " OR ".join(f"{name} IN ({_marks(chosen)})" for name, chosen in either) + ")")
+        terms.append(
+            "(" + " OR ".join(f"{name} IN ({', '.join('?' * len(chosen))})" for name, chosen in either) + ")"
+        )
         values += [value for _, chosen in either for value in chosen]
     return " AND ".join(terms), values
 
 
-def _marks(values: tuple[str, ...]) -> str:
-    return ", ".join("?" * len(values))
-
-
-def _has_text(row: Row, text: str | None) -> bool:
+def _has_text(row: Row, text: str) -> bool:
     """Compared here and not in SQL: the column is JSON, with its own quoting, and LIKE folds ASCII only."""
-    if text is None:
-        return True
     wanted = text.casefold()
     return wanted in row.text.casefold() or wanted in " ".join(row.command).casefold()
 
 
-def session_ids(connection: sqlite3.Connection, prefix: str) -> list[str]:
-    """The sessions whose id, or the part of it behind the dash, begins with `prefix`, oldest first."""
-    sql = (
-        "SELECT DISTINCT session_id FROM sessions WHERE substr(session_id, 1, ?1) = ?2"
-        " OR substr(session_id, instr(session_id, '-') + 1, ?1) = ?2 ORDER BY session_id"
-    )
-    found = [
-        str(loaded(value)) for (value,) in connection.execute(sql, (len(prefix), stored(prefix))).fetchall()
-    ]
+def session_ids(connection: Connection, prefix: str) -> list[str]:
+    """The sessions whose id, or the part of it behind the dash, begins with `prefix`, oldest first.
+
+    One that was never claimed is known by its waits, or by the events of a claim that was lost.
+    """
+    if not _ID_CHARACTERS.issuperset(prefix):
+        return []
+    terms = [f"SELECT session_id FROM {t} WHERE session_id >= ?1 AND session_id < ?2" for t in _TABLES]
+    behind = "substr(session_id, instr(session_id, '-') + 1, ?3) = ?1"
+    terms += [f"SELECT session_id FROM {table} WHERE {behind}" for table in ("sessions", "waits")]
+    sql = f"{' UNION '.join(terms)} ORDER BY session_id"
+    found = [str(one) for (one,) in connection.execute(sql, (prefix, f"{prefix}~", len(prefix))).fetchall()]
     return [prefix] if prefix in found else found
 
 
-def claims_of(connection: sqlite3.Connection, session_id: str) -> list[Row]:
+_ID_CHARACTERS = frozenset("0123456789abcdef-")
+_TABLES = ("sessions", "waits", "events")
+
+
+def claims_of(connection: Connection, session_id: str) -> list[Row]:
     """Every row of a session: more than one only if two workers of this journal tried it and one has not ended."""
     sql = f"{_SELECT} WHERE session_id = ? ORDER BY rowid"
     return [row_of(values) for values in connection.execute(sql, (stored(session_id),)).fetchall()]
 
 
-def waits_of(connection: sqlite3.Connection, session_id: str) -> list[Wait]:
+def waits_of(connection: Connection, session_id: str) -> list[Wait]:
     """The waits of a session, oldest first."""
     columns = "session_id, worker_id, reason, held_by, since, waited_s"
     sql = f"SELECT {columns} FROM waits WHERE session_id = ? ORDER BY rowid"
@@ -273,7 +283,7 @@ def waits_of(connection: sqlite3.Connection, session_id: str) -> list[Wait]:
     return [Wait(*map(loaded, values)) for values in found]
 
 
-def events_of(connection: sqlite3.Connection, session_id: str) -> list[Event]:
+def events_of(connection: Connection, session_id: str) -> list[Event]:
     """The events of a session in the order in which they were written."""
     sql = "SELECT session_id, at, event, detail FROM events WHERE session_id = ? ORDER BY rowid"
     found = connection.execute(sql, (stored(session_id),)).fetchall()

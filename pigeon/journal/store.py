@@ -13,14 +13,14 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 
 from pigeon import clock
 from pigeon.errors import JournalError
 from pigeon.journal import queries, schema
 from pigeon.journal.connection import connect, explain
 from pigeon.journal.queries import COLUMNS, Row, stored, to_json
-from pigeon.journal.writing import Trouble, Writer, until_it_passes
+from pigeon.journal.writing import Result, Trouble, Writer, until_it_passes
 
 _TOLD = ("return_code", "exit_code", "outcome", "ended_by", "error", "runner_pid", "command_pid")
 """Columns of a step that its event repeats, so that the story of a session can be read from its events."""
@@ -263,18 +263,22 @@ class Journal:
     # Reading
 
     @property
-    def connection(self) -> sqlite3.Connection:
-        """For the functions of `queries`."""
+    def connection(self) -> queries.Connection:
+        """For the functions of `queries`, inside `read`."""
         self._writer.check_process()
         return self._db.conn
 
+    def read(self, question: Callable[[], Result]) -> Result:
+        """What `question` makes of `connection`. Raises JournalError if the journal cannot be read."""
+        return self._writer.read(question)
+
     def get(self, claim_token: str) -> Row | None:
         """The row of a claim."""
-        return self._writer.read(lambda: queries.get(self.connection, claim_token))
+        return self.read(lambda: queries.get(self.connection, claim_token))
 
     def unfinished(self, cache: str, namespace: str) -> list[Row]:
         """The rows of a namespace without a final state, oldest claim first: what recovery looks at."""
-        return self._writer.read(lambda: queries.unfinished(self.connection, cache, namespace))
+        return self.read(lambda: queries.unfinished(self.connection, cache, namespace))
 
 
 def _known(columns: Mapping[str, object]) -> dict[str, object]:

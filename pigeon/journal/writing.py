@@ -14,7 +14,6 @@ from typing import TypeVar
 from sqlite_utils import Database
 
 from pigeon import clock
-from pigeon.errors import JournalError
 from pigeon.journal.connection import BUSY_S, PASSING, JournalUnavailable, explain
 
 Result = TypeVar("Result")
@@ -64,7 +63,7 @@ class Writer:
         `durable`: the disk has it when this returns; otherwise the system has, which survives any process.
 
         Raises:
-            JournalError: the database is damaged or was removed, which no waiting mends.
+            JournalError: the database is damaged, which no waiting mends.
         """
         self._set("busy_timeout", _STEP_BUSY_MS)
         self._set("synchronous", "FULL" if durable else "NORMAL")
@@ -93,10 +92,6 @@ class Writer:
     def _tell(self, error: sqlite3.DatabaseError) -> None:
         """Report an error that a step waits for; raise one that waiting does not mend."""
         code = getattr(error, "sqlite_errorcode", 0)
-        if code == sqlite3.SQLITE_READONLY_DBMOVED:
-            raise JournalError(
-                f"the journal `{self.path}` was removed or replaced while it was in use"
-            ) from error
         if code & 0xFF in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT):
             raise explain(self.path, error) from error
         if code & 0xFF not in PASSING:

@@ -22,7 +22,9 @@ def worker_claim(host: str, pid: int, worker_id: str, token: str) -> bytes:
 
 def withdrawal(host: str, pid: int, token: str) -> bytes:
     """The text by which a client claims its own session in order to give it up."""
-    return claim_text({"withdrawn_by": "client", "client_host": host, "client_pid": str(pid), "claim_token": token})
+    return claim_text(
+        {"withdrawn_by": "client", "client_host": host, "client_pid": str(pid), "claim_token": token}
+    )
 
 
 def try_claim(session: SessionFiles, token: str, text: bytes) -> bool:

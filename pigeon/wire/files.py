@@ -17,11 +17,12 @@ _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _WRITE = os.O_WRONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
-MAY_PASS = frozenset(
-    (errno.ESTALE, errno.EIO, errno.ETIMEDOUT, errno.ENOSPC, errno.EDQUOT, errno.EAGAIN, errno.EINTR)
-    + (errno.EREMOTEIO, errno.EHOSTDOWN, errno.EHOSTUNREACH, errno.ENETUNREACH, errno.ENOTCONN, errno.ECONNREFUSED)
-    + (errno.ENOLCK, errno.EBUSY, errno.ENFILE, errno.EMFILE, errno.ENOMEM)
+_PASSING = (
+    "ESTALE EIO ETIMEDOUT ENOSPC EDQUOT EAGAIN EINTR EREMOTEIO EHOSTDOWN EHOSTUNREACH ENETUNREACH "
+    "ENOTCONN ECONNREFUSED ENOLCK EBUSY ENFILE EMFILE ENOMEM"
 )
+
+MAY_PASS: frozenset[int] = frozenset(getattr(errno, name) for name in _PASSING.split())
 """Errors of a filesystem's bad moment: the same call may work later."""
 
 _NO_LINKS = frozenset((errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EINVAL))
@@ -128,6 +129,16 @@ def remove(path: str) -> None:
     """Unlink a file of our own that decides nothing; failing is no matter, retention comes by later."""
     try:
         os.unlink(path)
+    except OSError:
+        pass
+
+
+def remove_session(session: SessionFiles) -> None:
+    """Remove a session's directory. What cannot be removed now (`.nfs…` of an open file) is left for a later turn."""
+    try:
+        for name in os.listdir(session.directory):
+            remove(f"{session.directory}/{name}")
+        os.rmdir(session.directory)
     except OSError:
         pass
 

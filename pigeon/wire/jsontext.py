@@ -29,7 +29,9 @@ class _ScannerSettings:
 def _accelerated() -> tuple[Callable[[object], str], Callable[[str], object]]:
     import _json
 
-    encoder = _json.make_encoder(None, _refuse_object, _json.encode_basestring_ascii, None, ":", ",", True, False, False)
+    encoder = _json.make_encoder(
+        None, _refuse_object, _json.encode_basestring_ascii, None, ":", ",", True, False, False
+    )
     scan = _json.make_scanner(_ScannerSettings)  # type: ignore[arg-type]  # stubs want json's own class
 
     def to_text(value: object) -> str:

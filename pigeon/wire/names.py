@@ -27,7 +27,13 @@ def new_token() -> str:
 def is_session_id(name: str) -> bool:
     """`[0-9]{10,}-[0-9a-f]{8,32}`; whatever else lies in `sessions/` is not a session."""
     stamp, dash, rest = name.partition("-")
-    return dash == "-" and len(stamp) >= 10 and 8 <= len(rest) <= 32 and _DIGITS.issuperset(stamp) and _HEX.issuperset(rest)
+    return (
+        dash == "-"
+        and len(stamp) >= 10
+        and 8 <= len(rest) <= 32
+        and _DIGITS.issuperset(stamp)
+        and _HEX.issuperset(rest)
+    )
 
 
 def check_component(kind: str, name: str) -> str:
@@ -94,7 +100,11 @@ class SessionFiles:
 
     def control(self, attachment: int = 0) -> str:
         """Control records of the client (0) or of the n-th attacher."""
-        return f"{self.directory}/control.{attachment}.jsonl" if attachment else f"{self.directory}/control.jsonl"
+        return (
+            f"{self.directory}/control.{attachment}.jsonl"
+            if attachment
+            else f"{self.directory}/control.jsonl"
+        )
 
 
 def attachment_number(name: str) -> int:

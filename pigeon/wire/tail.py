@@ -80,7 +80,9 @@ class Tail:
             raise DamagedSession(self.path, self.offset, f"a JSON object ({error})") from None
         if record.get("type") in self._numbered:
             if integer(record, "seq") != self.next_seq:
-                raise DamagedSession(self.path, self.offset, f"seq {self.next_seq}, not {record.get('seq')!r}")
+                raise DamagedSession(
+                    self.path, self.offset, f"seq {self.next_seq}, not {record.get('seq')!r}"
+                )
             self.next_seq += 1
         self.offset += len(line) + 1
         return record

@@ -37,8 +37,8 @@ def choose(setting: str, mount: Mount) -> Choice:
     warning = None
     if setting == FLOCK and automatic.mode == STRICT:
         warning = (
-            f"`lock = \"flock\"` on {mount.fstype}: {automatic.reason}; "
-            "workers on several hosts may run two commands in one directory; set `lock = \"strict\"`"
+            f'`lock = "flock"` on {mount.fstype}: {automatic.reason}; '
+            'workers on several hosts may run two commands in one directory; set `lock = "strict"`'
         )
     return Choice(setting, "set in the configuration", warning)
 

@@ -8,7 +8,13 @@ from collections.abc import Mapping
 from pigeon.wire.documents import Request
 from pigeon.worker.identity import SESSION_VARIABLE
 
-_TERMINFO = ("/etc/terminfo", "/lib/terminfo", "/usr/lib/terminfo", "/usr/share/terminfo", "/usr/local/share/terminfo")
+_TERMINFO = (
+    "/etc/terminfo",
+    "/lib/terminfo",
+    "/usr/lib/terminfo",
+    "/usr/share/terminfo",
+    "/usr/local/share/terminfo",
+)
 
 _FALLBACKS = {
     "tmux": "screen",
@@ -16,8 +22,8 @@ _FALLBACKS = {
     "screen-256color": "screen",
     "linux": "vt100",
 }
-"""TERM -> what resembles it most on a host that lacks its entry. Everything else is taken for an xterm with 256 colours,
-which is what the terminals that bring entries of their own (kitty, ghostty, alacritty, foot, wezterm) imitate."""
+"""TERM -> what resembles it most on a host that lacks its entry. Everything else is taken for an xterm with 256
+colours, which is what terminals with entries of their own (kitty, ghostty, alacritty, foot, wezterm) imitate."""
 
 
 def command_environment(
@@ -61,5 +67,7 @@ def has_terminfo(term: str, env: Mapping[str, str]) -> bool:
     places += [place for place in env.get("TERMINFO_DIRS", "").split(":") if place]
     places += _TERMINFO
     return any(
-        os.path.exists(os.path.join(place, letter, term)) for place in places for letter in (term[0], f"{ord(term[0]):x}")
+        os.path.exists(os.path.join(place, letter, term))
+        for place in places
+        for letter in (term[0], f"{ord(term[0]):x}")
     )

@@ -16,7 +16,9 @@ INTERVAL_S = 1.0
 class Heartbeat:
     """Replaces `workers/<worker_id>.json`; removed at a clean stop."""
 
-    def __init__(self, namespace: Namespace, worker_id: str, host: str, pid: int, route: str | None, max_jobs: int) -> None:
+    def __init__(
+        self, namespace: Namespace, worker_id: str, host: str, pid: int, route: str | None, max_jobs: int
+    ) -> None:
         self._path = namespace.worker(worker_id)
         self._fixed: dict[str, object] = {
             "worker_id": worker_id,

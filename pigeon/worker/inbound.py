@@ -59,6 +59,20 @@ class Inbound:
         self.acknowledged = None
         self._open()
 
+    def look_at(self, attachment: int, command: Command) -> str:
+        """What a newcomer wants: `attacher`, `visitor` (its orders have been carried out), or "" if it says nothing.
+
+        Raises as `poll_control`.
+        """
+        records = Tail(self.session.control(attachment), ()).poll()
+        if not records:
+            return ""
+        if (records[0].get("type"), records[0].get("event")) != ("client", "visitor"):
+            return "attacher"
+        for record in records[1:]:
+            self._act(record, command)
+        return "visitor"
+
     @property
     def has_input(self) -> bool:
         """Something waits for the command to read it, the end of the input included."""

@@ -27,7 +27,10 @@ STEPS: dict[str, frozenset[str]] = {
 """Journal state -> the states it may be advanced to. Each step is one compare-and-set in the journal."""
 
 HANGUP: tuple[tuple[float, tuple[signal.Signals, ...]], ...] = (
-    (0.0, (signal.SIGHUP, signal.SIGCONT)),  # what a lost terminal sends; a stopped process must be able to hear it
+    (
+        0.0,
+        (signal.SIGHUP, signal.SIGCONT),
+    ),  # what a lost terminal sends; a stopped process must be able to hear it
     (5.0, (signal.SIGTERM, signal.SIGCONT)),
     (10.0, (signal.SIGKILL,)),
 )

@@ -32,8 +32,10 @@ CALM_SPACING_S = 0.050
 RESERVE_BYTES = 64 * 1024
 """Kept back from `max_stream` for the events that end a session."""
 
-_QUERY = re.compile(rb"\x1b(\[[0-9;?>=]*[nc]|\[\?[0-9;]*(u|\$p)|\][0-9;]*;\?|P[+$]q|\[>[0-9;]*q|_G|Z|\[1[3-9]t|\[2[01]t)")
-"""Output that asks the terminal something: the program waits for the answer (ECMA-48 DSR and DA, xterm's OSC, kitty)."""
+_QUERY = re.compile(
+    rb"\x1b(\[[0-9;?>=]*[nc]|\[\?[0-9;]*(u|\$p)|\][0-9;]*;\?|P[+$]q|\[>[0-9;]*q|_G|Z|\[1[3-9]t|\[2[01]t)"
+)
+"""Output that asks the terminal something: the program waits for an answer (ECMA-48 DSR and DA, xterm's OSC, kitty)."""
 
 
 class Outbound:

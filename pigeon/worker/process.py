@@ -37,7 +37,9 @@ class CannotStart(Exception):
 class Command:
     """A started command: its leader's pid, a pidfd, and the descriptors of its input and outputs."""
 
-    def __init__(self, pid: int, stdin: int | None, outputs: dict[int, str], *, master: int | None, keep: object) -> None:
+    def __init__(
+        self, pid: int, stdin: int | None, outputs: dict[int, str], *, master: int | None, keep: object
+    ) -> None:
         self.pid = pid
         self.started_ticks = identity.start_ticks(pid)
         self.pidfd = os.pidfd_open(pid)
@@ -89,7 +91,11 @@ class Command:
         attributes = termios.tcgetattr(self.master)
         if not attributes[3] & termios.ISIG:
             return {}
-        keys = (termios.VINTR, signal.SIGINT), (termios.VQUIT, signal.SIGQUIT), (termios.VSUSP, signal.SIGTSTP)
+        keys = (
+            (termios.VINTR, signal.SIGINT),
+            (termios.VQUIT, signal.SIGQUIT),
+            (termios.VSUSP, signal.SIGTSTP),
+        )
         return {attributes[6][index][0]: number for index, number in keys if attributes[6][index] != b"\0"}
 
     def flush_terminal_input(self) -> None:

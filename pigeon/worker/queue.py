@@ -65,9 +65,7 @@ class Verdict:
     behind: str | None = None
 
 
-def decide(
-    waiting: Iterable[Waiting], held: Mapping[str, str], free_slots: int, now: float
-) -> list[Verdict]:
+def decide(waiting: Iterable[Waiting], held: Mapping[str, str], free_slots: int, now: float) -> list[Verdict]:
     """A verdict for each waiting session, in order. `held`: directory -> id of this worker's session that has it."""
     verdicts = []
     taken = dict(held)

@@ -22,7 +22,9 @@ from pigeon.worker import cwdlock, identity, lifecycle
 from pigeon.worker.lifecycle import RECOVERY, Recovery, RunnerExit
 from pigeon.worker.runner import Worker
 
-LOST_MESSAGE = "the process that ran the command on {host} died; the command may have run in part and is not run again"
+LOST_MESSAGE = (
+    "the process that ran the command on {host} died; the command may have run in part and is not run again"
+)
 
 
 def is_dead(row: Row) -> bool:
@@ -30,7 +32,9 @@ def is_dead(row: Row) -> bool:
     return identity.is_proven_dead(row.runner_lock or "", row.boot_id or "", row.runner_pid, row.runner_start)
 
 
-def plan(journal: Journal, worker: Worker, skip: Collection[str]) -> tuple[list[tuple[Row, Recovery]], list[Row]]:
+def plan(
+    journal: Journal, worker: Worker, skip: Collection[str]
+) -> tuple[list[tuple[Row, Recovery]], list[Row]]:
     """(what to recover and how, rows whose runner lives or may live), for unfinished rows not in `skip` (tokens)."""
     dead, alive = [], []
     for row in journal.unfinished(worker.namespace.cache, worker.namespace.name):
@@ -93,7 +97,9 @@ def _end_processes(session_id: str, leader: int | None) -> None:
             return
         for number in numbers:
             identity.send(left, number)
-    while identity.processes_of(session_id, leader) and clock.monotonic() < began + 2 * lifecycle.HANGUP[-1][0]:
+    while (
+        identity.processes_of(session_id, leader) and clock.monotonic() < began + 2 * lifecycle.HANGUP[-1][0]
+    ):
         clock.sleep(0.05)
 
 

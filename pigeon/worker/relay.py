@@ -76,7 +76,9 @@ class Watch:
 class Relay:
     """The loop of one session."""
 
-    def __init__(self, session: SessionFiles, command: Command, outbound: Outbound, inbound: Inbound, watch: Watch) -> None:
+    def __init__(
+        self, session: SessionFiles, command: Command, outbound: Outbound, inbound: Inbound, watch: Watch
+    ) -> None:
         self.session = session
         self.command = command
         self.outbound = outbound
@@ -99,6 +101,9 @@ class Relay:
         self._failed: str | None = None
         self._superseded = False
         self._must_list = False
+        self._visited: set[int] = set()
+        self._seen_empty: set[int] = set()
+        self._skips_control = False
         self._output_closed_at: float | None = None
         self._chores_done = False
         self._lock_lost = False
@@ -236,7 +241,11 @@ class Relay:
                 self._list()
             if self._superseded:
                 return
-            if self.inbound.poll_control(began, self.command):
+            # Keys come through the input, so after a while of silence control is looked at every other time.
+            self._skips_control = (
+                self.command.master is not None and not self._skips_control and began - self._active > 60
+            )
+            if not self._skips_control and self.inbound.poll_control(began, self.command):
                 self._brisk()
             if self.return_code is None and self.inbound.poll_input(self.command):
                 self._brisk()
@@ -264,14 +273,8 @@ class Relay:
         if "takeover.claim" in names:
             self._supersede("another worker has taken the session over")
             return
-        newest = max(map(attachment_number, names), default=0)
-        if newest > self.inbound.attachment and self.return_code is None:
-            self.inbound.switch(newest)
-            self.watch.judges_client = True
-            self.watch.note("attached", n=newest)
-            self.outbound.acknowledged = None
-            self.outbound.say("attached", n=newest)
-            self._brisk()
+        if self.return_code is None:
+            self._receive(sorted(n for n in map(attachment_number, names) if n > self.inbound.attachment))
         if not self._lock_lost and self.watch.lock_is_lost():
             self._lock_lost = True
             self.watch.note("lock_lost")
@@ -280,6 +283,29 @@ class Relay:
                 message="the lock of this directory was lost (the file server dropped it); "
                 "another command may start in the same directory",
             )
+
+    def _receive(self, numbers: list[int]) -> None:
+        """New attachers: the newest becomes the client; a visitor's orders are carried out and change nothing else."""
+        attachers = []
+        for number in numbers:
+            if number in self._visited:
+                continue
+            kind = self.inbound.look_at(number, self.command)
+            if kind == "visitor":
+                self._visited.add(number)
+            elif kind == "attacher" or number in self._seen_empty:
+                attachers.append(number)
+            else:
+                self._seen_empty.add(
+                    number
+                )  # it says nothing yet: it is taken for an attacher at the next turn
+        if attachers:
+            self.inbound.switch(attachers[-1])
+            self.watch.judges_client = True
+            self.watch.note("attached", n=attachers[-1])
+            self.outbound.acknowledged = None
+            self.outbound.say("attached", n=attachers[-1])
+            self._brisk()
 
     def _answer_client(self) -> None:
         for request in self.inbound.requests:
@@ -338,7 +364,9 @@ class Relay:
             self.outbound.say("heartbeat")
             self._said_at = self._now  # once is enough however long a failing share keeps it back
         if self.outbound.nearly_full():
-            self.outbound.say("notice", message="nine tenths of what this session may write (`max_stream`) are used")
+            self.outbound.say(
+                "notice", message="nine tenths of what this session may write (`max_stream`) are used"
+            )
         if self.outbound.is_full and self.return_code is None:
             self._hang_up(failed="the session wrote as much as `max_stream` allows")
         if self.outbound.due(self._now) == 0.0:

@@ -216,7 +216,9 @@ class Runner:
             journal.forget(self.token, self.epoch)
             return False
         trace.mark("runner: claim made")
-        self._advance(journal, (lifecycle.CLAIMING,), lifecycle.CLAIMED, {"claimed_at": clock.wall(), **self._owner()})
+        self._advance(
+            journal, (lifecycle.CLAIMING,), lifecycle.CLAIMED, {"claimed_at": clock.wall(), **self._owner()}
+        )
         return True
 
     def _owner(self) -> dict[str, object]:
@@ -288,9 +290,17 @@ class Runner:
             return False  # what cannot be listed is not proven gone
 
     def _advance(
-        self, journal: Journal, frm: tuple[str, ...], to: str, columns: Mapping[str, object], *, durable: bool = False
+        self,
+        journal: Journal,
+        frm: tuple[str, ...],
+        to: str,
+        columns: Mapping[str, object],
+        *,
+        durable: bool = False,
     ) -> None:
-        if not journal.advance(self.token, self.epoch, frm=frm, to=to, durable=durable, **dict[str, Any](columns)):
+        if not journal.advance(
+            self.token, self.epoch, frm=frm, to=to, durable=durable, **dict[str, Any](columns)
+        ):
             raise Superseded("another process has recovered the session")
 
     # The command
@@ -311,7 +321,9 @@ class Runner:
         trace.mark("runner: command started")
         self._pid = command.pid
         self._started_at, self._started_monotonic = clock.wall(), clock.monotonic()
-        self.worker.debug.say("success", f"{self.task.session_id}: started, pid {command.pid}: {self.task.request.command}")
+        self.worker.debug.say(
+            "success", f"{self.task.session_id}: started, pid {command.pid}: {self.task.request.command}"
+        )
         outbound.say("started", pid=command.pid)
         for note in self._notes:
             outbound.say("notice", message=note, verbose=True)
@@ -323,8 +335,14 @@ class Runner:
         try:
             os.chdir(os.fsencode(request.cwd))
         except OSError as error:
-            why = "does not exist" if isinstance(error, FileNotFoundError) else f"cannot be entered ({error.strerror})"
-            raise process.CannotStart(f"the directory `{request.cwd}` {why} on {self.worker.host}", EXIT_PIGEON) from None
+            why = (
+                "does not exist"
+                if isinstance(error, FileNotFoundError)
+                else f"cannot be entered ({error.strerror})"
+            )
+            raise process.CannotStart(
+                f"the directory `{request.cwd}` {why} on {self.worker.host}", EXIT_PIGEON
+            ) from None
         if None in request.env.values():
             raise process.CannotStart("the request's environment has been blanked already", EXIT_PIGEON)
         return command_environment(request, self.task.environ, request.session_id)
@@ -332,7 +350,9 @@ class Runner:
     def _start(self, env: dict[str, str], outbound: Outbound) -> process.Command:
         request = self.task.request
         argv = request.command
-        if request.verb is not None:  # a question to the worker's own pigeon: about this journal, whatever is on PATH
+        if (
+            request.verb is not None
+        ):  # a question to the worker's own pigeon: about this journal, whatever is on PATH
             argv = [*self.worker.own_command, *request.verb]
             namespace = self.worker.namespace
             env.update(
@@ -439,7 +459,8 @@ class Runner:
             state, error = states.FAILED, "the command could not be killed (it hangs in the kernel)"
             self.status.fields["ended_by"] = "recovery"
         self.worker.debug.say(
-            "success" if state == states.SUCCEEDED else "failure", f"{self.task.session_id}: {state}, exit code {code}"
+            "success" if state == states.SUCCEEDED else "failure",
+            f"{self.task.session_id}: {state}, exit code {code}",
         )
         self._publish_final(state, code, error, stream_bytes=outbound.appender.offset)
         self._release(keep_inherited=ending.is_unkillable)
@@ -515,7 +536,7 @@ class Runner:
             pass  # bookkeeping: never worth the command
 
     def _journal(self) -> Journal:
-        """The journal for a step: a full disk or a busy database is waited for. Never open while a process is forked."""
+        """The journal for a step: a full disk or a busy database is waited for. Never open across a fork."""
 
         def say(trouble: str) -> None:
             self.worker.debug.say("failure", f"{self.task.session_id}: journal: {trouble}")

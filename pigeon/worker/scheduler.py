@@ -26,6 +26,7 @@ from pigeon.wire.pacing import HEARTBEAT_S, scan_interval
 from pigeon.worker import identity, queue, recovery, runner
 from pigeon.worker.catalog import Catalog, read_request
 from pigeon.worker.heartbeat import INTERVAL_S, Heartbeat
+from pigeon.worker.housekeeping import SWEEP_S, Housekeeping, Retention
 from pigeon.worker.lifecycle import Recovery, RunnerExit
 from pigeon.worker.queue import Waiting
 from pigeon.worker.runner import Task, Worker
@@ -62,22 +63,27 @@ class Running:
 class Scheduler:
     """The loop and its bookkeeping."""
 
-    def __init__(self, worker: Worker, *, route: str | None, max_jobs: int, poll_ceiling_s: float) -> None:
+    def __init__(
+        self, worker: Worker, retention: Retention, *, route: str | None, max_jobs: int, poll_ceiling_s: float
+    ) -> None:
         self.worker = worker
         self.max_jobs = max_jobs
         self.poll_ceiling_s = poll_ceiling_s
         self.catalog = Catalog(worker.namespace, route)
+        self.housekeeping = Housekeeping(worker, self.catalog, retention)
         self.waiting: dict[str, Waiting] = {}
         self.children: dict[int, Running] = {}
         self.adopted: dict[str, Running] = {}
         self.stops = 0
         self._said_stops = 0
-        self._heartbeat = Heartbeat(worker.namespace, worker.worker_id, worker.host, worker.pid, route, max_jobs)
+        self._heartbeat = Heartbeat(
+            worker.namespace, worker.worker_id, worker.host, worker.pid, route, max_jobs
+        )
         self._share_is_failing = False
         self._first_scan = True
         self._dirty = True
         self._news_at = clock.monotonic()
-        self._due = {"scan": 0.0, "beat": 0.0, "recover": 0.0, "tick": 0.0}
+        self._due = {"scan": 0.0, "beat": 0.0, "recover": 0.0, "tick": 0.0, "sweep": self._news_at + SWEEP_S}
         self._recorded: set[str] = set()
 
     def run(self) -> int:
@@ -115,6 +121,7 @@ class Scheduler:
             if now >= self._due["scan"]:
                 self._scan(now)
             self._when("tick", now, 1.0, self._tick)
+            self._when("sweep", now, SWEEP_S, self._sweep)
             if self._dirty or any(0 < w.retry_at <= now for w in self.waiting.values()):
                 self._decide(clock.monotonic())
         self._sleep()
@@ -180,6 +187,20 @@ class Scheduler:
         self._record_waits(now)
         for token, running in list(self.adopted.items()):
             self._watch_adopted(token, running)
+        if self.catalog.claimed:
+            self.housekeeping.watch_owners(now, self._is_own)
+
+    def _sweep(self) -> None:
+        now = clock.monotonic()
+        self.housekeeping.recheck_claimed(now)
+        self.housekeeping.sweep(now, self._is_own)
+        if len(self.catalog.claimed) == 0:
+            self.housekeeping.sweep_workers(now)
+
+    def _is_own(self, session_id: str) -> bool:
+        """Whether a process of this scheduler is at work on the session."""
+        busy = [*self.children.values(), *self.adopted.values()]
+        return session_id in self.waiting or any(r.session_id == session_id for r in busy)
 
     def _judge(self, waiting: Waiting, now: float) -> None:
         session = self.worker.namespace.session(waiting.session_id)
@@ -197,7 +218,10 @@ class Scheduler:
             self._dirty = True
         if silence >= SIGN_OF_LIFE_S:
             waiting.needs_sign_of_life = False
-            waiting.refusal = (states.CANCELLED, f"its client has shown no sign of life for {silence:.0f} s; not started")
+            waiting.refusal = (
+                states.CANCELLED,
+                f"its client has shown no sign of life for {silence:.0f} s; not started",
+            )
             self._dirty = True
         elif silence >= HEARTBEAT_S + 2.0 and not waiting.needs_sign_of_life:
             waiting.needs_sign_of_life = True  # overdue: it may be a client that died while it waited
@@ -228,7 +252,9 @@ class Scheduler:
         lasting = [
             w
             for w in self.waiting.values()
-            if w.reason is not None and now - w.reason_since > RECORDED_WAIT_S and self._wait_key(w) not in self._recorded
+            if w.reason is not None
+            and now - w.reason_since > RECORDED_WAIT_S
+            and self._wait_key(w) not in self._recorded
         ]
         if not lasting:
             return
@@ -248,7 +274,9 @@ class Scheduler:
         with Journal.open(self.worker.journal_path) as journal:
             for key in mine:
                 reason = key.partition(" ")[2]
-                journal.end_wait(waiting.session_id, self.worker.worker_id, reason, waiting.waited.get(reason, 0.0))
+                journal.end_wait(
+                    waiting.session_id, self.worker.worker_id, reason, waiting.waited.get(reason, 0.0)
+                )
                 self._recorded.discard(key)
 
     # Deciding
@@ -413,7 +441,9 @@ class Scheduler:
                 if recovery.ends_cleanly(session):
                     request, problem = read_request(session)
                     refusal = (states.FAILED, problem) if problem else None
-                    waiting = Waiting(session_id, request, clock.wall(), clock.monotonic(), refusal=refusal, row=row)
+                    waiting = Waiting(
+                        session_id, request, clock.wall(), clock.monotonic(), refusal=refusal, row=row
+                    )
                     self.waiting[session_id] = waiting
                     self._dirty = True
                     return

@@ -22,6 +22,15 @@ def test_what_is_left_behind_fails_the_test(tmp_path: Path) -> None:
     assert marked(made.mark) == {}
 
 
+def test_what_is_left_behind_is_tidied_up(pigeon: Pigeon) -> None:
+    pigeon.start_process("sleep", "60")
+    pigeon.spawn_plain("sleep", "60")
+    pigeon.start_process("bash", "-c", "setsid sleep 60 &").wait()
+    assert len(pigeon.tidy()) == 3
+    assert marked(pigeon.mark) == {}
+    assert pigeon.tidy() == []
+
+
 def test_a_client_that_still_runs_fails_the_test(tmp_path: Path) -> None:
     with pytest.raises(AssertionError, match="still running"), pigeon_in(tmp_path, lambda: False) as made:
         made.start_process("sleep", "60")

@@ -244,9 +244,11 @@ def test_a_closed_window_hangs_the_command_up(warm: Pigeon) -> None:
     warm.wait_quiet()
 
 
-def test_the_death_of_the_half_that_works_on_the_share(warm: Pigeon) -> None:
-    """The half that the shell knows restores the terminal and says what happened."""
-    window = warm.spawn_tty("echo ready; exec sleep 60")
+@pytest.mark.slow
+def test_the_death_of_the_half_that_works_on_the_share(pigeon: Pigeon) -> None:
+    """The half that the shell knows restores the terminal and says what happened; the worker notices the silence."""
+    pigeon.worker(client_timeout=10)
+    window = pigeon.spawn_tty("echo ready; exec sleep 60")
     window.wait_for("ready")
     assert not window.settings()[3] & termios.ECHO
     pid = window.process.pid
@@ -255,4 +257,5 @@ def test_the_death_of_the_half_that_works_on_the_share(warm: Pigeon) -> None:
     assert window.wait(20).code == 255
     assert "pigeon: " in window.text()
     assert window.settings() == window.settings_before
-    warm.wait_quiet(20)
+    assert pigeon.sessions()[0].wait_final(40)["state"] == "cancelled"
+    pigeon.wait_quiet(20)

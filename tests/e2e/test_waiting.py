@@ -25,14 +25,18 @@ def heartbeats(session: Session) -> int:
 
 def test_no_worker_yet(pigeon: Pigeon) -> None:
     client = pigeon.start("echo served", options=("-v",))
-    wait_until(lambda: re.search(r"no worker", client.err), 15, "a line that says that no worker is there")
+    wait_until(
+        lambda: re.search(r"waiting for a worker: none", client.err),
+        15,
+        "a line that says that no worker is there",
+    )
     pigeon.worker()
     assert client.wait().stdout == b"served\n"
 
 
 def test_no_worker_on_a_terminal(pigeon: Pigeon) -> None:
     window = pigeon.spawn_tty("echo served")
-    window.wait_for(lambda screen: re.search(r"no worker", screen))
+    window.wait_for(lambda screen: re.search(r"waiting for a worker: none", screen))
     pigeon.worker()
     window.wait_for("served")
     assert window.wait().code == 0

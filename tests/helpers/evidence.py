@@ -8,8 +8,9 @@ import stat
 from pathlib import Path
 
 MAX_FILE_BYTES = 1500
-MAX_FILES = 60
-MAX_ROWS = 40
+MAX_FILES = 80
+MAX_ROWS = 30
+MAX_SESSIONS = 6
 
 
 def show_bytes(data: bytes) -> str:
@@ -24,6 +25,11 @@ def show_tree(root: Path) -> str:
     lines = [f"=== {root}"]
     for folder, names, files in os.walk(root):
         names.sort()
+        if os.path.basename(folder) == "sessions":
+            lines += (
+                [f"... ({len(names) - MAX_SESSIONS} older sessions)"] if len(names) > MAX_SESSIONS else []
+            )
+            del names[:-MAX_SESSIONS]
         for name in sorted(files):
             path = os.path.join(folder, name)
             try:

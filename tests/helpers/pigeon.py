@@ -186,6 +186,25 @@ class Pigeon(Surroundings):
         """Until nothing but the workers themselves runs."""
         wait_until(lambda: not self.commands_left(), timeout_s, lambda: f"an end of {self.commands_left()}")
 
+    def tidy(self) -> list[str]:
+        """End and forget everything but the workers; returns what had not ended by itself."""
+        problems = [f"still running: {child.tell()}" for child in self._still_running()]
+        problems += [f"still running: {terminal.tell()}" for terminal in self._terminals if terminal.running]
+        workers = [worker.child for worker in self.workers]
+        for child in self.started:
+            if child not in workers:
+                child.kill()
+        for terminal in self._terminals:
+            terminal.kill()
+        with contextlib.suppress(AssertionError):
+            self.wait_quiet(1 if problems else 10)
+        if left := self.commands_left():
+            problems.append(f"commands left behind: {left}")
+            kill_marked(self.mark, list(left))
+        self.started = workers
+        self._terminals = []
+        return problems
+
     def close(self) -> list[str]:
         """End everything; returns what was found wrong: processes left, tracebacks in logs."""
         WITNESSES.remove(self.tell)
@@ -202,7 +221,7 @@ class Pigeon(Surroundings):
         left = marked(self.mark)
         if left:
             problems.append(f"processes left behind: {left}")
-            kill_marked(self.mark)
+            kill_marked(self.mark, left)
         problems += self._reports_of_bugs()
         return problems
 

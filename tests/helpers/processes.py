@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import IO, NamedTuple
 
@@ -196,9 +196,9 @@ def marked(mark: str) -> dict[int, str]:
     return found
 
 
-def kill_marked(mark: str) -> None:
-    """SIGKILL whatever carries the mark, each through a pidfd that is checked after it was opened."""
-    for pid in marked(mark):
+def kill_marked(mark: str, pids: Iterable[int]) -> None:
+    """SIGKILL those of `pids` that carry the mark, each through a pidfd that is checked after it was opened."""
+    for pid in pids:
         try:
             fd = os.pidfd_open(pid)
         except OSError:

@@ -91,8 +91,12 @@ class Surroundings:
 
     def _config(self, name: str, *layers: Settings) -> Path:
         path = self.base / name
-        path.write_text(to_toml(merged(*layers)))
-        path.chmod(0o600)
+        text = to_toml(merged(*layers))
+        if not path.exists() or path.read_text() != text:
+            temporary = path.with_suffix(".new")  # clients that are starting read the old one
+            temporary.write_text(text)
+            temporary.chmod(0o600)
+            temporary.rename(path)
         return path
 
     def client_config(self) -> Path:

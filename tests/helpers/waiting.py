@@ -35,6 +35,17 @@ def testimony() -> str:
     return "\n".join(parts)
 
 
+class NotInTime(AssertionError):
+    """A condition did not come true in time."""
+
+    def __init__(self, text: str, evidence: str) -> None:
+        super().__init__(text)
+        self.evidence = evidence
+
+    def __str__(self) -> str:
+        return f"{self.args[0]}\n{self.evidence}"
+
+
 def wait_until(
     condition: Callable[[], T],
     timeout_s: float = 15.0,
@@ -45,7 +56,7 @@ def wait_until(
     """The first true value of `condition()`, which is asked every `interval_s` seconds.
 
     Raises:
-        AssertionError: it stayed false for `timeout_s`; the text holds `describe` and the testimony.
+        NotInTime: it stayed false for `timeout_s`; tells what `describe` says, and the testimony of that moment.
     """
     deadline = time.monotonic() + patient(timeout_s)
     while True:
@@ -54,5 +65,5 @@ def wait_until(
             return value
         if time.monotonic() > deadline:
             what = describe if isinstance(describe, str) else describe()
-            raise AssertionError(f"not within {patient(timeout_s):g} s: {what}\n{testimony()}")
+            raise NotInTime(f"not within {patient(timeout_s):g} s: {what}", testimony())
         time.sleep(interval_s)

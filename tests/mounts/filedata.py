@@ -20,6 +20,11 @@ MAX_UNSENT_BYTES = 64 << 20
 """A real client, too, sends early when much has gathered."""
 
 
+def _flags(fi: FileInfo) -> int:
+    """How to open the backing file: the client simulates appending, and what has become a pipe must not block us."""
+    return fi.flags & ~(os.O_APPEND | os.O_DIRECT) | os.O_NONBLOCK | os.O_NOFOLLOW
+
+
 class FileData(Requests):
     """Handles and what is done with them."""
 
@@ -46,7 +51,7 @@ class FileData(Requests):
         asked_s = time.monotonic()
         self.ask_server("open")
         try:
-            descriptor = os.open(self._back(path), fi.flags & ~(os.O_APPEND | os.O_DIRECT))
+            descriptor = os.open(self._back(path), _flags(fi))
         except OSError:
             self.cache.forget(path)
             raise
@@ -57,10 +62,9 @@ class FileData(Requests):
         """Asks the server; with O_EXCL it fails if the name exists, whatever is believed of it."""
         self.ask_server("create")
         self.need_space()
-        flags = fi.flags & ~(os.O_APPEND | os.O_DIRECT) | os.O_CREAT
         existed = os.path.lexists(self._back(path))
         try:
-            descriptor = os.open(self._back(path), flags, mode)
+            descriptor = os.open(self._back(path), _flags(fi) | os.O_CREAT, mode)
         finally:
             self.cache.forget(path)  # also when it is said to exist
         if not existed:

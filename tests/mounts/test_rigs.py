@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.helpers.waiting import wait_until
-from tests.mounts import launch, rigs
+from tests.mounts import launch, probe, rigs
 from tests.mounts.rigs import Mounts
 
 STARTER = """
@@ -173,3 +173,12 @@ def test_what_cannot_run_is_skipped_by_name_and_fails_in_ci(monkeypatch: pytest.
     monkeypatch.setenv("CI", "true")
     with pytest.raises(pytest.fail.Exception, match="must run in CI"):
         rigs.require("twocache")
+
+
+def test_the_probe_finds_a_plain_directory_to_be_what_it_is() -> None:
+    found = probe.measure("plain directory", 5.0)
+    assert found.pop("one visit (open, read, close)").endswith(" ms")
+    assert set(found.values()) == {"at once", "right", "yes"}
+    assert (
+        probe.table({"plain directory": {**found, "one visit (open, read, close)": "1 ms"}}).count("\n") == 12
+    )

@@ -38,6 +38,7 @@ CASES: tuple[Case, ...] = (
         budget.steps_of_true,
         rounds=15,
         peers=False,
+        steps=True,
     ),
     Case(
         "true-tty",

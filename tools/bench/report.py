@@ -88,11 +88,19 @@ def case_lines(result: CaseResult) -> list[str]:
     lines = [f"{result.case.name}: {result.case.what}   (load {result.load:.1f})"]
     for name, samples in result.samples.items():
         metrics = dict.fromkeys(metric for one in samples.by_index.values() for metric in one)
-        for metric in metrics:
+        order = (
+            sorted(metrics, key=lambda m: spread(samples.of(m))[1]) if result.case.steps else list(metrics)
+        )
+        before = 0.0
+        for metric in order:
             values = samples.of(metric)
             low, middle, high = spread(values)
             quartiles = f"{figure(low)} … {figure(high)}"
-            lines.append(f"  {name:<16} {metric:<30} {figure(middle):>9}   {quartiles:>21}   n {len(values)}")
+            step = f"   + {figure(middle - before)}" if result.case.steps else ""
+            lines.append(
+                f"  {name:<16} {metric:<30} {figure(middle):>9}   {quartiles:>21}   n {len(values)}{step}"
+            )
+            before = middle
         lines.extend(f"  {name:<16} failed: {failure}" for failure in samples.failures)
     return lines
 

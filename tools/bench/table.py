@@ -47,6 +47,9 @@ class Case:
     rounds: int = 1  # of a full run; --quick and --rounds change it
     repeat: int = 1  # samples per contender and round
     peers: bool = True  # whether those of --peer take part
+    steps: bool = (
+        False  # the metrics are moments of one course of events: shown in order, with their distances
+    )
     minutes: bool = False  # waits for a minute or more: left out by --quick
     long: bool = False  # waits for ten minutes or more: only with --long
     worker_args: tuple[str, ...] = ("--max-jobs", "64")

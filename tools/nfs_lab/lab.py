@@ -83,6 +83,8 @@ class Lab:
             [sys.executable, "-m", "tools.nfs_lab.keeper", *words],
             stdin=subprocess.DEVNULL if detach else subprocess.PIPE,
             stdout=subprocess.PIPE,
+            # Detached, it would keep a pipe open that the caller's reader waits to see the end of.
+            stderr=subprocess.DEVNULL if detach else None,
             env=environment,
             start_new_session=True,  # a Ctrl-C here is for us; we then stop it in order
         )

@@ -1,0 +1,52 @@
+"""Becoming the client of a session that another started, or a visitor that gives orders (FORMAT.md, "Attach")."""
+
+from __future__ import annotations
+
+import os
+
+from pigeon.wire import files
+from pigeon.wire.files import Appender
+from pigeon.wire.names import SessionFiles, attachment_number
+from pigeon.wire.records import control_line
+from pigeon.wire.tail import Tail
+
+
+class Attachment:
+    """The files of the n-th attacher, made by this process and written by nobody else."""
+
+    def __init__(self, number: int, control: Appender) -> None:
+        self.number = number
+        self.control = control
+
+
+def create(session: SessionFiles, *, visitor_records: bytes = b"") -> Attachment:
+    """Take the next free number. Raises OSError.
+
+    `visitor_records`: what a visitor wants done; the runner does it and goes on listening to its client.
+    """
+    number = max(map(attachment_number, os.listdir(session.directory)), default=0)
+    while True:
+        number += 1
+        try:
+            files.create(session.stdin(number))
+        except FileExistsError:
+            continue
+        first = (
+            control_line("client", event="visitor") + visitor_records
+            if visitor_records
+            else control_line("heartbeat")
+        )
+        files.create(session.control(number), first)
+        return Attachment(number, Appender(session.control(number), len(first)))
+
+
+def last_attached(session: SessionFiles) -> int:
+    """The newest attacher that the runner has accepted so far. Raises OSError, DamagedSession."""
+    tail = Tail(session.stream, ("output",))
+    newest = 0
+    while records := tail.poll():
+        for record in records:
+            number = record.get("n")
+            if record.get("event") == "attached" and isinstance(number, int):
+                newest = max(newest, number)
+    return newest

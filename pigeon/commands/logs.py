@@ -1,0 +1,85 @@
+"""`pigeon logs SESSION`: the output of a session, from the share, finished or live."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Mapping
+
+from pigeon import clock
+from pigeon.client.sink import Sink
+from pigeon.commands import overview
+from pigeon.commands.common import add_common, load_config
+from pigeon.errors import ShareError
+from pigeon.wire import files
+from pigeon.wire.names import Namespace, SessionFiles
+from pigeon.wire.pacing import INTERACTIVE, interval
+from pigeon.wire.records import Record, data_of
+from pigeon.wire.tail import Tail
+
+TROUBLE_S = 30.0
+"""A share that does not answer for this long ends the listing."""
+
+
+def main(args: list[str], globals_: Mapping[str, str]) -> int:
+    """Print a session's output. Raises PigeonError."""
+    parser = argparse.ArgumentParser(
+        prog="pigeon logs", description="Print what a session has written, its stderr to stderr."
+    )
+    parser.add_argument(
+        "session", metavar="SESSION", help="its id, or a unique beginning of it or of its random part"
+    )
+    parser.add_argument("-f", "--follow", action="store_true", help="go on until the session has ended")
+    add_common(parser)
+    arguments = parser.parse_args(args)
+    config = load_config(arguments, globals_)
+    namespace = Namespace(config.require_cache(), config.namespace)
+    session = namespace.session(overview.resolve(namespace, arguments.session))
+    return _print(session, namespace, follow=arguments.follow)
+
+
+def _print(session: SessionFiles, namespace: Namespace, *, follow: bool) -> int:
+    tail = Tail(session.stream, ("output",))
+    sinks = {"stdout": Sink(1), "stderr": Sink(2)}
+    news_at = failed_at = clock.monotonic()
+    while True:
+        now = clock.monotonic()
+        try:
+            records = tail.poll()
+            failed_at = now
+        except FileNotFoundError:
+            records = []
+        except OSError as error:
+            if not files.may_pass(error) or now - failed_at > TROUBLE_S:
+                raise ShareError(f"`{session.stream}` cannot be read: {error.strerror}") from error
+            records = []
+        if records:
+            news_at = now
+        for record in records:
+            if _take(record, sinks):
+                return 0
+        if not records and (not follow or _has_ended(namespace, session, tail)):
+            return 0
+        if not records:
+            clock.sleep(interval(INTERACTIVE, now - news_at))
+
+
+def _take(record: Record, sinks: dict[str, Sink]) -> bool:
+    """Print an output; True at the exit event."""
+    if record.get("type") == "output":
+        sink = sinks["stderr" if record.get("channel") == "stderr" else "stdout"]
+        sink.write(data_of(record))
+        while sink.is_waiting:
+            clock.sleep(0.01)
+            sink.flush()
+    elif record.get("type") == "event" and record.get("event") == "worker_error":
+        print(f"pigeon: {record.get('message')}", file=sys.stderr)
+    return record.get("type") == "event" and record.get("event") == "exit"
+
+
+def _has_ended(namespace: Namespace, session: SessionFiles, tail: Tail) -> bool:
+    status = overview.view(namespace, session.session_id).status
+    if status is None or not status.is_final:
+        return False
+    promised = status.fields.get("stream_bytes")
+    return status.text("ended_by") is not None or not isinstance(promised, int) or tail.offset >= promised

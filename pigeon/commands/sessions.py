@@ -1,0 +1,145 @@
+"""`pigeon sessions`: what is pending and running in the namespace, and who waits for whom."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Mapping
+
+from pigeon.client.waiting import duration
+from pigeon.commands import overview
+from pigeon.commands.common import add_common, load_config
+from pigeon.commands.overview import View
+from pigeon.commands.tables import print_table
+from pigeon.errors import NotFoundError
+from pigeon.wire import states
+from pigeon.wire.documents import Document
+from pigeon.wire.names import Namespace
+from pigeon.wire.pacing import HEARTBEAT_S
+
+WATCH_S = 2.5
+"""How long to look for life: a worker says something every second, a client every five, so only workers for sure."""
+
+
+def main(args: list[str], globals_: Mapping[str, str]) -> int:
+    """List sessions. Raises PigeonError."""
+    parser = argparse.ArgumentParser(
+        prog="pigeon sessions", description="List what is pending and running in the namespace."
+    )
+    parser.add_argument(
+        "--all", action="store_true", help="finished ones too, as long as they are on the share"
+    )
+    parser.add_argument("--cwd", metavar="PATH", help="only those in this directory")
+    parser.add_argument("--json", action="store_true", help="as one JSON array")
+    add_common(parser)
+    arguments = parser.parse_args(args)
+    config = load_config(arguments, globals_)
+    namespace = Namespace(config.require_cache(), config.namespace)
+    cwd = os.path.realpath(arguments.cwd) if arguments.cwd else None
+    views = collect(namespace, everything=arguments.all, cwd=cwd)
+    documents, live = overview.live_workers(namespace, patience_s=WATCH_S if views else 0.0)
+    rows = [describe(view, views, documents, live) for view in views]
+    if arguments.json:
+        print(json.dumps(rows, indent=2))
+    elif rows:
+        _print(rows)
+    else:
+        print(f"no session is pending or running in namespace `{namespace.name}`", file=sys.stderr)
+    return 0
+
+
+def collect(namespace: Namespace, *, everything: bool, cwd: str | None) -> list[View]:
+    """The sessions to show, oldest first; one that vanishes meanwhile is left out."""
+    views = []
+    for session_id in overview.session_ids(namespace):
+        try:
+            view = overview.view(namespace, session_id)
+        except NotFoundError:
+            continue
+        if not everything and (view.state in states.FINAL or view.state == "?"):
+            continue
+        if cwd is not None and (view.request is None or view.request.cwd != cwd):
+            continue
+        views.append(view)
+    return views
+
+
+def describe(
+    view: View, views: list[View], documents: Mapping[str, Document], live: set[str]
+) -> dict[str, object]:
+    """One session as `--json` shows it."""
+    request = view.request
+    ended = view.state in states.FINAL
+    return {
+        "session_id": view.session_id,
+        "state": view.state,
+        "exit_code": view.status.exit_code if view.status else None,
+        "age_s": round(view.age_s(), 1),
+        "quiet_s": _rounded(view.quiet_s("stream.jsonl")),
+        "cwd": request.cwd if request else None,
+        "command": view.command,
+        "requester": request.requester if request else None,
+        "terminal": request.pty if request else None,
+        "worker": view.owner,
+        "worker_alive": None if ended or view.owner is None else view.owner in live,
+        "client_alive": None if ended else client_alive(view),
+        "waits_for": None if ended else waits_for(view, views, documents),
+        "attachable": view.state == "running"
+        and "attach" in (view.claim or {}).get("features", "").split(","),
+    }
+
+
+def _rounded(seconds: float | None) -> float | None:
+    return None if seconds is None else round(seconds, 1)
+
+
+def client_alive(view: View) -> bool | None:
+    """Whether the client's control file has changed lately; None for clients that send no heartbeats."""
+    if view.request is None or "heartbeat" not in view.request.features:
+        return None
+    controls = [view.quiet_s(name) for name in view.names if name.startswith("control.")]
+    seen = [quiet for quiet in controls if quiet is not None]
+    return bool(seen) and min(seen) < 3 * HEARTBEAT_S
+
+
+def waits_for(view: View, views: list[View], documents: Mapping[str, Document]) -> str | None:
+    """For what an unclaimed session waits, as far as the share tells."""
+    if view.state != states.PENDING or view.request is None:
+        return None
+    entries = overview.running_entries(documents.values())
+    if view.request.lock == "cwd":
+        for session_id, entry in entries.items():
+            if entry.get("cwd") == view.request.cwd and entry.get("lock", "cwd") == "cwd":
+                return f"directory, held by {session_id}"
+        for other in views:
+            rival = other.request
+            earlier = other.session_id < view.session_id and other.state in ("pending", "claimed")
+            if earlier and rival is not None and (rival.cwd, rival.lock) == (view.request.cwd, "cwd"):
+                return f"directory, behind {other.session_id}"
+    fitting = [d for d in documents.values() if d.get("route") == view.request.route]
+    return "a free slot" if fitting else "a worker"
+
+
+def _print(rows: list[dict[str, object]]) -> None:
+    table = []
+    for row in rows:
+        state = str(row["state"]) + (f" ({row['exit_code']})" if row["exit_code"] is not None else "")
+        doubt = [who for who in ("client", "worker") if row[f"{who}_alive"] is False]
+        notes = [str(row["waits_for"])] if row["waits_for"] else []
+        notes += [f"{' and '.join(doubt)} silent"] if doubt else []
+        quiet = row["quiet_s"]
+        table.append(
+            (
+                str(row["session_id"]),
+                state,
+                duration(float(str(row["age_s"]))),
+                duration(float(quiet)) if isinstance(quiet, float) and row["state"] == "running" else "",
+                str(row["worker"] or ""),
+                "; ".join(notes),
+                str(row["cwd"] or "?"),
+                str(row["command"]),
+            )
+        )
+    print_table(("SESSION", "STATE", "AGE", "QUIET", "WORKER", "NOTE", "CWD", "COMMAND"), table)

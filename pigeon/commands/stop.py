@@ -1,0 +1,119 @@
+"""`pigeon stop SESSION`: end a session from any machine that sees the share."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+from collections.abc import Mapping
+
+from pigeon import clock
+from pigeon.client import attachment
+from pigeon.client.submit import withdraw
+from pigeon.commands import overview
+from pigeon.commands.common import add_common, load_config
+from pigeon.errors import NotFoundError, PigeonError, UsageError
+from pigeon.wire import states, takeover
+from pigeon.wire.claim import features_of
+from pigeon.wire.names import Namespace
+from pigeon.wire.records import control_line
+
+WAIT_S = 20.0
+"""A hang-up takes up to 10 s to come to SIGKILL."""
+
+
+def main(args: list[str], globals_: Mapping[str, str]) -> int:
+    """Stop, signal or, with --force, give an end to a session whose owner is silent. Raises PigeonError."""
+    parser = argparse.ArgumentParser(
+        prog="pigeon stop",
+        description="End a session: withdraw it while it waits, hang its command up while it runs.",
+    )
+    parser.add_argument(
+        "session", metavar="SESSION", help="its id, or a unique beginning of it or of its random part"
+    )
+    parser.add_argument(
+        "--signal", metavar="N", help="send this signal (a number or a name) instead of hanging up"
+    )
+    parser.add_argument(
+        "--force",
+        action="store_true",
+        help="publish an end although its worker does not answer; only after that has been silent for `host_timeout`",
+    )
+    add_common(parser)
+    arguments = parser.parse_args(args)
+    config = load_config(arguments, globals_)
+    namespace = Namespace(config.require_cache(), config.namespace)
+    view = overview.view(namespace, overview.resolve(namespace, arguments.session))
+    if view.state in states.FINAL:
+        print(f"session {view.session_id} has ended already: {view.state}", file=sys.stderr)
+        return 0
+    if arguments.force:
+        return _force(namespace, view, config.worker.host_timeout)
+    if view.claim is None and arguments.signal is None:
+        created = view.status.created_at if view.status else clock.utc_text()
+        if withdraw(view.files, created, "stopped by `pigeon stop` before it ran"):
+            print(f"session {view.session_id} is withdrawn")
+            return 0
+    if "attach" not in features_of(view.claim or {}):
+        raise PigeonError(
+            f"session {view.session_id} is run by an older worker, which only listens to its own client",
+            hint="press Ctrl-C there, or stop the command on its host",
+        )
+    number = _signal_number(arguments.signal) if arguments.signal else None
+    return _tell(namespace, view, number)
+
+
+def _signal_number(text: str) -> int:
+    try:
+        return (
+            int(text)
+            if text.isdigit()
+            else int(signal.Signals[text.upper() if text.upper().startswith("SIG") else f"SIG{text.upper()}"])
+        )
+    except KeyError:
+        raise UsageError(f"there is no signal `{text}`", hint="a number, or a name such as TERM") from None
+
+
+def _tell(namespace: Namespace, view: overview.View, number: int | None) -> int:
+    """As a visitor: the runner does what it says and goes on listening to its client."""
+    line = (
+        control_line("client", event="hangup")
+        if number is None
+        else control_line("signal", signal=number, seq=0)
+    )
+    attachment.create(view.files, visitor_records=line)
+    if number is not None:
+        print(f"session {view.session_id}: signal {number} is on its way")
+        return 0
+    until = clock.monotonic() + WAIT_S
+    while clock.monotonic() < until:
+        try:
+            state = overview.view(namespace, view.session_id).state
+        except NotFoundError:
+            return 0
+        if state in states.FINAL:
+            print(f"session {view.session_id}: {state}")
+            return 0
+        clock.sleep(0.1)
+    raise PigeonError(
+        f"session {view.session_id} has not ended within {WAIT_S:.0f} s; its worker may be gone",
+        hint=f"`pigeon inspect {view.session_id}` tells what is known; `pigeon stop --force` gives it an end",
+    )
+
+
+def _force(namespace: Namespace, view: overview.View, host_timeout_s: float) -> int:
+    print(
+        f"watching the owner of {view.session_id} for {host_timeout_s:.0f} s of silence (`[worker] host_timeout`); "
+        "Ctrl-C gives up",
+        file=sys.stderr,
+    )
+    silent = takeover.wait_for_silence(namespace, view.files, view.owner or "", host_timeout_s)
+    if not silent:
+        raise PigeonError(
+            f"the owner of {view.session_id} lives: it has just said something",
+            hint=f"`pigeon stop {view.session_id}` asks it to end the session",
+        )
+    if takeover.end(view.files, f"pigeon stop on {os.uname().nodename}", view.owner or "?"):
+        print(f"session {view.session_id} has been given an end; its command is not run again")
+    return 0

@@ -1,0 +1,205 @@
+"""Everything that is kept has an end: finished sessions, silent owners' sessions, stale worker files, old journal rows.
+
+A session goes only after this worker has itself seen it final, and its control files quiet, for the retention time of
+its own monotonic clock, so that no slow reader loses anything. Lock files are never removed: whoever holds one that has
+been unlinked holds nothing.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from pigeon import clock
+from pigeon.errors import JournalError
+from pigeon.journal.store import Journal
+from pigeon.wire import claim, files, states, takeover
+from pigeon.wire.documents import (
+    MAX_DOCUMENT_BYTES,
+    MAX_REQUEST_BYTES,
+    BadDocument,
+    parse_request,
+    parse_status,
+)
+from pigeon.wire.names import SessionFiles
+from pigeon.wire.pacing import Silence
+from pigeon.worker.catalog import Catalog
+from pigeon.worker.runner import Worker
+
+SWEEP_S = 10.0
+"""Between two looks at what may be removed."""
+
+SWEEP_SESSIONS = 20
+"""Sessions handled in one sweep: an idle worker stays within its budget of visits to the share."""
+
+PRUNE_S = 3600.0
+STALE_WORKER_S = 24 * 3600.0
+"""A worker file that has not changed for this long is removed; its worker writes it again if it lives."""
+
+WATCH_S = 1.0
+
+
+@dataclass
+class Retention:
+    """Seconds that things are kept."""
+
+    finished_s: float
+    terminal_s: float
+    journal_s: float
+    host_timeout_s: float
+
+
+@dataclass
+class _Quiet:
+    """When a finished session's control files were first seen with these sizes."""
+
+    since: float
+    sizes: tuple[int, ...]
+    keep_s: float
+
+
+class Housekeeping:
+    """The slow work of one scheduler. Every method is short and gives up quietly when the share does not answer."""
+
+    def __init__(self, worker: Worker, catalog: Catalog, retention: Retention) -> None:
+        self.worker = worker
+        self.catalog = catalog
+        self.retention = retention
+        self._quiet: dict[str, _Quiet] = {}
+        self._workers: dict[str, tuple[bytes, Silence]] = {}
+        self._watches: dict[str, takeover.OwnerWatch] = {}
+        self._next_prune = 0.0
+        self._next_claimed_look: dict[str, float] = {}
+
+    # Retention
+
+    def sweep(self, now: float, own: Callable[[str], bool]) -> None:
+        """Remove what has been finished for long enough. Raises OSError when the share has a bad moment."""
+        shortest = min(self.retention.finished_s, self.retention.terminal_s)
+        due = [name for name, at in self.catalog.finished.items() if now - at >= shortest][:SWEEP_SESSIONS]
+        for name in due:
+            if not own(name):
+                self._consider_removal(name, now)
+        if now >= self._next_prune:
+            self._next_prune = now + PRUNE_S
+            self._prune_journal()
+
+    def _consider_removal(self, name: str, now: float) -> None:
+        session = self.worker.namespace.session(name)
+        try:
+            sizes = _control_sizes(session)
+        except FileNotFoundError:
+            self.catalog.finished.pop(name, None)
+            return
+        quiet = self._quiet.get(name)
+        if quiet is None or quiet.sizes != sizes:
+            self._quiet[name] = _Quiet(now, sizes, self._keep_s(session))
+            return
+        if now - quiet.since >= quiet.keep_s:
+            files.remove_session(session)
+            self._quiet.pop(name, None)
+            self.catalog.finished.pop(name, None)
+            self.worker.debug.say("queue", f"{name}: removed after its retention time")
+
+    def _keep_s(self, session: SessionFiles) -> float:
+        try:
+            request = parse_request(files.read(session.request, MAX_REQUEST_BYTES), session.session_id)
+        except (OSError, BadDocument):
+            return self.retention.finished_s
+        return self.retention.terminal_s if request.pty else self.retention.finished_s
+
+    def _prune_journal(self) -> None:
+        try:
+            with Journal.open(self.worker.journal_path) as journal:
+                journal.prune(self.retention.journal_s)
+        except JournalError:
+            pass  # the next hour will do
+
+    # Owners that fell silent
+
+    def watch_owners(self, now: float, own: Callable[[str], bool]) -> None:
+        """Look at sessions that others have claimed; end those whose owner has been silent for `host_timeout`."""
+        for name in list(self.catalog.claimed):
+            if own(name):
+                self.catalog.claimed.pop(name, None)
+                continue
+            watch = self._watches.get(name)
+            if watch is None:
+                watch = self._begin_watch(name, now)
+                if watch is None:
+                    continue
+            if watch.look(now) >= self.retention.host_timeout_s:
+                self._take_over(name)
+        for name in self._watches.keys() - self.catalog.claimed.keys():
+            del self._watches[name]
+
+    def _begin_watch(self, name: str, now: float) -> takeover.OwnerWatch | None:
+        """None once the session turns out to be final."""
+        if now < self._next_claimed_look.get(name, 0.0):
+            return None
+        session = self.worker.namespace.session(name)
+        if _is_final(session):
+            self.catalog.claimed.pop(name, None)
+            self.catalog.finished[name] = now
+            return None
+        try:
+            owner = claim.read_claim(session)
+        except FileNotFoundError:
+            owner = {}
+        name_of_owner = (
+            owner.get("worker_id") or f"{owner.get('worker_host', '')}-{owner.get('worker_pid', '')}"
+        )
+        watch = takeover.OwnerWatch(self.worker.namespace, session, name_of_owner)
+        self._watches[name] = watch
+        return watch
+
+    def recheck_claimed(self, now: float) -> None:
+        """Find out which of the sessions of others have ended meanwhile."""
+        for name in list(self.catalog.claimed):
+            if _is_final(self.worker.namespace.session(name)):
+                self.catalog.claimed.pop(name, None)
+                self.catalog.finished[name] = now
+
+    def _take_over(self, name: str) -> None:
+        session = self.worker.namespace.session(name)
+        owner = claim.read_claim(session).get("worker_id") or "unknown"
+        if takeover.end(session, f"worker {self.worker.worker_id}", owner):
+            self.worker.debug.say("failure", f"{name}: its owner {owner} is silent: ended by takeover")
+        self.catalog.claimed.pop(name, None)
+        self.catalog.finished[name] = clock.monotonic()
+        self._watches.pop(name, None)
+
+    # Worker files
+
+    def sweep_workers(self, now: float) -> None:
+        """Remove the files of workers that have been silent for a day."""
+        directory = self.worker.namespace.workers
+        for name in os.listdir(directory):
+            if not name.endswith(".json") or name == f"{self.worker.worker_id}.json":
+                continue
+            try:
+                data = files.read(f"{directory}/{name}", MAX_DOCUMENT_BYTES)
+            except OSError:
+                continue
+            seen, silence = self._workers.get(name, (b"", Silence()))
+            silence.looked(now, grew=data != seen)
+            self._workers[name] = (data, silence)
+            if silence.seconds * SWEEP_S >= STALE_WORKER_S:
+                files.remove(f"{directory}/{name}")
+                self._workers.pop(name, None)
+
+
+def _is_final(session: SessionFiles) -> bool:
+    try:
+        return (
+            parse_status(files.read(session.status, MAX_DOCUMENT_BYTES), session.session_id).state
+            in states.FINAL
+        )
+    except (FileNotFoundError, BadDocument, files.Refused):
+        return False
+
+
+def _control_sizes(session: SessionFiles) -> tuple[int, ...]:
+    names = sorted(name for name in os.listdir(session.directory) if name.startswith("control."))
+    return tuple(files.size(f"{session.directory}/{name}") for name in names)

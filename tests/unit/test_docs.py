@@ -1,0 +1,100 @@
+"""The README and its Chinese version say what the code does: every verb, option, setting and exit code is in both."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from pigeon import cli_arguments, errors, help, settings
+
+ROOT = Path(__file__).resolve().parents[2]
+DOCUMENTS = ("README.md", "pigeon/README.zh-CN.md")
+OPTIONS = sorted({*cli_arguments._WITH_VALUE, *cli_arguments._SWITCHES})
+FENCE = re.compile(r"^```.*?^```", re.DOTALL | re.MULTILINE)
+
+
+@cache
+def text_of(name: str) -> str:
+    return (ROOT / name).read_text(encoding="utf-8")
+
+
+@cache
+def help_of(*verb: str) -> str:
+    """What `pigeon VERB… --help` prints."""
+    done = subprocess.run(
+        [sys.executable, "-m", "pigeon", *verb, "--help"],
+        cwd=ROOT,
+        env={"PATH": os.environ["PATH"], "COLUMNS": "200"},
+        capture_output=True,
+        text=True,
+        timeout=30,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_what_is_made_from_the_code_is_up_to_date() -> None:
+    done = subprocess.run(
+        [sys.executable, ROOT / "tools" / "docs", "--check"], capture_output=True, text=True, timeout=30
+    )
+    assert done.returncode == 0, done.stderr
+    for part in ("help", "settings"):
+        assert f"<!-- made by tools/docs: {part} -->" in text_of("README.md")
+
+
+def test_every_option_has_help() -> None:
+    explained = {name for name in OPTIONS if re.search(rf"(?m)(^  |, ){name}\b.* \S", help.usage())}
+    assert set(OPTIONS) - explained <= {"-h", "--help", "--version"}  # their names say it
+
+
+@pytest.mark.parametrize("verb", cli_arguments.VERBS)
+def test_every_verb_has_help_and_so_has_each_of_its_options(verb: str) -> None:
+    assert verb in help.usage(short=True)
+    said = help_of(verb)
+    # What argparse prints for an option without help is its name alone, with nothing on the line below either.
+    bare = re.findall(r"(?m)^  (-\S+(?: [A-Z]\S*)?(?:, -\S+(?: [A-Z]\S*)?)*)$(?!\n {8,}\S)", said)
+    assert not bare, f"`pigeon {verb} --help` does not say what these do: {bare}"
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_every_verb_is_documented(document: str) -> None:
+    missing = [verb for verb in cli_arguments.VERBS if f"pigeon {verb}" not in text_of(document)]
+    assert not missing
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_every_setting_is_documented(document: str) -> None:
+    names = {name for setting in settings.TABLE for name in (setting.key, setting.variable, setting.flag)}
+    missing = [name for name in sorted(names) if name not in text_of(document)]
+    assert not missing
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_every_exit_code_is_documented(document: str) -> None:
+    codes = {value for name, value in vars(errors).items() if name.startswith("EXIT_")}
+    missing = [code for code in sorted(codes) if not re.search(rf"(?<!\d){code}(?!\d)", text_of(document))]
+    assert not missing
+
+
+def test_both_languages_have_the_same_sections_and_examples() -> None:
+    english, chinese = (text_of(name) for name in DOCUMENTS)
+
+    def levels(text: str) -> list[str]:
+        return re.findall(r"(?m)^(#+) ", FENCE.sub("", text))
+
+    assert levels(chinese) == levels(english)
+    assert len(FENCE.findall(chinese)) == len(FENCE.findall(english))
+
+
+@pytest.mark.parametrize("document", [*DOCUMENTS, "pigeon/DESIGN.md", "pigeon/wire/FORMAT.md"])
+def test_links_lead_somewhere(document: str) -> None:
+    base = (ROOT / document).parent
+    for target in re.findall(r"\]\(([^)#\s]+)", text_of(document)):
+        if "://" not in target:
+            assert (base / target).exists(), f"{document}: {target}"
