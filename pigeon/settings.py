@@ -234,20 +234,3 @@ def shown(value: object) -> str:
     if isinstance(value, float) and value.is_integer():
         return str(int(value))
     return str(value)
-
-
-def markdown_table() -> str:
-    """The README's table."""
-    lines = ["| key | default | what it is | type | variable, flag |", "| --- | --- | --- | --- | --- |"]
-    for setting in TABLE:
-        default = "(see below)" if setting.key == "client.env_exclude" else f"`{shown(setting.default)}`"
-        ways = ", ".join(f"`{way}`" for way in (setting.variable, setting.flag) if way)
-        kind = " / ".join(f"`{c}`" for c in setting.choices) if setting.choices else setting.kind
-        key = f"`[{setting.table}] {setting.name}`" if setting.table else f"`{setting.name}`"
-        lines.append(
-            f"| {key} | {default if setting.default is not None else ''} | {setting.help} | {kind} | {ways} |"
-        )
-    lines.append(
-        "| `[remote_env] NAME` |  | value of a variable for the commands, over the client's own | text |  |"
-    )
-    return "\n".join(lines)

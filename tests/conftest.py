@@ -86,9 +86,14 @@ def _warm(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureReque
 
 @pytest.fixture
 def warm(_warm: Pigeon, request: pytest.FixtureRequest) -> Iterator[Pigeon]:
-    """A pigeon with a worker (8 slots) that the tests of a module share; each leaves it with nothing running."""
+    """A pigeon with a worker (8 slots) that the tests of a module share; each leaves it with nothing running.
+
+    Settings that a test configures are its clients' alone, and gone after it.
+    """
     assert _warm.workers[0].child.running, f"the shared worker ended\n{_warm.workers[0].child.tell()}"
+    settings = _warm.settings
     yield _warm
+    _warm.settings = settings
     problems = _warm.tidy()
     if problems and not _has_failed(request):
         raise AssertionError("\n".join(problems))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+import uuid
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from tests.helpers.pigeon import Pigeon
 from tests.helpers.privileges import NOBODY, needs_root
 from tests.helpers.processes import Result
 from tests.helpers.settings import to_toml
-from tests.helpers.surroundings import ROOT
+from tests.helpers.surroundings import ROOT, Extra
 
 NO_CONFIG: dict[str, str | None] = {"PIGEON_CONFIG": None}
 
@@ -27,38 +28,50 @@ def place(pigeon: Pigeon, path: Path, name: str, **settings: object) -> Path:
     return path
 
 
-def source(pigeon: Pigeon, **how: object) -> str:
-    """Which file a client took its settings from."""
-    env = {**NO_CONFIG, **how.pop("env", {})}  # type: ignore[dict-item]  # a mapping, by its callers
-    result = pigeon.run("echo $SOURCE", env=env, **how)  # type: ignore[arg-type]  # passed through
-    assert result.code == 0, result.words
-    return result.stdout.decode().strip()
+class User:
+    """Somebody with a home and a current directory of his own, and without any configuration yet."""
+
+    def __init__(self, pigeon: Pigeon) -> None:
+        self.pigeon = pigeon
+        self.home = pigeon.directory(f"home-{uuid.uuid4().hex}")
+        self.cwd = pigeon.directory(f"cwd-{uuid.uuid4().hex}")
+
+    def run(self, *words: str, env: Extra | None = None, options: tuple[str, ...] = ()) -> Result:
+        """Run pigeon as this user."""
+        both = {"PIGEON_CONFIG": None, "HOME": str(self.home), **(env or {})}
+        return self.pigeon.run(*words, env=both, cwd=self.cwd, options=options)
+
+    def source(self, env: Extra | None = None, options: tuple[str, ...] = ()) -> str:
+        """Which file a client takes its settings from."""
+        result = self.run("echo $SOURCE", env=env, options=options)
+        assert result.code == 0, result.words
+        return result.stdout.decode().strip()
 
 
 @pytest.mark.parametrize("name", [".pigeon.toml", "pigeon.toml"])
-def test_a_file_in_the_current_directory(pigeon: Pigeon, name: str) -> None:
-    pigeon.worker()
-    place(pigeon, pigeon.work / name, "here")
-    assert source(pigeon) == "here"
+def test_a_file_in_the_current_directory(warm: Pigeon, name: str) -> None:
+    user = User(warm)
+    place(warm, user.cwd / name, "here")
+    assert user.source() == "here"
 
 
-def test_the_default_place_comes_before_the_current_directory(pigeon: Pigeon) -> None:
-    pigeon.worker()
-    place(pigeon, pigeon.work / "pigeon.toml", "here")
-    place(pigeon, pigeon.home / ".config" / "pigeon" / "config.toml", "home")
-    assert source(pigeon) == "home"
-    place(pigeon, pigeon.base / "xdg" / "pigeon" / "config.toml", "xdg")
-    assert source(pigeon, env={"XDG_CONFIG_HOME": str(pigeon.base / "xdg")}) == "xdg"
+def test_the_default_place_comes_before_the_current_directory(warm: Pigeon) -> None:
+    user = User(warm)
+    place(warm, user.cwd / "pigeon.toml", "here")
+    place(warm, user.home / ".config" / "pigeon" / "config.toml", "home")
+    assert user.source() == "home"
+    place(warm, user.home / "xdg" / "pigeon" / "config.toml", "xdg")
+    assert user.source(env={"XDG_CONFIG_HOME": str(user.home / "xdg")}) == "xdg"
 
 
-def test_a_named_file_comes_before_all(pigeon: Pigeon) -> None:
-    pigeon.worker()
-    place(pigeon, pigeon.home / ".config" / "pigeon" / "config.toml", "home")
-    variable = place(pigeon, pigeon.base / "variable.toml", "variable")
-    flag = place(pigeon, pigeon.base / "flag.toml", "flag")
+def test_a_named_file_comes_before_all(warm: Pigeon) -> None:
+    user = User(warm)
+    place(warm, user.home / ".config" / "pigeon" / "config.toml", "home")
+    variable = place(warm, user.home / "variable.toml", "variable")
+    flag = place(warm, user.home / "flag.toml", "flag")
     env = {"PIGEON_CONFIG": str(variable)}
-    assert source(pigeon, env=env) == "variable"
-    assert source(pigeon, env=env, options=("--config", str(flag))) == "flag"
+    assert user.source(env=env) == "variable"
+    assert user.source(env=env, options=("--config", str(flag))) == "flag"
 
 
 @pytest.mark.skipif("PIGEON_TEST_COMMAND" in os.environ, reason="needs a checkout to run from")
@@ -69,13 +82,14 @@ def test_the_checkout_configures_both_sides(pigeon: Pigeon) -> None:
         shutil.copytree(ROOT / name, checkout / name, ignore=ignore)
     shutil.copy(ROOT / "pyproject.toml", checkout)
     place(pigeon, checkout / ".pigeon.toml", "checkout", worker={"journal": str(pigeon.journal)})
-    place(pigeon, pigeon.work / "pigeon.toml", "here")
+    user = User(pigeon)
+    place(pigeon, user.cwd / "pigeon.toml", "here")
     env = {**NO_CONFIG, "PYTHONPATH": str(checkout)}
     worker = pigeon.start_process(sys.executable, "-m", "pigeon", "worker", env=env)
     try:
-        assert source(pigeon, env=env) == "checkout"
-        place(pigeon, pigeon.home / ".config" / "pigeon" / "config.toml", "home")
-        assert source(pigeon, env=env) == "home"
+        assert user.source(env=env) == "checkout"
+        place(pigeon, user.home / ".config" / "pigeon" / "config.toml", "home")
+        assert user.source(env=env) == "home"
     finally:
         worker.signal(15)
         assert worker.wait().code == 0
@@ -83,8 +97,8 @@ def test_the_checkout_configures_both_sides(pigeon: Pigeon) -> None:
 
 
 def test_variables_override_the_file_and_flags_both(pigeon: Pigeon) -> None:
-    worker = pigeon.worker("--namespace", "flag", "--route", "flag", env={"PIGEON_NAMESPACE": "variable"})
-    assert worker.child.running
+    pigeon.settings["namespace"] = "flag"
+    pigeon.worker("--namespace", "flag", "--route", "flag", env={"PIGEON_NAMESPACE": "variable"})
     wrong = place(pigeon, pigeon.base / "wrong.toml", "wrong", namespace="file", cache="/nonexistent")
     env: dict[str, str | None] = {
         "PIGEON_CONFIG": str(wrong),
@@ -179,12 +193,11 @@ def test_a_bad_file_is_named_with_its_key(pigeon: Pigeon, text: str, wanted: lis
     assert str(path) in complaint(worker)
 
 
-def test_tables_of_older_versions_are_passed_over(pigeon: Pigeon) -> None:
-    pigeon.worker()
-    pigeon.configure(interactive={"anything": 1})
-    quiet = pigeon.run("true")
+def test_tables_of_older_versions_are_passed_over(warm: Pigeon) -> None:
+    warm.configure(interactive={"anything": 1})
+    quiet = warm.run("true")
     assert (quiet.code, quiet.stderr) == (0, b"")
-    assert "interactive" in pigeon.run("true", options=("-v",)).words
+    assert "interactive" in warm.run("true", options=("-v",)).words
 
 
 def test_no_configuration_at_all(pigeon: Pigeon) -> None:
@@ -202,14 +215,16 @@ def test_a_named_file_that_is_missing(pigeon: Pigeon) -> None:
 
 @pytest.mark.parametrize("mode", [0o622, 0o660])
 def test_a_local_file_that_others_can_write_does_not_count(pigeon: Pigeon, mode: int) -> None:
-    place(pigeon, pigeon.work / "pigeon.toml", "here").chmod(mode)
-    assert "cache" in complaint(pigeon.run("true", env=NO_CONFIG))
+    user = User(pigeon)
+    place(pigeon, user.cwd / "pigeon.toml", "here").chmod(mode)
+    assert "cache" in complaint(user.run("true"))
 
 
 @needs_root
 def test_a_local_file_of_another_user_does_not_count(pigeon: Pigeon) -> None:
-    os.chown(place(pigeon, pigeon.work / "pigeon.toml", "here"), NOBODY, NOBODY)
-    assert "cache" in complaint(pigeon.run("true", env=NO_CONFIG))
+    user = User(pigeon)
+    os.chown(place(pigeon, user.cwd / "pigeon.toml", "here"), NOBODY, NOBODY)
+    assert "cache" in complaint(user.run("true"))
 
 
 @pytest.mark.parametrize("words", [["--no-such-option", "true"], ["--namespace"]])
@@ -230,10 +245,10 @@ def test_help_and_version_need_nothing(pigeon: Pigeon) -> None:
         assert result.stdout
 
 
-def test_two_dashes_end_the_options(pigeon: Pigeon) -> None:
-    pigeon.worker()
-    assert pigeon.run("echo", "ok", options=("--",)).stdout == b"ok\n"
-    (pigeon.work / "worker").write_text("#!/bin/sh\necho my own worker\n")
-    (pigeon.work / "worker").chmod(0o755)
-    assert pigeon.run('PATH="$PWD:$PATH" worker').stdout == b"my own worker\n"
-    assert pigeon.run("worker", options=("--",)).code == 127
+def test_two_dashes_end_the_options(warm: Pigeon) -> None:
+    assert warm.run("echo", "ok", options=("--",)).stdout == b"ok\n"
+    program = warm.directory("bin") / "worker"
+    program.write_text("#!/bin/sh\necho my own worker\n")
+    program.chmod(0o755)
+    assert warm.run(f"PATH={program.parent}:$PATH worker").stdout == b"my own worker\n"
+    assert warm.run("worker", options=("--",)).code == 127

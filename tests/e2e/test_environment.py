@@ -17,25 +17,24 @@ def variables(result: Result) -> dict[str, str]:
     return dict(pair.split("=", 1) for pair in pairs)
 
 
-def test_the_clients_environment_goes_along(pigeon: Pigeon) -> None:
+def test_the_clients_environment_goes_along(warm: Pigeon) -> None:
     extra = {
         "PLAIN": "value",
         "EMPTY": "",
-        "LINES": "one\ntwo\n",
+        "TWO_LINES": "one\ntwo\n",
         "NOT_UTF8": "\udcff\udcfe",
         "QUOTES": 'it\'s "$HOME" `id` \\',
         "HUGE": "x" * 100_000,
         "lower.case-name": "kept",
         "BASH_FUNC_greet%%": "() { echo hello $1; }",
     }
-    pigeon.worker()
-    found = variables(pigeon.run("env -0", env=extra))
+    found = variables(warm.run("env -0", env=extra))
     # bash itself drops a name that it cannot hold; everything else arrives
     assert {name: found.get(name) for name in extra} == {
         **extra,
         "BASH_FUNC_greet%%": "() {  echo hello $1\n}",
     }
-    assert pigeon.run("greet you", env=extra).stdout == b"hello you\n"
+    assert warm.run("greet you", env=extra).stdout == b"hello you\n"
 
 
 def test_three_layers(pigeon: Pigeon) -> None:
@@ -59,34 +58,31 @@ def test_excluded_names_stay_behind(pigeon: Pigeon) -> None:
     assert found["EXACTLY"] == "3"
 
 
-def test_the_default_excludes_what_makes_sense_only_here(pigeon: Pigeon) -> None:
-    pigeon.worker()
+def test_the_default_excludes_what_makes_sense_only_here(warm: Pigeon) -> None:
     names = {
         "SSH_AUTH_SOCK": "/tmp/agent",
         "DISPLAY": ":7",
         "TMUX": "/tmp/t",
         "XDG_RUNTIME_DIR": "/run/user/7",
     }
-    found = variables(pigeon.run("env -0", env=names))
+    found = variables(warm.run("env -0", env=names))
     assert names.keys() & found.keys() == set()
 
 
-def test_values_are_not_left_in_the_share(pigeon: Pigeon) -> None:
-    pigeon.worker()
-    pigeon.run("true", env={"API_TOKEN": "do-not-keep-this"})
-    session = pigeon.sessions()[0]
+def test_values_are_not_left_in_the_share(warm: Pigeon) -> None:
+    warm.run("true", env={"API_TOKEN": "do-not-keep-this"})
+    session = warm.sessions()[-1]
     request = session.json("request.json")
     assert request is not None
     assert "API_TOKEN" in request["env"]
     assert set(request["env"].values()) == {None}
-    for path in pigeon.share.client_path.rglob("*"):
+    for path in warm.share.client_path.rglob("*"):
         assert not path.is_file() or b"do-not-keep-this" not in path.read_bytes(), path
 
 
-def test_the_session_is_known_inside(pigeon: Pigeon) -> None:
-    pigeon.worker()
-    result = pigeon.run('printf %s "$PIGEON_SESSION"')
-    assert result.stdout.decode() == pigeon.sessions()[0].id
+def test_the_session_is_known_inside(warm: Pigeon) -> None:
+    result = warm.run('printf %s "$PIGEON_SESSION"')
+    assert result.stdout.decode() == warm.sessions()[-1].id
 
 
 @pytest.mark.parametrize(
@@ -103,28 +99,25 @@ def test_the_session_is_known_inside(pigeon: Pigeon) -> None:
     ],
     ids=repr,
 )
-def test_references_and_assignments(pigeon: Pigeon, words: list[str], expected: bytes) -> None:
+def test_references_and_assignments(warm: Pigeon, words: list[str], expected: bytes) -> None:
     """The last but one is what the local shell makes of `echo "$WHERE"`: put right, since it is surely meant so."""
-    pigeon.configure(remote_env={"WHERE": "over there"})
-    pigeon.worker()
-    assert pigeon.run(*words, env={"WHERE": "over here"}).stdout == expected
+    warm.configure(remote_env={"WHERE": "over there"})
+    assert warm.run(*words, env={"WHERE": "over here"}).stdout == expected
 
 
-def test_repair_can_be_switched_off_and_is_told(pigeon: Pigeon) -> None:
-    pigeon.configure(remote_env={"PROXY": "http://over-there:3128"})
-    pigeon.worker()
+def test_repair_can_be_switched_off_and_is_told(warm: Pigeon) -> None:
+    warm.configure(remote_env={"PROXY": "http://over-there:3128"})
     here = {"PROXY": "http://over-here:3128"}
-    told = pigeon.run("echo", here["PROXY"], env=here, options=("-v",))
+    told = warm.run("echo", here["PROXY"], env=here, options=("-v",))
     assert told.stdout == b"http://over-there:3128\n"
     assert "PROXY" in told.words
-    pigeon.configure(client={"repair": False})
-    assert pigeon.run("echo", here["PROXY"], env=here).stdout == b"http://over-here:3128\n"
+    warm.configure(client={"repair": False})
+    assert warm.run("echo", here["PROXY"], env=here).stdout == b"http://over-here:3128\n"
 
 
-def test_another_shell(pigeon: Pigeon) -> None:
-    pigeon.configure(client={"shell": ["sh", "-c"]})
-    pigeon.worker()
-    assert pigeon.run('echo "[$0] [$BASH_VERSION]"').stdout == b"[sh] []\n"
+def test_another_shell(warm: Pigeon) -> None:
+    warm.configure(client={"shell": ["sh", "-c"]})
+    assert warm.run('echo "[$0] [$BASH_VERSION]"').stdout == b"[sh] []\n"
 
 
 def test_start_up_files_are_those_of_a_login_shell(pigeon: Pigeon) -> None:
@@ -144,10 +137,9 @@ def test_an_unset_terminal_type(pigeon: Pigeon) -> None:
     assert variables(pigeon.run("env -0", env={"TERM": "vt100"}))["TERM"] == "vt100"
 
 
-def test_nothing_else_comes_or_goes(pigeon: Pigeon) -> None:
+def test_nothing_else_comes_or_goes(warm: Pigeon) -> None:
     """Beside what the layers hold, only pigeon's own variables are new."""
-    pigeon.worker()
-    found = variables(pigeon.run("env -0"))
-    expected = pigeon.env().keys() - {"PIGEON_CONFIG"}
+    found = variables(warm.run("env -0"))
+    expected = warm.env().keys() - {"PIGEON_CONFIG"}
     assert expected - SHELL_OWN <= found.keys()
     assert {name for name in found.keys() - expected - SHELL_OWN if not name.startswith("PIGEON_")} == set()

@@ -139,13 +139,6 @@ def test_other_namespaces_are_other_worlds(pigeon: Pigeon) -> None:
     assert "other" in lost.words
 
 
-def test_a_session_waits_for_a_worker_to_come(pigeon: Pigeon) -> None:
-    client = pigeon.start("echo served")
-    pigeon.wait_session()
-    pigeon.worker()
-    assert client.wait().stdout == b"served\n"
-
-
 def test_a_worker_that_leaves_its_queue_to_the_next(pigeon: Pigeon, notes: Notes) -> None:
     first = pigeon.worker(max_jobs=1)
     holder = pigeon.start(notes.holding("holder"))

@@ -24,29 +24,18 @@ def heartbeats(session: Session) -> int:
 
 
 def test_no_worker_yet(pigeon: Pigeon) -> None:
-    client = pigeon.start("echo served", options=("-v",))
-    wait_until(
-        lambda: re.search(r"waiting for a worker: none", client.err),
-        15,
-        "a line that says that no worker is there",
-    )
-    pigeon.worker()
-    assert client.wait().stdout == b"served\n"
-
-
-def test_no_worker_on_a_terminal(pigeon: Pigeon) -> None:
+    """Told on a terminal or with `-v`, else silence; all are served when a worker comes up."""
+    wanted = "waiting for a worker: none in namespace `test`"
+    told = pigeon.start("echo served", options=("-v",), cwd=pigeon.directory("told"))
+    silent = pigeon.start("echo served", cwd=pigeon.directory("silent"))
     window = pigeon.spawn_tty("echo served")
-    window.wait_for(lambda screen: re.search(r"waiting for a worker: none", screen))
+    wait_until(lambda: wanted in told.err, 15, "a line that says so")
+    window.wait_for(wanted)
     pigeon.worker()
-    window.wait_for("served")
+    assert told.wait().stdout == b"served\n"
+    assert silent.wait() == (b"served\n", b"", 0)
+    window.wait_for("\nserved")
     assert window.wait().code == 0
-
-
-def test_silence_without_a_terminal(pigeon: Pigeon) -> None:
-    client = pigeon.start("echo served")
-    pigeon.wait_session()
-    pigeon.worker()
-    assert client.wait() == (b"served\n", b"", 0)
 
 
 def test_giving_up_without_a_worker(pigeon: Pigeon) -> None:

@@ -14,7 +14,6 @@ from pathlib import Path
 
 import pytest
 from sqlite_utils import Database
-from sqlite_utils.db import Table
 
 from pigeon.errors import JournalError
 from pigeon.journal import queries, schema

@@ -208,7 +208,7 @@ def test_tables_that_do_not_say() -> None:
 
 @pytest.mark.parametrize(
     "fstype",
-    "nfs nfs4 lustre gpfs ceph beegfs cifs smb3 9p afs virtiofs fuse fuse.sshfs fuse.glusterfs fuse.anything autofs".split(),
+    "nfs nfs4 lustre gpfs ceph beegfs cifs smb3 9p afs virtiofs fuse fuse.sshfs fuse.any autofs".split(),
 )
 def test_what_another_host_may_change(fstype: str) -> None:
     assert is_network(fstype)
