@@ -30,6 +30,16 @@ def utc_text(seconds: float | None = None) -> str:
     return f"{t[0]:04d}-{t[1]:02d}-{t[2]:02d}T{t[3]:02d}:{t[4]:02d}:{t[5]:02d}.{micros:06d}Z"
 
 
+def utc_seconds(text: str) -> float | None:
+    """Seconds since 1970 of a stamp that `utc_text` made; None for anything else."""
+    from calendar import timegm
+
+    try:
+        return timegm(time.strptime(text[:19], "%Y-%m-%dT%H:%M:%S"))
+    except ValueError:
+        return None
+
+
 def local_text(seconds: float) -> str:
     """`2026-01-31 08:09:10` in this host's time zone, for tables that people read."""
     return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(seconds))

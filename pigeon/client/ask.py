@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 
 from pigeon.client import guardian, link, submit
+from pigeon.client.outcome import Options, Outcome, report
 from pigeon.client.peer import Peer
-from pigeon.client.pump import Options, Outcome, Pump, report
+from pigeon.client.pump import Pump
 from pigeon.client.terminal import is_terminal, window_size
 from pigeon.commandline import quote
 from pigeon.config import Config
@@ -59,7 +60,6 @@ def _session(mine: link.Link, verb_args: list[str], config: Config) -> Outcome:
         claim_timeout_s=config.client.claim_timeout,
         worker_timeout_s=config.client.worker_timeout,
     )
-    pump = Pump(mine, session, peer, options)
-    pump.created_at = request.created_at
-    pump.no_input()
+    pump = Pump(mine, session, peer, options, created_at=request.created_at)
+    pump.upstream.end()
     return pump.run()

@@ -7,8 +7,9 @@ from collections.abc import Mapping
 
 from pigeon.client import attachment, guardian, link
 from pigeon.client.modes import Modes
+from pigeon.client.outcome import Options, Outcome, report
 from pigeon.client.peer import Peer
-from pigeon.client.pump import Options, Outcome, Pump, report
+from pigeon.client.pump import Pump
 from pigeon.client.terminal import is_terminal, window_size
 from pigeon.commands import overview
 from pigeon.commands.common import add_common, load_config
@@ -100,9 +101,9 @@ def _attach(mine: link.Link, arguments: argparse.Namespace, config: Config, *, s
         worker_timeout_s=config.client.worker_timeout,
         attachment=number,
     )
-    pump = Pump(mine, view.files, peer, options, number)
+    pump = Pump(mine, view.files, peer, options, attachment=number)
     pump.join(tail, control)
-    pump.show(screen, modes)
+    pump.screen.show(screen, modes)
     return pump.run()
 
 

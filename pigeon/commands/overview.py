@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import calendar
 import os
-import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
@@ -209,8 +207,5 @@ def seconds_since(stamp: object) -> float | None:
     """Seconds since a UTC stamp of the share, by this host's clock: for people only."""
     if not isinstance(stamp, str):
         return None
-    try:
-        parsed = time.strptime(stamp[:19], "%Y-%m-%dT%H:%M:%S")
-    except ValueError:
-        return None
-    return max(0.0, clock.wall() - calendar.timegm(parsed))
+    at = clock.utc_seconds(stamp)
+    return None if at is None else max(0.0, clock.wall() - at)

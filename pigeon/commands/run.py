@@ -7,8 +7,9 @@ import os
 from pigeon import commandline, config, trace
 from pigeon.cli_arguments import Invocation
 from pigeon.client import guardian, link, submit
+from pigeon.client.outcome import Options, Outcome, report
 from pigeon.client.peer import Peer
-from pigeon.client.pump import Options, Outcome, Pump, report
+from pigeon.client.pump import Pump
 from pigeon.client.signals import signals
 from pigeon.client.terminal import is_terminal, window_size
 from pigeon.errors import EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND, PigeonError
@@ -102,11 +103,10 @@ def _session(mine: link.Link, invocation: Invocation, *, speaks: bool) -> Outcom
         claim_timeout_s=settings.client.claim_timeout,
         worker_timeout_s=settings.client.worker_timeout,
     )
-    pump = Pump(mine, session, peer, options)
-    pump.created_at = request.created_at
+    pump = Pump(mine, session, peer, options, created_at=request.created_at)
     for note in notes:
-        pump.verbose(note)
-    pump.verbose(f"session {session.session_id}: published in namespace `{namespace.name}`")
+        pump.screen.verbose(note)
+    pump.screen.verbose(f"session {session.session_id}: published in namespace `{namespace.name}`")
     return pump.run()
 
 

@@ -166,9 +166,8 @@ def to_json(value: object) -> str:
 
 def row_of(values: tuple[object, ...]) -> Row:
     """A row from the values of COLUMNS."""
-    named = {name: loaded(value) for name, value in zip(COLUMNS, values, strict=True)}
-    named["command"] = _words(named["command"])
-    return Row(**named)
+    named = dict(zip(COLUMNS, map(loaded, values), strict=True))
+    return Row(**{**named, "command": _words(named["command"])})
 
 
 def _words(text: object) -> list[str]:

@@ -29,7 +29,7 @@ def place(pigeon: Pigeon, path: Path, name: str, **settings: object) -> Path:
 
 
 class User:
-    """Somebody with a home and a current directory of his own, and without any configuration yet."""
+    """Somebody with a home and a current directory of their own, and without any configuration yet."""
 
     def __init__(self, pigeon: Pigeon) -> None:
         self.pigeon = pigeon

@@ -36,7 +36,7 @@ def test_the_first_signal_drains(pigeon: Pigeon, notes: Notes) -> None:
         notes.wait_started(name)
     worker.signal()
     wait_until(
-        lambda: re.search(r"\b2\b.*(session|command)", worker.log), 10, "a line that says how many run"
+        lambda: re.search(r"waiting for 2\b", worker.log), 10, "a line that says how many run"
     )
     late, session = pigeon.begin(notes.text("late"), cwd=pigeon.directory("late"))
     notes.release("a")
@@ -67,7 +67,8 @@ def test_the_second_signal_hangs_up(pigeon: Pigeon, number: int) -> None:
     pigeon.wait_quiet()
     row = pigeon.journal_row(pigeon.sessions()[0].id)
     assert row is not None
-    assert row["finished_at"] is not None
+    assert row["state"] == "final"
+    assert row["error"]
 
 
 def test_the_second_signal_ends_a_command_that_ignores_it(pigeon: Pigeon) -> None:
@@ -137,9 +138,10 @@ def test_a_killed_runner_ends_its_session(pigeon: Pigeon) -> None:
     worker = pigeon.worker()
     client = pigeon.start("echo ready; while :; do sleep 0.05; done")
     wait_until(lambda: client.out == b"ready\n", 15, "the command")
-    runner = int(pigeon.sessions()[0].status["worker"]["pid"])
-    assert runner != worker.pid
-    os.kill(runner, signal.SIGKILL)
+    row = pigeon.journal_row(pigeon.sessions()[0].id)
+    assert row is not None
+    assert row["runner_pid"] != worker.pid
+    os.kill(int(row["runner_pid"]), signal.SIGKILL)
     result = client.wait(20)
     assert result.code == 255
     status = pigeon.sessions()[0].wait_final()

@@ -22,7 +22,6 @@ _COMMON = {
     "use_ino": True,
     # Every request comes to us: the caches that are imitated are our own, and those of the kernel stay empty.
     "direct_io": True,
-    "entry_timeout": 0,
     "attr_timeout": 0,
     "negative_timeout": 0,
 }

@@ -28,6 +28,9 @@ class Options:
     """Names that were missed, and attributes of directories."""
     listing_ttl_s: float = 0.0
     """Above zero: listings are believed too, which NFS does not do, but sshfs does."""
+    kernel_names_s: float = 0.0
+    """Above zero: the kernel remembers names that were found, too. Twice as quick, and within `ttl_s` no difference to
+    programs, but look-ups that it answers are neither counted nor met by faults."""
     locks: str = "shared"
     """shared: flock excludes between all mounts · local: only within this one, and succeeds silently · none: ENOLCK"""
     is_v3: bool = False

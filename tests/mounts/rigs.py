@@ -16,7 +16,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypedDict, Unpack
 
 from tests.mounts import binding, gluster, launch
 from tests.mounts.control import Control
@@ -111,23 +111,30 @@ def _killer(labels: Sequence[str], processes: Sequence[subprocess.Popen[bytes]])
     return crash
 
 
+class Behaviour(TypedDict, total=False):
+    """How the clients of a rig behave; `options.Options` says what each setting means and has the defaults."""
+
+    ttl_s: float
+    negative_ttl_s: float
+    listing_ttl_s: float
+    kernel_names_s: float
+    locks: str
+    is_v3: bool
+    checks_permissions: bool
+    subtype: str
+
+
 @contextmanager
 def many_mounts(
     back: Path | None = None,
     *,
     points: Sequence[Path] | None = None,
     count: int = 2,
-    ttl_s: float = 3.0,
-    negative_ttl_s: float = 30.0,
-    listing_ttl_s: float = 0.0,
-    locks: str = "shared",
     latency_s: float = 0.0,
-    is_v3: bool = False,
-    checks_permissions: bool = False,
-    subtype: str = "twocache",
+    **behaviour: Unpack[Behaviour],
 ) -> Iterator[tuple[list[Path], Control]]:
     """`count` clients (labels a, b, …) of the filesystem made for these tests, over the directory `back` (default: a
-    fresh one). `options.Options` says what the settings mean."""
+    fresh one), at `points` (default: fresh directories)."""
     labels = [chr(ord("a") + number) for number in range(len(points) if points else count)]
     with _places(back, () if points else labels) as (server, state, made):
         places = list(points or made)
@@ -135,19 +142,7 @@ def many_mounts(
         if latency_s:
             control.latency(latency_s)
         options = [
-            Options(
-                back=str(server),
-                mountpoint=str(place),
-                label=label,
-                state=str(state),
-                ttl_s=ttl_s,
-                negative_ttl_s=negative_ttl_s,
-                listing_ttl_s=listing_ttl_s,
-                locks=locks,
-                is_v3=is_v3,
-                checks_permissions=checks_permissions,
-                subtype=subtype,
-            )
+            Options(back=str(server), mountpoint=str(place), label=label, state=str(state), **behaviour)
             for label, place in zip(labels, places, strict=True)
         ]
         try:
@@ -160,29 +155,10 @@ def many_mounts(
 
 @contextmanager
 def two_mounts(
-    back: Path | None = None,
-    *,
-    ttl_s: float = 3.0,
-    negative_ttl_s: float = 30.0,
-    listing_ttl_s: float = 0.0,
-    locks: str = "shared",
-    latency_s: float = 0.0,
-    is_v3: bool = False,
-    checks_permissions: bool = False,
-    subtype: str = "twocache",
+    back: Path | None = None, *, latency_s: float = 0.0, **behaviour: Unpack[Behaviour]
 ) -> Iterator[Mounts]:
     """Two of them, as `many_mounts`."""
-    with many_mounts(
-        back,
-        ttl_s=ttl_s,
-        negative_ttl_s=negative_ttl_s,
-        listing_ttl_s=listing_ttl_s,
-        locks=locks,
-        latency_s=latency_s,
-        is_v3=is_v3,
-        checks_permissions=checks_permissions,
-        subtype=subtype,
-    ) as ((a, b), control):
+    with many_mounts(back, latency_s=latency_s, **behaviour) as ((a, b), control):
         yield Mounts(a, b, control)
 
 

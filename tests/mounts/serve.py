@@ -34,6 +34,7 @@ def main() -> None:
         options.mountpoint,
         fsname=f"{SOURCE}:{os.getpid()}:{options.label}",
         subtype=options.subtype,
+        entry_timeout=options.kernel_names_s,
         default_permissions=options.checks_permissions,
     )
 

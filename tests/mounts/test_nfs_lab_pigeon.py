@@ -83,10 +83,15 @@ def test_twenty_sessions_at_once(lab_pigeon: LabPigeon) -> None:
         lab_pigeon.start(f"pwd; cat; exit {n}", cwd=where, stdin=subprocess.PIPE)
         for n, where in enumerate(directories)
     ]
+    # All have their input before any is waited for: those that run may not be the first.
+    for n, session in enumerate(sessions):
+        assert session.stdin
+        session.stdin.write(f"input of {n}\n".encode())
+        session.stdin.close()
+        session.stdin = None
     for n, (session, where) in enumerate(zip(sessions, directories, strict=True)):
-        said = f"input of {n}\n".encode()
-        done = finish(session, said, 300)
-        assert (done.returncode, done.stdout, done.stderr) == (n, where.encode() + b"\n" + said, b"")
+        done = finish(session, timeout_s=300)
+        assert (done.returncode, done.stdout, done.stderr) == (n, f"{where}\ninput of {n}\n".encode(), b"")
     print(f"\n20 sessions: {time.monotonic() - started:.1f} s")
 
 

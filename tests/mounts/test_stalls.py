@@ -139,6 +139,24 @@ def test_requests_are_counted_by_kind_and_by_who_answered(lasting: Mounts) -> No
     assert sum(lasting.control.counts().values()) == 0
 
 
+def test_with_the_kernels_help_look_ups_are_rare_and_programs_see_no_difference() -> None:
+    require("twocache")
+    with two_mounts(ttl_s=600, negative_ttl_s=600, kernel_names_s=600) as (a, b, control):
+        assert not (b / "f").exists()
+        (a / "f").write_bytes(b"one")
+        assert not (b / "f").exists()
+        os.listdir(b)
+        assert (b / "f").read_bytes() == b"one"
+        (a / "g").write_bytes(b"another")
+        (a / "g").rename(a / "f")
+        control.reset_counts()
+        assert (b / "f").read_bytes() == b"another"
+        assert control.counts("b")["open"] == 1
+        (a / "f").unlink()
+        with pytest.raises(FileNotFoundError):
+            (b / "f").read_bytes()
+
+
 def test_a_crashed_host_takes_what_it_had_not_written_back_along() -> None:
     require("twocache")
     with two_mounts() as (a, b, control):

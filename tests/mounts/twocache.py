@@ -35,6 +35,9 @@ def _parser() -> argparse.ArgumentParser:
         "--negative-ttl", type=float, default=30.0, metavar="S", help="failed look-ups (default 30)"
     )
     parser.add_argument("--listing-ttl", type=float, default=0.0, metavar="S", help="listings (default 0)")
+    parser.add_argument(
+        "--kernel-names", type=float, default=0.0, metavar="S", help="quicker, counts no look-ups (default 0)"
+    )
     parser.add_argument("--locks", choices=LOCKS, default="shared", help="flock between the mounts")
     parser.add_argument(
         "--latency", type=float, default=0.0, metavar="S", help="of each answer of the server"
@@ -75,6 +78,7 @@ def main() -> int:
                     ttl_s=asked.ttl,
                     negative_ttl_s=asked.negative_ttl,
                     listing_ttl_s=asked.listing_ttl,
+                    kernel_names_s=asked.kernel_names,
                     locks=asked.locks,
                     latency_s=asked.latency,
                     is_v3=asked.v3,

@@ -361,7 +361,7 @@ texting:
 
 looking:                         /* after any error, what worker.claim holds decides */
     if
-#ifdef M_LOST_REPLY_IS_LOSS
+#if defined(M_LOST_REPLY_IS_LOSS) || defined(M_NO_CLAIMING_ROW)      /* without a row, each attempt has another token */
     :: atomic { SHR(h) -> goto foreign }
 #elif defined(M_LOST_REPLY_IS_WIN)
     :: atomic { SHR(h) -> goto won }
@@ -534,10 +534,9 @@ recover:                         /* the row was read: sst, ep, ow */
 end_proof:
     if
 #ifdef M_SILENCE_IS_DEATH
-    :: atomic { LOC(h) -> skip }
-#else
-    :: atomic { LOC(h) && !alive[ow] -> skip }
+    :: atomic { LOC(h) && nlate > 0 -> nlate-- }       /* one wrong judgement */
 #endif
+    :: atomic { LOC(h) && !alive[ow] -> skip }
     :: atomic { LOC(h) && !SEEN_ROW -> reset(); goto spawn }
     NOTYET
     fi;

@@ -1,0 +1,80 @@
+"""How a client watches its session, and how that ends."""
+
+from __future__ import annotations
+
+from pigeon.client import link
+from pigeon.errors import EXIT_PIGEON, PigeonError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+class Options:
+    """How this client watches its session."""
+
+    __slots__ = (
+        "escape_char",
+        "keyboard",
+        "pty",
+        "raw",
+        "read_only",
+        "reads_stdin",
+        "speaks",
+        "verbose",
+        "window",
+    )
+
+    def __init__(self) -> None:
+        self.reads_stdin = True
+        """Input goes to the command: from the keyboard, or from stdin itself."""
+        self.keyboard = False
+        """stdin is a terminal, which the guardian reads."""
+        self.pty = False
+        """The session has a terminal."""
+        self.raw = False
+        """The user's terminal is raw while it runs."""
+        self.escape_char = "~"
+        self.verbose = False
+        self.speaks = False
+        """Notices are printed: somebody reads stderr."""
+        self.window: tuple[int, int] | None = None
+        self.read_only = False
+
+
+class Outcome(Exception):
+    """The end of the pump: an exit code, and what to say once the terminal is restored."""
+
+    def __init__(
+        self, code: int, message: str = "", *, abnormal: bool = False, broken_pipe: bool = False
+    ) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.abnormal = abnormal
+        self.broken_pipe = broken_pipe
+
+
+def of_error(error: PigeonError) -> Outcome:
+    """What a foreseen error comes to."""
+    hint = f"\npigeon: hint: {error.hint}" if error.hint else ""
+    return Outcome(error.exit_code, f"pigeon: {error.message}{hint}", abnormal=True)
+
+
+def report(guardian: link.Link, session: Callable[[], Outcome]) -> int:
+    """Run `session` and hand its outcome, or its error, to the guardian. Returns the exit code."""
+    try:
+        outcome = session()
+    except PigeonError as error:
+        outcome = of_error(error)
+    except Exception as error:
+        from pigeon.crash import report as crash_report
+
+        outcome = Outcome(EXIT_PIGEON, crash_report(error), abnormal=True)
+    if outcome.message:
+        guardian.send(link.MESSAGE, (outcome.message.rstrip("\n") + "\n").encode("utf-8", "backslashreplace"))
+    if outcome.abnormal:
+        guardian.send(link.ABNORMAL)
+    if outcome.broken_pipe:
+        guardian.send(link.BROKEN_PIPE)
+    return outcome.code

@@ -1,0 +1,96 @@
+"""The user's side of the output: stdout and stderr, the terminal modes it leaves on, and pigeon's own lines."""
+
+from __future__ import annotations
+
+import os
+
+from pigeon.client import link
+from pigeon.client.outcome import Options
+from pigeon.client.sink import Sink
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pigeon.client.modes import Modes
+
+
+class Screen:
+    """Writes what the command said, and remembers how to undo what it did to the terminal."""
+
+    def __init__(self, guardian: link.Link, options: Options) -> None:
+        self._guardian = guardian
+        self._options = options
+        self._is_raw = False
+        self._modes: Modes | None = None
+        self._modes_told = b""
+        out = Sink(1)
+        # What goes to one file stays in order.
+        error = out if _same_file(1, 2) else Sink(2)
+        self._of_channel = {"stdout": out, "pty": out, "stderr": error}
+        self.sinks = [out] if error is out else [out, error]
+
+    @property
+    def is_waiting(self) -> bool:
+        """Something has not been taken yet."""
+        return any(sink.is_waiting for sink in self.sinks)
+
+    def write(self, channel: str, data: bytes) -> None:
+        """Output of the command. Raises OSError (BrokenPipeError: the reader has gone)."""
+        sink = self._of_channel.get(channel)
+        if sink is None:
+            return  # a channel of a newer worker
+        if channel == "pty" and (self._modes is not None or b"\x1b" in data):
+            self._follow_modes(data)
+        sink.write(data)
+
+    def flush(self) -> None:
+        """Go on with what was not taken. Raises as `write`."""
+        for sink in self.sinks:
+            sink.flush()
+
+    def go_raw(self) -> None:
+        """The session has a terminal: the guardian passes keys on as they are."""
+        self._is_raw = True
+        self._guardian.send(link.RAW, self._options.escape_char.encode())
+
+    def show(self, screen: bytes, modes: Modes) -> None:
+        """Put the terminal into the state that the output so far has left. Raises as `write`."""
+        self._modes = modes
+        self._tell_modes()
+        self._of_channel["stdout"].write(modes.apply() + screen)
+
+    def _follow_modes(self, data: bytes) -> None:
+        if self._modes is None:
+            from pigeon.client.modes import Modes
+
+            self._modes = Modes()
+        self._modes.feed(data)
+        self._tell_modes()
+
+    def _tell_modes(self) -> None:
+        """Whatever kills this process, the guardian can switch off what is on."""
+        reset = self._modes.reset() if self._modes is not None else b""
+        if reset != self._modes_told:
+            self._modes_told = reset
+            self._guardian.send(link.MODES, reset)
+
+    def notice(self, text: str) -> None:
+        """A line for the user, if somebody reads stderr."""
+        if self._options.speaks or self._options.verbose:
+            self._print(text)
+
+    def verbose(self, text: str) -> None:
+        """A line for `-v`."""
+        if self._options.verbose:
+            self._print(text)
+
+    def _print(self, text: str) -> None:
+        end = "\r\n" if self._is_raw else "\n"
+        try:
+            self._of_channel["stderr"].write(f"pigeon: {text}{end}".encode("utf-8", "backslashreplace"))
+        except OSError:
+            pass  # nobody can be told
+
+
+def _same_file(first: int, second: int) -> bool:
+    a, b = os.fstat(first), os.fstat(second)
+    return (a.st_dev, a.st_ino) == (b.st_dev, b.st_ino)
