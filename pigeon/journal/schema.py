@@ -105,7 +105,8 @@ def _first_look(path: str) -> sqlite3.Connection:
 @cache
 def _known() -> frozenset[str]:
     """The names of all migrations of this version."""
-    return frozenset(migration.name for migration in migrations().pending(Database(memory=True)))
+    with Database(memory=True) as nothing:
+        return frozenset(migration.name for migration in migrations().pending(nothing))
 
 
 def _standing(path: str, connection: sqlite3.Connection) -> str:

@@ -14,7 +14,7 @@ from tests.helpers.processes import Child
 from tests.helpers.share import Session
 from tests.helpers.waiting import wait_until
 
-READY = "trap 'exit 0' HUP TERM; echo ready; while :; do sleep 0.05; done"
+READY = "trap 'exit 1' HUP TERM; echo ready; while :; do sleep 0.05; done"
 STDIN = {"type": "stdin", "ts": raw.STAMP, "data_b64": "eA=="}
 
 

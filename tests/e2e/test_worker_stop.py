@@ -35,9 +35,7 @@ def test_the_first_signal_drains(pigeon: Pigeon, notes: Notes) -> None:
     for name in ("a", "b"):
         notes.wait_started(name)
     worker.signal()
-    wait_until(
-        lambda: re.search(r"waiting for 2\b", worker.log), 10, "a line that says how many run"
-    )
+    wait_until(lambda: re.search(r"waiting for 2\b", worker.log), 10, "a line that says how many run")
     late, session = pigeon.begin(notes.text("late"), cwd=pigeon.directory("late"))
     notes.release("a")
     assert clients[0].wait().code == 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import subprocess
 import sys
@@ -41,6 +42,16 @@ def row(token: str, **columns: object) -> dict[str, object]:
         "worker_id": "host-1",
         **columns,
     }
+
+
+STATES = ("claiming", "claimed", "starting", "running", "exited", "final")
+
+
+def advance_to(journal: Journal, token: str, state: str) -> None:
+    """Take a new row there, step by step."""
+    journal.begin_claim(row(token))
+    for frm, to in itertools.pairwise(STATES[: STATES.index(state) + 1]):
+        assert journal.advance(token, 1, frm=(frm,), to=to)
 
 
 def child(code: str, path: Path | str, *words: str, prefix: tuple[str, ...] = (), umask: int = -1) -> Child:

@@ -17,6 +17,12 @@ def goes_on(pigeon: Pigeon) -> None:
     assert result == (b"still there\n", b"", 0)
 
 
+def final_row(pigeon: Pigeon, session: Session) -> dict[str, Any]:
+    """The session's row in the journal, once it is closed."""
+    row = pigeon.journal_row(session.id) or {}
+    return row if row.get("state") == "final" else {}
+
+
 def judged(pigeon: Pigeon, session: Session, *, ran: str = "ran", timeout_s: float = 20.0) -> dict[str, Any]:
     """Not run, `failed`, with an error text, a row in the journal, and the worker goes on; the final status."""
     status = session.wait_final(timeout_s)
@@ -27,9 +33,9 @@ def judged(pigeon: Pigeon, session: Session, *, ran: str = "ran", timeout_s: flo
     assert "Traceback" not in status["error"]
     assert "started" not in session.events()
     assert not (pigeon.work / ran).exists()
-    row = wait_until(lambda: pigeon.journal_row(session.id), 10, f"a row for {session.id} in the journal")
-    assert row is not None
-    assert row["state"] == "final"
-    assert row["error"]
+    closed = wait_until(
+        lambda: final_row(pigeon, session), 10, f"a closed row for {session.id} in the journal"
+    )
+    assert closed["error"]
     goes_on(pigeon)
     return status

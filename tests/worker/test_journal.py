@@ -223,7 +223,8 @@ def test_a_journal_of_version_1_with_a_column_of_a_stranger(path: Path) -> None:
 
 def test_rows_have_the_columns_of_the_table(path: Path) -> None:
     Journal.open(str(path)).close()
-    assert tuple(Database(str(path))["sessions"].columns_dict) == queries.COLUMNS
+    with Database(str(path)) as database:
+        assert tuple(database["sessions"].columns_dict) == queries.COLUMNS
 
 
 # -- reading ---------------------------------------------------------------------------------------------

@@ -52,7 +52,8 @@ def foreign_with_migrations(path: Path) -> None:
     foreign(path)
     migrations = Migrations("cook")
     migrations()(lambda db: None)
-    migrations.apply(Database(str(path)))
+    with Database(str(path)) as database:
+        migrations.apply(database)
 
 
 def newer(path: Path) -> None:

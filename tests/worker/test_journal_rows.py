@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,9 +11,7 @@ from pigeon import clock
 from pigeon.journal import queries
 from pigeon.journal.queries import Filter
 from pigeon.journal.store import Journal
-from tests.helpers.journals import row
-
-STATES = ("claiming", "claimed", "starting", "running", "exited", "final")
+from tests.helpers.journals import advance_to, row
 
 
 @pytest.fixture
@@ -26,13 +23,6 @@ def path(tmp_path: Path) -> Path:
 def journal(path: Path) -> Iterator[Journal]:
     with Journal.open(str(path)) as opened:
         yield opened
-
-
-def advance_to(journal: Journal, token: str, state: str) -> None:
-    """Take a new row there, step by step."""
-    journal.begin_claim(row(token))
-    for frm, to in itertools.pairwise(STATES[: STATES.index(state) + 1]):
-        assert journal.advance(token, 1, frm=(frm,), to=to)
 
 
 UGLY = [

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import random
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,9 +10,7 @@ import pytest
 
 from pigeon.journal import queries
 from pigeon.journal.store import Journal
-from tests.helpers.journals import child, integrity, row, run
-
-STATES = ("claiming", "claimed", "starting", "running", "exited", "final")
+from tests.helpers.journals import STATES, advance_to, child, integrity, row, run
 
 
 @pytest.fixture
@@ -25,13 +22,6 @@ def path(tmp_path: Path) -> Path:
 def journal(path: Path) -> Iterator[Journal]:
     with Journal.open(str(path)) as opened:
         yield opened
-
-
-def advance_to(journal: Journal, token: str, state: str) -> None:
-    """Take a new row there, step by step."""
-    journal.begin_claim(row(token))
-    for frm, to in itertools.pairwise(STATES[: STATES.index(state) + 1]):
-        assert journal.advance(token, 1, frm=(frm,), to=to)
 
 
 # -- compare and set -------------------------------------------------------------------------------------

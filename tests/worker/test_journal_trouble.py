@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import os
 import signal
 import sqlite3
@@ -17,10 +16,8 @@ from pigeon.journal import queries, writing
 from pigeon.journal.connection import JournalUnavailable
 from pigeon.journal.queries import Filter
 from pigeon.journal.store import Journal
-from tests.helpers.journals import child, integrity, row, run
+from tests.helpers.journals import advance_to, child, integrity, row, run
 from tests.helpers.privileges import mount_small, needs_root, unmount
-
-STATES = ("claiming", "claimed", "starting", "running", "exited", "final")
 
 
 @pytest.fixture
@@ -32,13 +29,6 @@ def path(tmp_path: Path) -> Path:
 def journal(path: Path) -> Iterator[Journal]:
     with Journal.open(str(path)) as opened:
         yield opened
-
-
-def advance_to(journal: Journal, token: str, state: str) -> None:
-    """Take a new row there, step by step."""
-    journal.begin_claim(row(token))
-    for frm, to in itertools.pairwise(STATES[: STATES.index(state) + 1]):
-        assert journal.advance(token, 1, frm=(frm,), to=to)
 
 
 def holder_of(path: Path) -> sqlite3.Connection:

@@ -1,0 +1,135 @@
+"""`pigeon doctor`: is the share usable from here, and what does it really do?
+
+Each check runs in a child process with a deadline, since what it looks for may hang. What the checks make on the share
+is in a directory of their own, removed at the end.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import select
+import signal
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+
+from pigeon.commands import doctor_checks
+from pigeon.commands.common import add_common, load_config
+from pigeon.commands.doctor_checks import FAIL, Finding, Patient
+from pigeon.config import Config
+from pigeon.errors import PigeonError
+
+DEADLINE_S = 15.0
+"""A check that takes longer hangs, as far as a user is concerned."""
+
+
+@dataclass
+class Line:
+    """One line of the report."""
+
+    check: str
+    level: str
+    text: str
+    remedy: str = ""
+
+
+def main(args: list[str], globals_: Mapping[str, str]) -> int:
+    """Exit code 1 if anything is FAIL. Raises PigeonError."""
+    parser = argparse.ArgumentParser(
+        prog="pigeon doctor",
+        description="Look whether the share can be used from here, and what it really does.",
+    )
+    parser.add_argument("--json", action="store_true", help="as one JSON array")
+    parser.add_argument(
+        "--release",
+        metavar="DIRECTORY",
+        help="free the strict lock of DIRECTORY, if its holder on this host is dead",
+    )
+    parser.add_argument("--help-out", metavar="DIRECTORY", help=argparse.SUPPRESS)
+    add_common(parser)
+    arguments = parser.parse_args(args)
+    config = load_config(arguments, globals_)
+    if arguments.help_out:
+        return doctor_checks.help_out(arguments.help_out)
+    if arguments.release:
+        return doctor_checks.release(config, os.path.realpath(arguments.release))
+    patient = Patient(config.require_cache(), config.namespace, config.route)
+    lines = examine(patient, config, live=not arguments.json)
+    if arguments.json:
+        print(json.dumps([asdict(line) for line in lines], indent=2))
+    return 1 if any(line.level == FAIL for line in lines) else 0
+
+
+def examine(patient: Patient, config: Config, *, live: bool) -> list[Line]:
+    """Run every check in turn. `live`: print each line as it comes."""
+    lines = []
+    for name, check in doctor_checks.CHECKS:
+        for finding in bounded(lambda check=check: check(patient, config)):  # type: ignore[misc]
+            line = Line(name, finding.level, finding.text, finding.remedy)
+            lines.append(line)
+            if live:
+                _print(line)
+        if name == "cache" and lines[-1].level == FAIL:
+            break
+    bounded(lambda: doctor_checks.tidy(patient))
+    return lines
+
+
+def bounded(check: Callable[[], list[Finding]]) -> list[Finding]:
+    """What `check` finds, run in a child; a finding of its own if the child hangs or dies."""
+    reading, writing = os.pipe()
+    sys.stdout.flush()
+    pid = os.fork()
+    if pid == 0:
+        _in_child(check, writing)
+    os.close(writing)
+    data = b""
+    poll = select.poll()
+    poll.register(reading, select.POLLIN)
+    while poll.poll(DEADLINE_S * 1000):
+        got = os.read(reading, 65536)
+        if not got:
+            break
+        data += got
+    else:
+        os.kill(pid, signal.SIGKILL)
+        return [
+            Finding(
+                FAIL,
+                f"no answer within {DEADLINE_S:.0f} s: the mount hangs",
+                "`findmnt`, and the file server",
+            )
+        ]
+    os.close(reading)
+    os.waitpid(pid, 0)
+    try:
+        return [Finding(*item) for item in json.loads(data)]
+    except ValueError:
+        return [Finding(FAIL, "the check itself died", "run it again; if it stays, report it")]
+
+
+def _in_child(check: Callable[[], list[Finding]], writing: int) -> None:
+    try:
+        try:
+            found = check()
+        except PigeonError as error:
+            found = [Finding(FAIL, error.message, error.hint or "")]
+        except OSError as error:
+            where = f"`{error.filename}`: " if error.filename else ""
+            found = [
+                Finding(FAIL, f"{where}{error.strerror or error}", "look at the mount and its permissions")
+            ]
+        data = json.dumps([(f.level, f.text, f.remedy) for f in found]).encode()
+        while data:
+            data = data[os.write(writing, data) :]
+    finally:
+        os._exit(0)
+
+
+def _print(line: Line) -> None:
+    print(f"{line.level:<4}  {line.check:<12} {line.text}")
+    if line.remedy:
+        print(f"{'':<19}{line.remedy}")
+    sys.stdout.flush()

@@ -1,0 +1,368 @@
+"""The checks of `pigeon doctor`: each looks at one thing and says PASS, WARN or FAIL with a remedy.
+
+A worker helps with what needs two hosts: in a session of its own it runs `pigeon doctor --help-out DIRECTORY`, which
+answers files that appear there.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import stat
+import statistics
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from filelock import lock_descriptor
+
+from pigeon import clock, mountinfo
+from pigeon.client import submit
+from pigeon.commands import overview
+from pigeon.config import Config
+from pigeon.errors import PigeonError
+from pigeon.journal import place
+from pigeon.wire import files
+from pigeon.wire.documents import Request
+from pigeon.wire.files import Appender
+from pigeon.wire.names import Namespace, new_session_id
+from pigeon.wire.records import control_line
+from pigeon.worker import cwdlock
+
+PASS, WARN, FAIL = "PASS", "WARN", "FAIL"
+
+HELP_S = 12.0
+FREE_BYTES = 1024**3
+SKEW_S = 60.0
+
+
+@dataclass
+class Finding:
+    """What one check found."""
+
+    level: str
+    text: str
+    remedy: str = ""
+
+
+@dataclass
+class Patient:
+    """What is examined."""
+
+    cache: str
+    namespace: str
+    route: str | None
+
+    @property
+    def place(self) -> Namespace:
+        """The namespace."""
+        return Namespace(self.cache, self.namespace)
+
+    @property
+    def room(self) -> str:
+        """The directory in which the checks work, one for each doctor."""
+        return f"{self.place.root}/doctor-{socket.gethostname()}-{os.getppid()}"
+
+
+def check_cache(patient: Patient, _: Config) -> list[Finding]:
+    """Is it there, whose is it, and who can write it?"""
+    if not os.path.isdir(patient.cache):
+        return [
+            Finding(
+                FAIL, f"`{patient.cache}` is no directory on this machine", "mount it, or `mkdir -m 700` it"
+            )
+        ]
+    found = os.stat(patient.cache)
+    if found.st_uid != os.geteuid():
+        return [
+            Finding(
+                WARN,
+                f"`{patient.cache}` belongs to uid {found.st_uid}, not to you",
+                "take a directory of your own",
+            )
+        ]
+    if found.st_mode & 0o022:
+        return [Finding(WARN, f"`{patient.cache}` can be written by others", f"`chmod go-w {patient.cache}`")]
+    return [Finding(PASS, f"`{patient.cache}` is yours")]
+
+
+def check_parents(patient: Patient, _: Config) -> list[Finding]:
+    """Whoever can replace a directory above can replace the share (open to group or others and not sticky)."""
+    bad = []
+    path = os.path.realpath(patient.cache)
+    while path != "/":
+        path = os.path.dirname(path)
+        found = os.stat(path)
+        if found.st_uid not in (0, os.geteuid()):
+            bad.append(f"`{path}` belongs to uid {found.st_uid}")
+        elif found.st_mode & 0o022 and not found.st_mode & stat.S_ISVTX:
+            bad.append(f"`{path}` can be written by others")
+    if bad:
+        return [Finding(WARN, "; ".join(bad), "whoever owns them can read and replace what you run")]
+    return [Finding(PASS, "every directory above belongs to you or root")]
+
+
+def check_filesystem(patient: Patient, config: Config) -> list[Finding]:
+    """Type and options, and the lock that follows."""
+    mount = mountinfo.filesystem_of(patient.cache)
+    choice = cwdlock.choose(config.worker.lock, mount)
+    text = f"{mount.fstype} on {mount.mount_point}; lock `{choice.mode}`: {choice.reason}"
+    if choice.warning:
+        return [Finding(WARN, choice.warning, 'set `lock = "strict"`')]
+    if not mountinfo.is_network(mount.fstype):
+        return [
+            Finding(
+                WARN, f"{text}; no other machine sees it", "fine for trying out; else take a shared directory"
+            )
+        ]
+    return [Finding(PASS, text)]
+
+
+def check_space(patient: Patient, _: Config) -> list[Finding]:
+    """Room for output."""
+    usage = shutil.disk_usage(patient.cache)
+    free = f"{usage.free / 1024**3:.1f} GiB free"
+    inodes = os.statvfs(patient.cache)
+    if inodes.f_files and inodes.f_favail == 0:
+        return [Finding(FAIL, f"{free}, but no inode is left", "remove files, or ask for more")]
+    if usage.free < FREE_BYTES:
+        level = FAIL if usage.free < 1024**2 else WARN
+        return [Finding(level, free, "`pigeon clean` removes finished sessions")]
+    return [Finding(PASS, free)]
+
+
+def check_operations(patient: Patient, _: Config) -> list[Finding]:
+    """Exclusive create, hard link, replace, append and read anew: what the format is made of."""
+    files.make_directories(patient.room)
+    base = f"{patient.room}/{os.urandom(4).hex()}"
+    findings = []
+    files.create(base, b"")
+    try:
+        files.create(base, b"")
+        findings.append(
+            Finding(FAIL, "exclusive create does not exclude", "this filesystem cannot carry pigeon")
+        )
+    except FileExistsError:
+        pass
+    files.replace(base, b"one")
+    files.replace(base, b"two")
+    if files.read(base, 10) != b"two":
+        findings.append(
+            Finding(FAIL, "a replaced file shows its old content", "mount without caching of data")
+        )
+    files.create(f"{base}.jsonl")
+    appender = Appender(f"{base}.jsonl")
+    for _number in range(20):
+        appender.put(control_line("heartbeat"))
+        appender.flush()
+    if files.size(f"{base}.jsonl") != appender.offset:
+        findings.append(
+            Finding(FAIL, "what was appended is not there", "this filesystem cannot carry pigeon")
+        )
+    try:
+        os.link(base, f"{base}.link")
+    except OSError as error:
+        text = f"no hard links ({error.strerror}): claims are made by exclusive create instead"
+        findings.append(Finding(WARN, text, '`lock = "strict"` cannot be used here'))
+    return findings or [Finding(PASS, "create, replace, append and link do what they should")]
+
+
+def check_speed(patient: Patient, _: Config) -> list[Finding]:
+    """What one visit costs."""
+    files.make_directories(patient.room)
+    path = f"{patient.room}/{os.urandom(4).hex()}.jsonl"
+    files.create(path)
+    appender = Appender(path)
+    took = []
+    for _number in range(20):
+        began = clock.monotonic()
+        appender.put(control_line("heartbeat"))
+        appender.flush()
+        files.size(path)
+        took.append(clock.monotonic() - began)
+    median = statistics.median(took) * 1000
+    text = f"append and read anew: {median:.2f} ms (median of 20)"
+    return [
+        Finding(
+            WARN if median > 100 else PASS, text, "the file server is slow or far" if median > 100 else ""
+        )
+    ]
+
+
+def check_journal(_: Patient, config: Config) -> list[Finding]:
+    """Where a worker on this machine would keep its journal."""
+    explicit = config.worker.journal is not None
+    path = config.worker.journal or place.default_path()
+    place.check(path, explicit)
+    return [Finding(PASS, f"a worker here would keep it in `{path}`")]
+
+
+def check_lingering(_: Patient, __: Config) -> list[Finding]:
+    """A worker that was started in a login session may die with it."""
+    user = os.environ.get("USER", "")
+    if not os.path.isdir("/run/systemd/system") or not user:
+        return [Finding(PASS, "no login manager ends processes at logout here")]
+    if os.path.exists(f"/var/lib/systemd/linger/{user}"):
+        return [Finding(PASS, "lingering is on")]
+    return [
+        Finding(
+            WARN, "a worker may be killed when you log out", "`loginctl enable-linger`, or run it in tmux"
+        )
+    ]
+
+
+def check_workers(patient: Patient, _: Config) -> list[Finding]:
+    """Who serves the namespace."""
+    documents, live = overview.live_workers(patient.place)
+    fitting = sorted(name for name in live if documents[name].get("route") == patient.route)
+    if fitting:
+        return [Finding(PASS, f"alive and of this route: {', '.join(fitting)}")]
+    others = f"; {len(documents)} other worker files" if documents else ""
+    text = f"no worker of this route lives in `{patient.namespace}`{others}"
+    return [
+        Finding(WARN, text, f"`pigeon worker --namespace {patient.namespace}` on the machine with internet")
+    ]
+
+
+def check_other_side(patient: Patient, config: Config) -> list[Finding]:
+    """With a worker's help: how soon each side sees the other, does the lock exclude, do the clocks agree."""
+    documents, live = overview.live_workers(patient.place)
+    if not any(documents[name].get("route") == patient.route for name in live):
+        return [Finding(WARN, "not measured: no worker answers", "start one, then run `pigeon doctor` again")]
+    files.make_directories(patient.room)
+    room = f"{patient.room}/{os.urandom(4).hex()}"
+    files.make_directory(room)
+    files.create(f"{room}/ping")
+    files.create(f"{room}/lock")
+    lock = os.open(f"{room}/lock", os.O_RDWR | os.O_CLOEXEC)
+    try:
+        lock_descriptor(lock, blocking=False)
+        _ask_for_help(patient, config, room)
+        return _converse(room)
+    finally:
+        os.close(lock)
+
+
+def _ask_for_help(patient: Patient, config: Config, room: str) -> None:
+    request = Request(new_session_id(), ["bash", "-lc", f"exec pigeon doctor --help-out {room}"], "/")
+    request.verb = ["doctor", "--help-out", room]
+    request.pty, request.lock, request.route, request.on_disconnect = False, "none", patient.route, "keep"
+    request.requester = {"host": socket.gethostname(), "pid": os.getpid(), "user": config.user}
+    submit.publish(patient.place, request)
+
+
+def _converse(room: str) -> list[Finding]:
+    """Write bytes to `ping`, and wait for each to come back in `pong`."""
+    until = clock.monotonic() + HELP_S
+    while "hello" not in os.listdir(room):
+        if clock.monotonic() > until:
+            return [
+                Finding(
+                    WARN, "not measured: the worker did not come in time", "is it full? `pigeon sessions`"
+                )
+            ]
+        clock.sleep(0.005)
+    hello = files.read(f"{room}/hello", 4096).decode()
+    host, locked, skew = hello.split("\n")[:3]
+    ping = Appender(f"{room}/ping")
+    round_trips = []
+    for number in range(10):
+        began = clock.monotonic()
+        ping.put(b"x")
+        ping.flush()
+        while files.size(f"{room}/pong") <= number:
+            if clock.monotonic() > until:
+                return [Finding(FAIL, f"bytes appended here do not reach {host}", "mount without `nocto`")]
+            clock.sleep(0.001)
+        round_trips.append(clock.monotonic() - began)
+    median = statistics.median(round_trips) * 1000
+    findings = [Finding(PASS, f"a byte goes to {host} and comes back in {median:.1f} ms (median of 10)")]
+    here = host == socket.gethostname()
+    if locked == "excluded":
+        where = "between two processes of this host" if here else f"between this host and {host}"
+        findings.append(Finding(PASS, f"flock excludes {where}"))
+    else:
+        findings.append(
+            Finding(WARN, f"flock does not exclude {host} ({locked})", 'set `[worker] lock = "strict"`')
+        )
+    offset = float(skew) - os.stat(f"{room}/hello").st_mtime
+    ahead = clock.wall() - float(skew)
+    if abs(ahead) > SKEW_S + HELP_S:
+        text = f"the clocks differ by about {abs(ahead):.0f} s; only printed times are affected"
+        findings.append(Finding(WARN, text, "run an NTP client on both"))
+    else:
+        findings.append(
+            Finding(PASS, f"the clocks agree (the file server's is {offset:+.1f} s off {host}'s)")
+        )
+    return findings
+
+
+def help_out(room: str) -> int:
+    """The worker's part: say hello, try the lock, echo every byte of `ping` to `pong`. Bounded in time."""
+    try:
+        fd = os.open(f"{room}/lock", os.O_RDWR | os.O_CLOEXEC)
+        try:
+            locked = "acquired" if lock_descriptor(fd, blocking=False) else "excluded"
+        except OSError as error:
+            locked = error.strerror
+        finally:
+            os.close(fd)
+        files.create(f"{room}/pong")
+        files.create(f"{room}/hello", f"{socket.gethostname()}\n{locked}\n{clock.wall()}\n".encode())
+        pong = Appender(f"{room}/pong")
+        until = clock.monotonic() + HELP_S
+        while clock.monotonic() < until and pong.offset < 10:
+            if files.size(f"{room}/ping") > pong.offset:
+                pong.put(b"x")
+                pong.flush()
+            else:
+                clock.sleep(0.001)
+    except OSError as error:
+        raise PigeonError(f"the doctor's room `{room}` cannot be used here: {error.strerror}") from error
+    return 0
+
+
+def tidy(patient: Patient) -> list[Finding]:
+    """Remove what the checks have made."""
+    shutil.rmtree(patient.room, ignore_errors=True)
+    return []
+
+
+CHECKS: tuple[tuple[str, Callable[[Patient, Config], list[Finding]]], ...] = (
+    ("cache", check_cache),
+    ("parents", check_parents),
+    ("filesystem", check_filesystem),
+    ("space", check_space),
+    ("operations", check_operations),
+    ("speed", check_speed),
+    ("journal", check_journal),
+    ("lingering", check_lingering),
+    ("workers", check_workers),
+    ("other side", check_other_side),
+)
+
+
+def release(config: Config, directory: str) -> int:
+    """Free the strict lock of `directory` from holders on this host that are proven dead."""
+    from filelock import StrictSoftFileLock
+
+    from pigeon.worker import identity
+
+    namespace = Namespace(config.require_cache(), config.namespace)
+    path = namespace.lock(directory)
+    lock = StrictSoftFileLock(cwdlock.strict_path(path), thread_local=False)
+    claims = lock.claims
+    if not claims:
+        print(f"`{directory}` is not held by a strict lock")
+        return 0
+    left = 0
+    for claim in claims:
+        here = claim.hostname == socket.gethostname()
+        if here and not identity.is_running(claim.pid, claim.start):
+            lock.force_break(claim.name)
+            print(f"freed `{directory}` from pid {claim.pid} on this host, which is dead")
+        else:
+            left += 1
+            why = "lives" if here else f"is on {claim.hostname}: run this there, or make sure that it is down"
+            print(f"`{directory}` is held by pid {claim.pid}, which {why}")
+    return 1 if left else 0

@@ -1,0 +1,287 @@
+"""`pigeon inspect SESSION`: everything known of one session, and a verdict in one sentence."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import asdict
+
+from pigeon import clock
+from pigeon.client.waiting import duration
+from pigeon.commands import overview, processes
+from pigeon.commands.common import add_common, load_config
+from pigeon.commands.overview import View
+from pigeon.commands.sessions import client_alive
+from pigeon.commands.tables import clean
+from pigeon.commands.verdict import Facts, verdict
+from pigeon.config import Config
+from pigeon.errors import JournalError, UsageError
+from pigeon.journal import place, queries
+from pigeon.journal.queries import Event, Row, Wait
+from pigeon.journal.store import Journal
+from pigeon.wire import states
+from pigeon.wire.documents import Document
+from pigeon.wire.names import Namespace
+from pigeon.wire.records import integer
+from pigeon.wire.tail import Tail
+
+
+class Known:
+    """What one look at a session has found; `row` and `events` only where its journal is."""
+
+    def __init__(self, view: View, documents: dict[str, Document], live: set[str]) -> None:
+        self.view = view
+        self.documents = documents
+        self.live = live
+        self.row: Row | None = None
+        self.events: list[Event] = []
+        self.waits: list[Wait] = []
+        self.processes: list[processes.Process] = []
+        self.runner_state: str | None = None
+        self.read_bytes = 0
+        self.taken_bytes = 0
+        self.output_at: float | None = None
+
+
+def main(args: list[str], globals_: Mapping[str, str]) -> int:
+    """Print what is known. Raises PigeonError."""
+    parser = argparse.ArgumentParser(
+        prog="pigeon inspect",
+        description="Tell everything that is known of a session, from the share and from its worker's journal, "
+        "and what is the matter with it. Elsewhere than on the worker's host, the worker is asked.",
+    )
+    parser.add_argument(
+        "session", metavar="SESSION", help="its id, or a unique beginning of it or of its random part"
+    )
+    parser.add_argument("--json", action="store_true", help="as one JSON object")
+    parser.add_argument(
+        "-o", "--output", metavar="FIELDS", help="only these fields of --json, one a line, for scripts"
+    )
+    parser.add_argument("--here", action="store_true", help="only what can be seen from this machine")
+    parser.add_argument("--journal", dest="worker.journal", metavar="PATH", help="the journal to look into")
+    add_common(parser)
+    arguments = parser.parse_args(args)
+    config = load_config(arguments, globals_)
+    namespace = Namespace(config.require_cache(), config.namespace)
+    session_id = overview.resolve(namespace, arguments.session)
+    known = look(namespace, session_id, config)
+    if known.row is None and not arguments.here and known.view.owner in known.live:
+        from pigeon.client.ask import ask_worker
+
+        words = ["inspect", session_id, "--here", *(["--json"] if arguments.json else [])]
+        return ask_worker([*words, *(["--output", arguments.output] if arguments.output else [])], config)
+    facts = facts_of(known)
+    report = _report(known, facts)
+    if arguments.output:
+        _print_fields(report, arguments.output)
+    elif arguments.json:
+        print(json.dumps(report, indent=2))
+    else:
+        _print(known, report)
+    return 0
+
+
+def look(namespace: Namespace, session_id: str, config: Config) -> Known:
+    """Gather what can be seen from this machine."""
+    view = overview.view(namespace, session_id)
+    final = view.state in states.FINAL
+    documents, live = overview.live_workers(namespace, patience_s=0.0 if final else 2.5)
+    known = Known(view, documents, live)
+    _read_journal(known, config)
+    _follow_files(known)
+    if known.row is not None and known.row.boot_id is not None and known.row.state != "final":
+        _look_at_processes(known, known.row)
+    return known
+
+
+def _read_journal(known: Known, config: Config) -> None:
+    path = config.worker.journal or place.default_path()
+    if not os.path.exists(path):
+        return
+    try:
+        with Journal.open_readonly(path) as journal:
+            rows = queries.claims_of(journal.connection, known.view.session_id)
+            known.events = queries.events_of(journal.connection, known.view.session_id)
+            known.waits = queries.waits_of(journal.connection, known.view.session_id)
+    except JournalError as error:
+        print(f"pigeon: {error.message}", file=sys.stderr)
+        return
+    token = (known.view.claim or {}).get("claim_token")
+    known.row = next((row for row in rows if row.claim_token == token), None)
+
+
+def _look_at_processes(known: Known, row: Row) -> None:
+    from pigeon.worker import identity
+
+    if row.boot_id != identity.boot_id():
+        return
+    known.processes = processes.of_session(row.session_id, row.command_pid)
+    if row.runner_pid is not None:
+        known.runner_state = processes.state_of(row.runner_pid, row.runner_start)
+
+
+def _follow_files(known: Known) -> None:
+    """Acknowledgements both ways, and when there was output last."""
+    stream = Tail(known.view.files.stream, ("output",))
+    number = 0
+    try:
+        while records := stream.poll():
+            for record in records:
+                if record.get("type") == "output":
+                    known.output_at = clock.utc_seconds(str(record.get("ts", "")))
+                elif record.get("event") == "ack":
+                    known.taken_bytes = integer(record, "offset") or known.taken_bytes
+                elif record.get("event") == "attached":
+                    number = integer(record, "n") or number
+        control = Tail(known.view.files.control(number), ())
+        while records := control.poll():
+            for record in records:
+                if record.get("type") == "ack":
+                    known.read_bytes = integer(record, "offset") or known.read_bytes
+    except Exception as error:  # whatever is wrong with a file must not hide the rest
+        print(f"pigeon: {error}", file=sys.stderr)
+
+
+def facts_of(known: Known) -> Facts:
+    """What the verdict is made from."""
+    view = known.view
+    status, request = view.status, view.request
+    facts = Facts(view.state, age_s=view.age_s(), command=view.command)
+    facts.owner = view.owner
+    facts.owner_alive = None if view.owner is None else view.owner in known.live
+    facts.client_alive = client_alive(view)
+    facts.stream_quiet_s = view.quiet_s("stream.jsonl")
+    if known.output_at is not None:
+        facts.output_quiet_s = max(0.0, clock.wall() - known.output_at)
+    elif view.state == "running":
+        facts.output_quiet_s = view.age_s()
+    if status is not None:
+        facts.exit_code, facts.error, facts.ended_by = (
+            status.exit_code,
+            status.text("error"),
+            status.text("ended_by"),
+        )
+    if request is not None:
+        facts.cwd, facts.locks, facts.keeps = (
+            request.cwd,
+            request.lock == "cwd",
+            request.on_disconnect == "keep",
+        )
+        facts.keeps = facts.keeps or any(e.event == "client_detached" for e in known.events)
+        if "ack" in request.features:
+            facts.unread_bytes = max(0, view.sizes.get("stream.jsonl", 0) - known.read_bytes)
+        facts.untaken_bytes = max(0, view.sizes.get("stdin.jsonl", 0) - known.taken_bytes)
+        _add_workers(facts, known, request.route)
+    facts.runner_state = known.runner_state
+    facts.process_states = [(p.state, p.wait_channel) for p in known.processes]
+    facts.cpu_is_used = any(p.is_busy for p in known.processes)
+    for event in known.events:
+        if event.event == "share_trouble":
+            facts.trouble = str(event.detail.get("error", "?"))
+        elif event.event == "share_recovered":
+            facts.trouble = None
+    return facts
+
+
+def _add_workers(facts: Facts, known: Known, route: str | None) -> None:
+    fitting = {n: d for n, d in known.documents.items() if n in known.live and d.get("route") == route}
+    facts.workers = len(fitting)
+    entries = overview.running_entries(fitting.values())
+    for document in fitting.values():
+        running, most = document.get("running"), document.get("max_jobs")
+        if isinstance(running, list) and isinstance(most, int) and len(running) >= most:
+            facts.workers_full += 1
+    if not facts.locks:
+        return
+    for session_id, entry in entries.items():
+        if (
+            entry.get("cwd") == facts.cwd
+            and entry.get("lock", "cwd") == "cwd"
+            and session_id != known.view.session_id
+        ):
+            facts.holder = session_id
+            since = entry.get("since_s")
+            facts.holder_since_s = float(since) if isinstance(since, (int, float)) else 0.0
+            try:
+                holder = overview.view(Namespace(*_place_of(known)), session_id)
+            except Exception:
+                return  # it has just ended
+            facts.holder_command, facts.holder_client_alive = holder.command, client_alive(holder)
+
+
+def _place_of(known: Known) -> tuple[str, str]:
+    root = os.path.dirname(os.path.dirname(known.view.files.directory))
+    return os.path.dirname(os.path.dirname(root)), os.path.basename(root)
+
+
+def _report(known: Known, facts: Facts) -> dict[str, object]:
+    view = known.view
+    name, sentence = verdict(facts)
+    return {
+        "session_id": view.session_id,
+        "verdict": f"{view.session_id} {sentence}",
+        "rule": name,
+        "facts": asdict(facts),
+        "requester": view.request.requester if view.request else None,
+        "claim": view.claim,
+        "files": view.sizes,
+        "read_bytes": known.read_bytes,
+        "taken_bytes": known.taken_bytes,
+        "row": asdict(known.row) if known.row else None,
+        "waits": [asdict(w) for w in known.waits],
+        "events": [asdict(e) for e in known.events],
+        "processes": [asdict(p) for p in known.processes],
+    }
+
+
+def _print_fields(report: dict[str, object], fields: str) -> None:
+    facts = report["facts"]
+    assert isinstance(facts, dict)
+    for field in fields.split(","):
+        if field not in report and field not in facts:
+            raise UsageError(
+                f"there is no field `{field}`", hint=f"fields are {', '.join([*report, *facts])}"
+            )
+        value = report.get(field, facts.get(field))
+        print(value if isinstance(value, str) else json.dumps(value))
+
+
+def _print(known: Known, report: dict[str, object]) -> None:
+    view, row = known.view, known.row
+    print(clean(str(report["verdict"])))
+    print(f"  command    {clean(view.command)}")
+    if view.request is not None:
+        who = view.request.requester
+        print(f"  in         {clean(view.request.cwd)}")
+        print(
+            f"  from       {clean(str(who.get('user')))} on {clean(str(who.get('host')))}, pid {who.get('pid')}"
+        )
+    print(f"  state      {view.state}, {duration(view.age_s())} old")
+    if view.owner is not None:
+        alive = "alive" if view.owner in known.live else "not seen to live"
+        print(f"  worker     {clean(view.owner)} ({alive})")
+    if row is not None:
+        print(
+            f"  runner     pid {row.runner_pid}, state {known.runner_state or 'ended'}; journal says {row.state}"
+        )
+    sizes = view.sizes
+    print(
+        f"  output     {sizes.get('stream.jsonl', 0)} bytes on the share, {known.read_bytes} printed by the client"
+    )
+    print(
+        f"  input      {sizes.get('stdin.jsonl', 0)} bytes on the share, {known.taken_bytes} taken by the command"
+    )
+    for wait in known.waits:
+        waited = "still waits" if wait.waited_s is None else duration(wait.waited_s)
+        behind = f" behind {wait.held_by}" if wait.held_by else ""
+        print(f"  waited     for {wait.reason}{behind}: {waited}")
+    for event in known.events:
+        detail = " ".join(f"{key}={value}" for key, value in event.detail.items())
+        print(f"  {clock.local_text(event.at)}  {event.event} {clean(detail)}".rstrip())
+    for line in processes.tree_lines(known.processes):
+        print(f"  process    {clean(line)}")
+    if row is None:
+        print("  (its journal is not on this machine: what the worker knows is missing here)")
