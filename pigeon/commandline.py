@@ -1,16 +1,18 @@
-"""What the user typed -> what runs over there: quoting, references, and words that the local shell expanded too early.
+"""What the user typed -> what runs over there: quoting, references, words that the local shell expanded too early.
 
-Pure. The rules, in the order in which they apply:
+Pure, but for a look at whether `$PWD` names the current directory. The rules, in the order in which they apply:
 
 1. `bash -lc …` (and `sh`, `zsh`, `dash`, `ksh`, with a path or without) with a `-…c` option is passed on as it is.
 2. One word is a shell text, taken as it stands.
-3. Of several words, leading `NAME=value` words stay assignments (the value is quoted; a value that is one lone
-   reference stays one), a lone `$NAME` or `${NAME}` word stays a reference, every other word is quoted and arrives as
-   the one word that it was.
+3. Of several words, leading `NAME=value` words stay assignments (the value is quoted, a value that is one lone
+   reference stays one; in any other value `$` is literal, as the local shell left it), a lone `$NAME` or `${NAME}` word
+   stays a reference, split over there as it would be if typed there, and every other word is quoted, so that it
+   arrives as the one word that it was. A text that is too long for one argument is passed word by word instead.
 4. Repair: the local shell has expanded `$NAME` before pigeon could see it. Where a word equals the *local* value of a
    variable that is set over there by `[remote_env]` or by a leading `NAME=value`, it becomes a reference again; for a
-   leading assignment it becomes the assigned value, since a shell would expand `$NAME` before it assigns. Only words
-   that are hardly meant literally are touched: see `_may_be_literal`.
+   leading assignment it becomes the assigned value, since a shell would expand `$NAME` before it assigns. Two variables
+   with that value here and different ones there: it stays. Only words that are hardly meant literally are touched:
+   see `_may_be_literal`.
 """
 
 from __future__ import annotations
@@ -25,9 +27,15 @@ _SHELLS = ("sh", "bash", "zsh", "dash", "ksh", "ash")
 _LETTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_")
 _NAME = _LETTERS | frozenset("0123456789")
 _SAFE = _NAME | frozenset("@%+=:,./-")
+_PLAIN = _NAME | frozenset(".-")
+_NUMERIC = frozenset("0123456789+-.,:/_%")
 
 SHORTEST_REPAIRED = 4
-"""A shorter word (`1`, `on`, `~`) is more likely meant than expanded."""
+SHORTEST_PLAIN_REPAIRED = 8
+"""A shorter word (`1`, `on`, `~`), or plain one (`main`, `debug`, `v1.2`), is more likely meant than expanded."""
+
+LONGEST_TEXT_BYTES = 120_000
+"""The kernel takes at most 128 KiB as one argument, however much it takes in all."""
 
 
 def quote(word: str) -> str:
@@ -68,18 +76,26 @@ def build(
     replaced = _replacements(assigned, remote_env, local_env) if repair else {}
     notes: list[str] = []
     parts = []
+    plain = True
     for position, word in enumerate(words):
         if position < len(assigned):
             parts.append(_assignment(*assigned[position], remote_env, local_env, repair, notes))
         elif referenced(word) is not None:
             parts.append(word)
+            plain = False
         elif word in replaced:
             reference, text = replaced[word]
             parts.append(text)
+            plain = False
             notes.append(f"{word!r} was expanded here too early: it is {reference} over there")
         else:
             parts.append(quote(word))
-    return [*shell, " ".join(parts)], notes
+    text = " ".join(parts)
+    if plain and len(os.fsencode(text)) > LONGEST_TEXT_BYTES and os.path.basename(shell[0]) in _SHELLS:
+        # what `xargs pigeon gzip` makes
+        count = len(assigned)
+        return [*shell, " ".join([*parts[:count], '"$@"']), shell[0], *words[count:]], notes
+    return [*shell, text], notes
 
 
 def _is_shell_call(words: list[str]) -> bool:
@@ -130,20 +146,36 @@ def _replacements(
 ) -> dict[str, tuple[str, str]]:
     """Local value -> (how to name it, the text that stands for it over there)."""
     found: dict[str, tuple[str, str]] = {}
-    for name in remote_env:
+    there: dict[str, str] = {}
+    ambiguous: set[str] = set()
+    for name, value in remote_env.items():
         local = local_env.get(name)
-        if is_name(name) and local and local != remote_env[name] and not _may_be_literal(local):
-            found[local] = (f"${name}", f'"${name}"')
+        if is_name(name) and local and not _may_be_literal(local):
+            if there.setdefault(local, value) != value:
+                ambiguous.add(local)  # which of the two it was cannot be told any more
+            elif local != value:
+                found.setdefault(local, (f"${name}", f'"${name}"'))
+    for local in ambiguous:
+        found.pop(local, None)
     for name, value in assigned:
         local = local_env.get(name)
         if local and local != value and not _may_be_literal(local):
-            found[local] = (f"${name}, assigned in the same command", quote(value))
+            # the last assignment of a name counts, as in a shell
+            text = f'"{value}"' if referenced(value) is not None else quote(value)
+            found[local] = (f"${name}, assigned in the same command", text)
     return found
 
 
 def _may_be_literal(word: str) -> bool:
-    """Whether somebody may well have typed this word itself: it is short, or a number."""
-    return len(word) < SHORTEST_REPAIRED or word.lstrip("+-").replace(".", "", 1).replace(":", "").isdigit()
+    """Whether somebody may well have typed this word itself: short, a number, a date, an option, or one path.
+
+    A path is the same directory on both sides as often as not; a list of paths (`/a:/b`) is nothing that one types.
+    """
+    if len(word) < SHORTEST_REPAIRED or (len(word) < SHORTEST_PLAIN_REPAIRED and _PLAIN.issuperset(word)):
+        return True
+    if word.startswith(("-", "/", "./", "../", "~")) and ":" not in word:
+        return True
+    return _NUMERIC.issuperset(word) and word.count(".") < 3  # 10.0.0.1:3128 is an address
 
 
 # The environment
@@ -176,10 +208,12 @@ def _matches(name: str, patterns: list[str]) -> bool:
 
 def _logical(pwd: str | None, cwd: str) -> str:
     """`$PWD` if it names the current directory, as pwd(1) decides, else the resolved path."""
-    if not pwd or not pwd.startswith("/"):
+    if not pwd or not pwd.startswith("/") or "." in pwd.split("/") or ".." in pwd.split("/"):
+        return cwd
+    if pwd == cwd:
         return cwd
     try:
-        here, there = os.stat("."), os.stat(pwd)
+        here, there = os.stat(cwd), os.stat(pwd)
     except OSError:
         return cwd
     return pwd if (here.st_dev, here.st_ino) == (there.st_dev, there.st_ino) else cwd

@@ -1,5 +1,10 @@
 """Settings from defaults, one file, the environment and flags, in that order; each value knows where it came from.
 
+Promises absolute paths and values that `pigeon.settings` allows; refuses what it does not know, since a setting that
+is silently ignored is a trap. A file that was named must exist; one in the current directory counts only if it is the
+user's own and nobody else can write it, since any directory may hold somebody's bait. An empty variable is an unset
+one. Relative paths mean something on a command line only; in a file or a variable they are refused.
+
 On the path of every command, hence light: the TOML parser is imported only if there is a file.
 """
 
@@ -9,14 +14,17 @@ import os
 
 from pigeon import settings
 from pigeon.errors import ConfigError
-from pigeon.settings import BY_KEY, OLD_TABLES, REMOTE_ENV, TABLE, Setting
+from pigeon.settings import BY_KEY, OLD_TABLES, REMOTE_ENV, TABLE, TABLES, Setting
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import NoReturn
 
-_UNITS = {"": 1, "k": 1024, "m": 1024**2, "g": 1024**3, "t": 1024**4}
+MAX_FILE_BYTES = 1 << 20
+_LOCAL_NAMES = (".pigeon.toml", "pigeon.toml")
+_SHOWN_CHARACTERS = 80
+_OPEN_FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NOCTTY
 
 
 class Section:
@@ -88,6 +96,7 @@ class Config:
         "notes",
         "files",
         "_origins",
+        "_passed_over",
     )
 
     cache: str | None
@@ -100,6 +109,8 @@ class Config:
     remote_env: dict[str, str]
     notes: list[str]
     files: list[str]
+    _origins: dict[str, str]
+    _passed_over: list[str]
 
     def __init__(
         self,
@@ -108,15 +119,21 @@ class Config:
         remote_env: dict[str, str],
         notes: list[str],
         files: list[str],
+        passed_over: list[str],
     ) -> None:
+        put = object.__setattr__
         for name in ("cache", "namespace", "user", "route"):
-            setattr(self, name, values[name])
+            put(self, name, values[name])
         for table in ("worker", "client", "wire"):
-            setattr(self, table, Section({s.name: values[s.key] for s in TABLE if s.table == table}))
-        self.remote_env = remote_env
-        self.notes = notes
-        self.files = files
-        self._origins = origins
+            put(self, table, Section({s.name: values[s.key] for s in TABLE if s.table == table}))
+        put(self, "remote_env", remote_env)
+        put(self, "notes", notes)
+        put(self, "files", files)
+        put(self, "_origins", origins)
+        put(self, "_passed_over", passed_over)
+
+    def __setattr__(self, name: str, value: object) -> NoReturn:
+        raise AttributeError("settings do not change")
 
     def origin(self, key: str) -> str:
         """Where the value of a key came from: `default`, a file, a variable or a flag."""
@@ -124,12 +141,19 @@ class Config:
 
     def require_cache(self) -> str:
         """The shared directory. Raises ConfigError if none is set anywhere."""
-        if self.cache is None:
+        if self.cache is not None:
+            return self.cache
+        if self._passed_over:
             raise ConfigError(
-                "no shared directory is configured",
-                hint="set `cache` in a file (`pigeon config init` writes one), or PIGEON_CACHE, or `--cache DIR`",
+                "no shared directory (`cache`) is configured; " + "; ".join(self._passed_over),
+                hint="make the file your own (`chown`, `chmod go-w`), or name it with `--config`",
             )
-        return self.cache
+        where = f"`{self.files[0]}` does not set it" if self.files else "there is no configuration file"
+        raise ConfigError(
+            f"no shared directory (`cache`) is configured: {where}",
+            hint="set `cache` in a configuration file (`pigeon config init` writes one), PIGEON_CACHE "
+            "or `--cache DIR`",
+        )
 
 
 def load(flags: Mapping[str, str], *, environ: Mapping[str, str], cwd: str) -> Config:
@@ -141,32 +165,49 @@ def load(flags: Mapping[str, str], *, environ: Mapping[str, str], cwd: str) -> C
         ConfigError: with the file (or variable, or flag) and the key.
     """
     notes: list[str] = []
-    path = _find_file(flags, environ, cwd, notes)
+    found = _find_file(flags, environ, cwd, notes)
+    passed_over = list(notes)
     values: dict[str, object] = {setting.key: setting.default for setting in TABLE}
     origins: dict[str, str] = {}
     remote_env: dict[str, str] = {}
-    if path is not None:
-        _read_file(path, values, origins, remote_env, notes)
+    if found is not None:
+        _read_file(*found, values, origins, remote_env, notes, environ)
     for setting in TABLE:
         if setting.variable and environ.get(setting.variable):
-            values[setting.key] = _from_text(setting, environ[setting.variable], setting.variable)
+            values[setting.key] = _from_text(
+                setting, environ[setting.variable], setting.variable, environ, ""
+            )
             origins[setting.key] = setting.variable
-        if setting.key in flags:
+        text = flags.get(setting.key)
+        if text is None and setting.key == "worker.route":
+            text = flags.get("route")  # `pigeon worker --route` means the worker's, whatever the file says
+        if text is not None:
             where = setting.flag or f"--{setting.name}"
-            values[setting.key] = _from_text(setting, flags[setting.key], where)
+            values[setting.key] = _from_text(setting, text, where, environ, cwd)
             origins[setting.key] = where
-    _fall_back(values, origins, environ)
-    return Config(values, origins, remote_env, notes, [path] if path else [])
+        elif isinstance(values[setting.key], list):
+            values[setting.key] = list(values[setting.key])  # type: ignore[call-overload]  # the table keeps its own
+    _fall_back(values, origins, environ, notes)
+    return Config(values, origins, remote_env, notes, [found[0]] if found else [], passed_over)
 
 
-def _fall_back(values: dict[str, object], origins: dict[str, str], environ: Mapping[str, str]) -> None:
+def _fall_back(
+    values: dict[str, object], origins: dict[str, str], environ: Mapping[str, str], notes: list[str]
+) -> None:
     if values["user"] is None:
-        values["user"] = environ.get("USER") or environ.get("LOGNAME") or "default"
+        values["user"] = environ.get("USER") or "default"
         origins["user"] = "$USER" if environ.get("USER") else "default"
     if values["namespace"] is None:
         user = str(values["user"])
-        values["namespace"] = user if _is_name(user) else "default"
-        origins["namespace"] = "user" if _is_name(user) else "default"
+        values["namespace"], origins["namespace"] = user, "user" if user != "default" else "default"
+        if not settings.is_directory_name(user):
+            if origins["user"] != "$USER":
+                raise ConfigError(
+                    f"{origins['user']}: `user` is {user!r}, which cannot stand in for the namespace",
+                    hint="set `namespace`, PIGEON_NAMESPACE or `--namespace`",
+                )
+            values["namespace"], origins["namespace"] = "default", "default"
+            notes.append(f"$USER is {user!r}, which cannot be a namespace: `default` is taken")
     if values["worker.route"] is None and values["route"] is not None:
         values["worker.route"] = values["route"]
         origins["worker.route"] = "route"
@@ -176,14 +217,15 @@ def _fall_back(values: dict[str, object], origins: dict[str, str], environ: Mapp
 
 
 def places(environ: Mapping[str, str], cwd: str) -> list[str]:
-    """The default places, in the order in which they are looked at; the first that exists is read."""
-    home = environ.get("HOME") or os.path.expanduser("~")
-    base = environ.get("XDG_CONFIG_HOME") or f"{home}/.config"
+    """The default places, in the order in which they are looked at; the last two are those in `cwd`."""
+    base = environ.get("XDG_CONFIG_HOME", "")
+    if not base.startswith("/"):  # its specification says that a relative one does not count
+        base = f"{_home(environ)}/.config"
     found = [f"{base}/pigeon/config.toml"]
     checkout = checkout_root()
     if checkout is not None:
         found.append(f"{checkout}/.pigeon.toml")
-    return [*found, f"{cwd}/.pigeon.toml", f"{cwd}/pigeon.toml"]
+    return [*found, *(os.path.join(cwd, name) for name in _LOCAL_NAMES)]
 
 
 def checkout_root() -> str | None:
@@ -192,32 +234,75 @@ def checkout_root() -> str | None:
     return root if os.path.exists(f"{root}/pyproject.toml") else None
 
 
+def named_path(flags: Mapping[str, str], environ: Mapping[str, str], cwd: str) -> tuple[str, str] | None:
+    """(the file that `--config` or PIGEON_CONFIG names, which of the two), None if neither does."""
+    given = flags.get("config")
+    if given == "":
+        raise ConfigError("`--config` needs the name of a file")
+    for path, where in ((given, "--config"), (environ.get("PIGEON_CONFIG"), "PIGEON_CONFIG")):
+        if path:
+            return os.path.join(cwd, _expand(path, environ)), where
+    return None
+
+
+def locate(flags: Mapping[str, str], *, environ: Mapping[str, str], cwd: str) -> tuple[str | None, list[str]]:
+    """(the file that `load` would read, what it would pass over), whatever the file holds. Raises ConfigError."""
+    notes: list[str] = []
+    found = _find_file(flags, environ, cwd, notes)
+    if found is None:
+        return None, notes
+    os.close(found[1])
+    return found[0], notes
+
+
 def _find_file(
     flags: Mapping[str, str], environ: Mapping[str, str], cwd: str, notes: list[str]
-) -> str | None:
-    for path, where in ((flags.get("config"), "--config"), (environ.get("PIGEON_CONFIG"), "PIGEON_CONFIG")):
-        if path:
-            path = os.path.join(cwd, os.path.expanduser(path))
-            if not os.path.exists(path):
-                raise ConfigError(
-                    f"the file named by {where} does not exist: `{path}`",
-                    hint="`pigeon config init` writes one",
-                )
-            return path
-    for place in places(environ, cwd):
+) -> tuple[str, int] | None:
+    """Path and open descriptor of the file to read. What is passed over is noted."""
+    named = named_path(flags, environ, cwd)
+    if named is not None:
+        path, where = named
         try:
-            status = os.stat(place)
-        except OSError:
+            return path, os.open(path, _OPEN_FLAGS)  # may be a pipe, as `<(…)` makes
+        except (OSError, ValueError) as error:
+            reason = error.strerror if isinstance(error, OSError) else "no file has such a name"
+            raise ConfigError(
+                f"the file named by {where} cannot be read: `{path}`: {reason}",
+                hint="`pigeon config init` writes one",
+            ) from error
+    candidates = places(environ, cwd)
+    for number, path in enumerate(candidates):
+        is_local = number >= len(candidates) - len(_LOCAL_NAMES)
+        try:
+            # not blocking: a FIFO that lies about must not hang every command
+            fd = os.open(path, _OPEN_FLAGS | os.O_NONBLOCK)
+        except (FileNotFoundError, NotADirectoryError):
             continue
-        if os.path.dirname(place) != cwd or place == f"{checkout_root()}/.pigeon.toml":
-            return place
-        # A file in whatever directory one happens to be in decides what runs with one's rights.
-        if status.st_uid != os.geteuid() or status.st_mode & 0o022:
-            why = "others can write it" if status.st_uid == os.geteuid() else "it belongs to another user"
-            notes.append(f"`{place}` does not count: {why}")
+        except OSError as error:
+            if not is_local:
+                raise ConfigError(f"`{path}` cannot be read: {error.strerror}") from error
+            notes.append(f"`{path}` does not count: it cannot be read: {error.strerror}")
             continue
-        return place
+        fault = _fault(path, fd) if is_local else ""
+        if not fault:
+            return path, fd
+        os.close(fd)
+        notes.append(f"`{path}` does not count: {fault}")
     return None
+
+
+def _fault(path: str, fd: int) -> str:
+    """Why a file in whatever directory one happens to be in must not decide what runs with one's rights."""
+    opened = os.fstat(fd)
+    try:
+        named = os.lstat(path)  # a link of another user's to a file of one's own is still his choice
+    except OSError:
+        return "it has just been removed"
+    if opened.st_uid != os.geteuid() or named.st_uid != os.geteuid():
+        return "it belongs to another user"
+    if opened.st_mode & 0o170000 != 0o100000:
+        return "it is no regular file"
+    return "others can write it" if opened.st_mode & 0o022 else ""
 
 
 # Reading it
@@ -225,64 +310,77 @@ def _find_file(
 
 def _read_file(
     path: str,
+    fd: int,
     values: dict[str, object],
     origins: dict[str, str],
     remote_env: dict[str, str],
     notes: list[str],
+    environ: Mapping[str, str],
 ) -> None:
-    document = _parse(path)
-    for key, value in document.items():
+    for key, value in _parse(path, _content(path, fd)).items():
         if key == REMOTE_ENV:
             _read_remote_env(path, value, remote_env)
+            origins[key] = path
         elif key in OLD_TABLES and isinstance(value, dict):
             notes.append(f"`{path}`: the table [{key}] of an older version is passed over")
-        elif isinstance(value, dict) and any(setting.table == key for setting in TABLE):
+        elif key in TABLES:
+            if not isinstance(value, dict):
+                raise ConfigError(
+                    f"`{path}`: `{key}` must be a table", hint=f"write `[{key}]` above its keys"
+                )
             for name, inner in value.items():
-                _set(path, f"{key}.{name}", inner, values, origins)
+                _set(path, f"{key}.{name}", inner, values, origins, environ)
         else:
-            _set(path, key, value, values, origins)
+            _set(path, key, value, values, origins, environ)
 
 
-def _parse(path: str) -> dict[str, object]:
+def _content(path: str, fd: int) -> bytes:
+    try:
+        with os.fdopen(fd, "rb") as file:
+            data = file.read(MAX_FILE_BYTES + 1)
+    except OSError as error:
+        raise ConfigError(f"`{path}` cannot be read: {error.strerror}") from error
+    if len(data) > MAX_FILE_BYTES:
+        raise ConfigError(
+            f"`{path}` is larger than {MAX_FILE_BYTES} bytes, so it is no configuration of pigeon's"
+        )
+    return data
+
+
+def _parse(path: str, data: bytes) -> dict[str, object]:
     try:
         import tomli
     except ImportError:  # a checkout without any package installed
         import tomllib as tomli  # type: ignore[no-redef]
     try:
-        with open(path, "rb") as file:
-            return tomli.load(file)
-    except OSError as error:
-        raise ConfigError(f"`{path}` cannot be read: {error.strerror}") from error
+        return tomli.loads(data.decode("utf-8"))
     except (tomli.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ConfigError(
-            f"`{path}` is not TOML: {error}", hint="`pigeon config init` writes an example"
+            f"`{path}` is not TOML: {error}", hint="`pigeon config init --config NEW` writes an example"
         ) from error
 
 
-def _set(path: str, key: str, value: object, values: dict[str, object], origins: dict[str, str]) -> None:
+def _set(
+    path: str,
+    key: str,
+    value: object,
+    values: dict[str, object],
+    origins: dict[str, str],
+    environ: Mapping[str, str],
+) -> None:
     setting = BY_KEY.get(key)
     if setting is None:
-        _refuse_unknown(path, key)
-    values[key] = _checked(setting, value, f"`{path}`")
+        near = settings.nearest(key)
+        raise ConfigError(
+            f"`{path}`: unknown key `{key}`" + (f"; the nearest known one is `{near}`" if near else ""),
+            hint="`pigeon config show` lists all keys",
+        )
+    values[key] = _checked(setting, value, f"`{path}`", environ, "")
     origins[key] = path
 
 
-def _refuse_unknown(path: str, key: str) -> NoReturn:
-    from difflib import get_close_matches
-
-    tables = [setting.table for setting in TABLE if setting.table] + [REMOTE_ENV]
-    near = get_close_matches(key, [*BY_KEY, *tables], 1, 0.5) or get_close_matches(
-        key.rpartition(".")[2], [s.name for s in TABLE], 1, 0.5
-    )
-    if near and near[0] not in BY_KEY and near[0] not in tables:
-        near = [s.key for s in TABLE if s.name == near[0]]
-    raise ConfigError(
-        f"`{path}`: unknown key `{key}`" + (f"; the nearest known one is `{near[0]}`" if near else ""),
-        hint="`pigeon config show` lists all keys",
-    )
-
-
 def _read_remote_env(path: str, value: object, remote_env: dict[str, str]) -> None:
+    """No message shows a value: they may be secrets."""
     if not isinstance(value, dict):
         raise ConfigError(f"`{path}`: `{REMOTE_ENV}` must be a table of texts")
     for name, text in value.items():
@@ -296,130 +394,41 @@ def _read_remote_env(path: str, value: object, remote_env: dict[str, str]) -> No
         remote_env[name] = text
 
 
-# Checking values
+# Values
 
 
-def _from_text(setting: Setting, text: str, where: str) -> object:
+def _from_text(setting: Setting, text: str, where: str, environ: Mapping[str, str], cwd: str) -> object:
     """A value from a variable or a flag."""
-    value: object = text
     try:
-        if setting.kind == settings.COUNT:
-            value = int(text)
-        elif setting.kind == settings.SECONDS:
-            value = float(text)
-        elif setting.kind == settings.SWITCH:
-            value = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}[
-                text.lower()
-            ]
-        elif setting.kind == settings.WORDS:
-            value = text.split()
-    except (ValueError, KeyError):
-        raise ConfigError(f"{where}: `{setting.key}` must be {_wanted(setting)}, not {text!r}") from None
-    return _checked(setting, value, where)
+        value = settings.from_text(setting, text)
+    except ValueError:
+        raise _bad(setting, text, where) from None
+    return _checked(setting, value, where, environ, cwd)
 
 
-def _checked(setting: Setting, value: object, where: str) -> object:
-    checked = _CHECKS[setting.kind](setting, value)
+def _checked(setting: Setting, value: object, where: str, environ: Mapping[str, str], cwd: str) -> object:
+    """`cwd` is what a relative path starts from; "" where it may not be relative (a file, a variable)."""
+    wanted = value
+    if setting.kind == settings.PATH and isinstance(value, str) and value:
+        wanted = os.path.join(cwd, _expand(value, environ))
+    checked = settings.check(setting, wanted)
     if checked is None:
-        raise ConfigError(f"{where}: `{setting.key}` must be {_wanted(setting)}, not {value!r}")
+        raise _bad(setting, value, where)
     return checked
 
 
-def _wanted(setting: Setting) -> str:
-    kind = {
-        settings.COUNT: "a whole number",
-        settings.SECONDS: "a number of seconds",
-        settings.BYTES: 'a number of bytes, or a text like "16GiB"',
-        settings.PATH: "an absolute path (`~` is allowed)",
-        settings.NAME: "one directory name: not empty or hidden, without `/`",
-        settings.WORDS: "a list of texts, not empty",
-        settings.SWITCH: "true or false",
-        settings.TEXT: "a text, not empty",
-        settings.CHARACTER: "one ASCII character, or `none`",
-        settings.CHOICE: " or ".join(f'"{choice}"' for choice in setting.choices),
-    }[setting.kind]
-    if setting.kind in (settings.COUNT, settings.SECONDS, settings.BYTES):
-        kind += f", at least {setting.low:g}"
-    return kind
+def _bad(setting: Setting, value: object, where: str) -> ConfigError:
+    text = repr(value)
+    shown = text if len(text) <= _SHOWN_CHARACTERS else text[: _SHOWN_CHARACTERS - 1] + "…"
+    return ConfigError(f"{where}: `{setting.key}` must be {settings.wanted(setting)}, not {shown}")
 
 
-def _is_name(text: str) -> bool:
-    return (
-        bool(text)
-        and not text.startswith(".")
-        and "/" not in text
-        and "\0" not in text
-        and len(os.fsencode(text)) <= 200
-    )
+def _home(environ: Mapping[str, str]) -> str:
+    return environ.get("HOME") or os.path.expanduser("~")
 
 
-def _text(_setting: Setting, value: object) -> str | None:
-    return value if isinstance(value, str) and value and "\0" not in value else None
-
-
-def _name(_setting: Setting, value: object) -> str | None:
-    return value if isinstance(value, str) and _is_name(value) else None
-
-
-def _path(_setting: Setting, value: object) -> str | None:
-    if not isinstance(value, str) or not value or "\0" in value:
-        return None
-    expanded = os.path.expanduser(value)
-    return os.path.normpath(expanded) if expanded.startswith("/") else None
-
-
-def _switch(_setting: Setting, value: object) -> bool | None:
-    return value if isinstance(value, bool) else None
-
-
-def _count(setting: Setting, value: object) -> int | None:
-    return value if isinstance(value, int) and not isinstance(value, bool) and value >= setting.low else None
-
-
-def _seconds(setting: Setting, value: object) -> float | None:
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        return None
-    return float(value) if setting.low <= value < 1e12 else None
-
-
-def _bytes(setting: Setting, value: object) -> int | None:
-    if isinstance(value, str):
-        text = value.strip().lower().removesuffix("b").removesuffix("i")
-        number, unit = (text[:-1], text[-1]) if text and text[-1] in _UNITS else (text, "")
-        try:
-            value = int(float(number) * _UNITS[unit])
-        except (ValueError, OverflowError):
-            return None
-    return _count(setting, value)
-
-
-def _words(_setting: Setting, value: object) -> list[str] | None:
-    if not isinstance(value, list) or not all(isinstance(v, str) and v and "\0" not in v for v in value):
-        return None
-    return list(value) if value or _setting.key == "client.env_exclude" else None
-
-
-def _choice(setting: Setting, value: object) -> str | None:
-    return value if isinstance(value, str) and value in setting.choices else None
-
-
-def _character(_setting: Setting, value: object) -> str | None:
-    if not isinstance(value, str):
-        return None
-    return (
-        value if value == "none" or (len(value) == 1 and value.isascii() and value not in "\r\n\0") else None
-    )
-
-
-_CHECKS = {
-    settings.TEXT: _text,
-    settings.NAME: _name,
-    settings.PATH: _path,
-    settings.SWITCH: _switch,
-    settings.COUNT: _count,
-    settings.SECONDS: _seconds,
-    settings.BYTES: _bytes,
-    settings.WORDS: _words,
-    settings.CHOICE: _choice,
-    settings.CHARACTER: _character,
-}
+def _expand(path: str, environ: Mapping[str, str]) -> str:
+    """`~` and `~user` at its start replaced; as it is where there is no such home."""
+    if path == "~" or path.startswith("~/"):
+        return _home(environ) + path[1:]
+    return os.path.expanduser(path) if path.startswith("~") else path

@@ -1,10 +1,12 @@
 """The one table of settings: every key with its type, default, unit, variable, flag and help.
 
-`config.py` reads by it; the README's table, `config show` and `config init` are made from it. Plain and light: it is
+`config.py` reads and checks by it; the README's table, `config show` and `config init` are made from it. Light: it is
 imported by every command.
 """
 
 from __future__ import annotations
+
+import os
 
 TEXT = "text"
 PATH = "path"
@@ -37,20 +39,22 @@ DEFAULT_ENV_EXCLUDE = (
     "WINDOW",
     "SLURM_*",  # an allocation of the client's host
     "CUDA_VISIBLE_DEVICES",
-    "LINES",  # the terminal's size travels by itself, and changes
-    "COLUMNS",
     "PIGEON_*",
     "OLDPWD",
     "SHLVL",
     "_",
 )
-"""Names that only make sense on the client's host."""
+"""Names that only make sense on the client's host. Exported shell functions are not among them: they go along."""
+
+
+_DAY = 86_400.0
+_YEAR = 366 * _DAY
 
 
 class Setting:
-    """One key. `low` is the smallest value allowed; `table` is None for a key at the top level."""
+    """One key. `low` and `high` bound a number (a time: a year); `table` is "" for a key at the top level."""
 
-    __slots__ = ("key", "kind", "default", "help", "variable", "flag", "low", "choices")
+    __slots__ = ("key", "kind", "default", "help", "variable", "flag", "low", "high", "choices")
 
     def __init__(
         self,
@@ -62,6 +66,7 @@ class Setting:
         variable: str = "",
         flag: str = "",
         low: float = 0,
+        high: float = _YEAR,
         choices: tuple[str, ...] = (),
     ) -> None:
         self.key = key
@@ -71,6 +76,7 @@ class Setting:
         self.variable = variable
         self.flag = flag
         self.low = low
+        self.high = high
         self.choices = choices
 
     @property
@@ -85,138 +91,174 @@ class Setting:
 
 
 TABLE: tuple[Setting, ...] = (
-    Setting(
-        "cache",
-        PATH,
-        None,
-        "the shared directory; required from somewhere",
-        variable="PIGEON_CACHE",
-        flag="--cache",
-    ),
-    Setting(
-        "namespace",
-        NAME,
-        None,
-        "clients and workers of one namespace see each other; default: `user`",
-        variable="PIGEON_NAMESPACE",
-        flag="--namespace",
-    ),
-    Setting(
-        "user",
-        TEXT,
-        None,
-        "whom sessions name as requester; default: `$USER`",
-        variable="PIGEON_USER",
-        flag="--user",
-    ),
-    Setting(
-        "route",
-        TEXT,
-        None,
-        "a label: sessions go only to workers with the same one",
-        variable="PIGEON_ROUTE",
-        flag="--route",
-    ),
-    Setting("worker.max_jobs", COUNT, 4, "commands that run at a time", flag="--max-jobs", low=1),
-    Setting(
-        "worker.poll_interval",
-        SECONDS,
-        0.2,
-        "longest wait between two looks for new sessions",
-        flag="--poll-interval",
-        low=0.001,
-    ),
-    Setting(
-        "worker.debug",
-        SWITCH,
-        False,
-        "say what happens, with previews of the bytes that move",
-        flag="--debug",
-    ),
-    Setting(
-        "worker.journal",
-        PATH,
-        None,
-        "the journal's file, on a local disk; default: `~/.pigeon.db`, or in `/var/tmp`",
-        variable="PIGEON_JOURNAL",
-        flag="--journal",
-    ),
-    Setting(
-        "worker.lock",
-        CHOICE,
-        "auto",
-        "how a directory is locked: `auto` decides by the filesystem",
-        flag="--lock",
-        choices=("auto", "flock", "strict"),
-    ),
-    Setting("worker.route", TEXT, None, "the worker's route; default: the top-level `route`"),
+    Setting("cache", PATH, None, "the shared directory; required from somewhere",
+            variable="PIGEON_CACHE", flag="--cache"),
+    Setting("namespace", NAME, None, "clients and workers of one namespace see each other; default: `user`",
+            variable="PIGEON_NAMESPACE", flag="--namespace"),
+    Setting("user", TEXT, None, "whom sessions name as requester; default: `$USER`, then `default`",
+            variable="PIGEON_USER", flag="--user"),
+    Setting("route", TEXT, None, "a label: sessions go only to workers with the same one",
+            variable="PIGEON_ROUTE", flag="--route"),
+    Setting("worker.max_jobs", COUNT, 4, "commands that run at a time", flag="--max-jobs", low=1, high=4096),
+    Setting("worker.poll_interval", SECONDS, 0.2, "longest wait between two looks for new sessions",
+            flag="--poll-interval", low=0.001, high=60),
+    Setting("worker.debug", SWITCH, False, "say what happens, with previews of the bytes that move", flag="--debug"),
+    Setting("worker.journal", PATH, None,
+            "the journal's file, on a local disk; default: `~/.pigeon.db`, or in `/var/tmp`",
+            variable="PIGEON_JOURNAL", flag="--journal"),
+    Setting("worker.lock", CHOICE, "auto", "how a directory is locked: `auto` decides by the filesystem",
+            flag="--lock", choices=("auto", "flock", "strict")),
+    Setting("worker.route", TEXT, None, "the worker's route; default: the top-level `route`",
+            variable="PIGEON_ROUTE", flag="--route"),
     Setting("worker.client_timeout", SECONDS, 180.0, "silence after which a client counts as lost", low=1),
-    Setting(
-        "worker.host_timeout",
-        SECONDS,
-        600.0,
-        "silence after which another worker's sessions are ended",
-        low=1,
-    ),
-    Setting("worker.max_stream", BYTES, 16 * 1024**3, "what one session may write to the share", low=1024**2),
-    Setting("worker.retention", SECONDS, 86400.0, "finished sessions stay on the share for so long", low=0),
-    Setting(
-        "worker.terminal_retention",
-        SECONDS,
-        3600.0,
-        "the same for those that had a terminal (typed passwords)",
-        low=0,
-    ),
-    Setting(
-        "worker.journal_retention",
-        SECONDS,
-        90 * 86400.0,
-        "finished sessions stay in the journal for so long",
-        low=0,
-    ),
+    Setting("worker.host_timeout", SECONDS, 600.0, "silence after which another worker's sessions are ended", low=1),
+    Setting("worker.max_stream", BYTES, 16 * 1024**3, "what one session may write to the share",
+            low=1024**2, high=2**60),
+    Setting("worker.retention", SECONDS, _DAY, "finished sessions stay on the share for so long", high=10 * _YEAR),
+    Setting("worker.terminal_retention", SECONDS, 3600.0, "the same for those that had a terminal (typed passwords)",
+            high=10 * _YEAR),
+    Setting("worker.journal_retention", SECONDS, 90 * _DAY, "finished sessions stay in the journal for so long",
+            high=10 * _YEAR),
     Setting("client.shell", WORDS, ["bash", "-lc"], "the words before the command's text"),
-    Setting(
-        "client.env_exclude",
-        WORDS,
-        list(DEFAULT_ENV_EXCLUDE),
-        "patterns of variables that stay behind (`NAME`, `PREFIX*`, …)",
-    ),
+    Setting("client.env_exclude", WORDS, list(DEFAULT_ENV_EXCLUDE),
+            "patterns of variables that stay behind (`NAME`, `PREFIX*`, …); a list of one's own replaces the default"),
     Setting("client.repair", SWITCH, True, "put right words that the local shell expanded too early"),
-    Setting(
-        "client.claim_timeout", SECONDS, 30.0, "give up without a live worker", flag="--claim-timeout", low=0
-    ),
-    Setting(
-        "client.worker_timeout",
-        SECONDS,
-        60.0,
-        "tell when a running session is silent for so long",
-        flag="--worker-timeout",
-        low=1,
-    ),
-    Setting(
-        "client.on_disconnect",
-        CHOICE,
-        "hangup",
-        "what becomes of a command whose client is lost; `keep` is `--keep`",
-        choices=("hangup", "keep"),
-    ),
-    Setting(
-        "client.escape_char",
-        CHARACTER,
-        "~",
-        "escapes at the start of a line (`~.` hangs up)",
-        flag="--escape-char",
-    ),
+    Setting("client.claim_timeout", SECONDS, 30.0, "give up without a live worker", flag="--claim-timeout"),
+    Setting("client.worker_timeout", SECONDS, 60.0, "tell when a running session is silent for so long",
+            flag="--worker-timeout", low=1),
+    Setting("client.on_disconnect", CHOICE, "hangup",
+            "what becomes of a command whose client is lost; `keep` is `--keep`", choices=("hangup", "keep")),
+    Setting("client.escape_char", CHARACTER, "~", "escapes at the start of a line (`~.` hangs up)",
+            flag="--escape-char"),
     Setting("wire.fsync", SWITCH, False, "make every write to the share durable, at the price of speed"),
-)
+)  # fmt: skip
 
 REMOTE_ENV = "remote_env"
 """The table of variables for the commands; they override the client's environment."""
 
-OLD_TABLES = ("interactive", "shell", "server", "paths")
+OLD_TABLES = ("interactive",)
 """Tables that older versions of the program wrote into the same file: passed over, with a note."""
 
 BY_KEY = {setting.key: setting for setting in TABLE}
+TABLES = tuple({setting.table: None for setting in TABLE if setting.table})
+
+_MULTIPLES = {"": 1, "k": 1024, "m": 1024**2, "g": 1024**3, "t": 1024**4}
+_TRUTHS = {
+    "true": True,
+    "1": True,
+    "yes": True,
+    "on": True,
+    "false": False,
+    "0": False,
+    "no": False,
+    "off": False,
+}
+
+
+def wanted(setting: Setting) -> str:
+    """What a value must be, to follow "must be"."""
+    kind = {
+        COUNT: "a whole number",
+        SECONDS: "a number of seconds",
+        BYTES: 'a number of bytes, or a text like "16GiB"',
+        PATH: "an absolute path (`~` is allowed)",
+        NAME: "one directory name: not empty or hidden, without `/` and control characters, at most 200 bytes",
+        WORDS: "a list of texts, not empty",
+        SWITCH: "true or false",
+        TEXT: "a text, not empty, without control characters",
+        CHARACTER: "one visible ASCII character, or `none`",
+        CHOICE: " or ".join(f'"{choice}"' for choice in setting.choices),
+    }[setting.kind]
+    if setting.kind in (COUNT, SECONDS, BYTES):
+        kind += f", from {shown(setting.low)} to {shown(setting.high)}"
+    return kind
+
+
+def from_text(setting: Setting, text: str) -> object:
+    """What a variable or a flag says, in the type that TOML would have given. Raises ValueError."""
+    if setting.kind == COUNT:
+        return int(text)
+    if setting.kind == SECONDS:
+        return float(text)
+    if setting.kind == SWITCH:
+        return _TRUTHS.get(text.lower())
+    return text
+
+
+def check(setting: Setting, value: object) -> object:
+    """The value as the program uses it, None if it is not what it must be."""
+    kind = setting.kind
+    if kind == BYTES and isinstance(value, str):
+        value = _bytes(value)
+    if kind in (COUNT, BYTES, SECONDS):
+        # bool is an int to Python and to nobody else; NaN is between no two numbers
+        is_number = isinstance(value, (int, float) if kind == SECONDS else int) and not isinstance(
+            value, bool
+        )
+        if not is_number or not setting.low <= value <= setting.high:  # type: ignore[operator]  # a number
+            return None
+        return float(value) if kind == SECONDS else value  # type: ignore[arg-type]  # a number
+    if kind == SWITCH:
+        return value if isinstance(value, bool) else None
+    if kind == WORDS:
+        fits = isinstance(value, list) and all(isinstance(v, str) and v and "\0" not in v for v in value)
+        return value if fits and (value or setting.key == "client.env_exclude") else None
+    if not isinstance(value, str):
+        return None
+    return _text(setting, value)
+
+
+def _text(setting: Setting, value: str) -> str | None:
+    kind = setting.kind
+    if kind == NAME:
+        return value if is_directory_name(value) else None
+    if kind == PATH:
+        # `..` behind a symbolic link is not what it seems, so such a path stays as it is
+        tidy = value if "/.." in value else os.path.normpath(value)
+        return tidy if value.startswith("/") and "\0" not in value else None
+    if kind == CHOICE:
+        return value if value in setting.choices else None
+    if kind == CHARACTER:
+        return value if value == "none" or (len(value) == 1 and "!" <= value <= "~") else None
+    return value if value and not _has_control(value) else None
+
+
+def is_directory_name(text: str) -> bool:
+    """Whether `text` can be one directory below the share (as `pigeon.wire.names` checks, and printable)."""
+    size = len(text.encode("utf-8", "surrogateescape"))
+    return 0 < size <= 200 and text[0] != "." and "/" not in text and not _has_control(text)
+
+
+def _has_control(text: str) -> bool:
+    return any(character < " " or character == "\x7f" for character in text)
+
+
+def _bytes(text: str) -> int | None:
+    """`16GiB`, `16 GB`, `16g`, `17179869184`: units are powers of 1024, however they are written."""
+    text = text.strip().lower()
+    number = text.rstrip("bikmgt ")
+    unit = text[len(number) :].strip()
+    factor = _MULTIPLES.get(unit[:1] if unit[:1] != "b" else "")
+    if factor is None or unit[1:] not in ("", "b", "ib"):
+        return None
+    try:
+        return int(number) * factor if number.isdecimal() else int(float(number) * factor)
+    except (ValueError, OverflowError):
+        return None
+
+
+def nearest(key: str) -> str | None:
+    """The key or table that was most likely meant."""
+    from difflib import get_close_matches
+
+    names = {setting.name: setting.key for setting in TABLE}
+    key = key.lower()
+    name = key.rpartition(".")[2]
+    if name in names:  # right, but in the wrong table
+        return names[name]
+    whole = get_close_matches(key, [*BY_KEY, *TABLES, REMOTE_ENV], 1, 0.5)
+    inner = get_close_matches(name, list(names), 1, 0.5)
+    return whole[0] if whole else names[inner[0]] if inner else None
 
 
 def shown(value: object) -> str:

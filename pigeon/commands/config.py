@@ -13,6 +13,17 @@ from pigeon.commands.common import add_common, current_directory, flags_of, load
 from pigeon.errors import ConfigError
 from pigeon.settings import TABLE, shown
 
+# For keys that have no default of their own; each must be valid, since people take the `#` away.
+_EXAMPLES = {
+    "cache": '"/shared/pigeon"',
+    "namespace": '"lab"',
+    "user": '"me"',
+    "route": '"internet"',
+    "worker.route": '"internet"',
+    "worker.journal": '"~/.pigeon.db"',
+    "worker.max_stream": '"16GiB"',
+}
+
 
 def main(args: list[str], globals_: Mapping[str, str]) -> int:
     """Show, locate or begin the configuration."""
@@ -29,11 +40,11 @@ def main(args: list[str], globals_: Mapping[str, str]) -> int:
     arguments = parser.parse_args(args)
     if arguments.verb == "init":
         return _init(flags_of(arguments, globals_))
+    if arguments.verb == "path":
+        return _path(flags_of(arguments, globals_))
     effective = load_config(arguments, globals_)
     for note in effective.notes:
-        print(f"pigeon: {note}", file=sys.stderr)
-    if arguments.verb == "path":
-        return _path(effective)
+        print(_printable(f"pigeon: {note}"), file=sys.stderr)
     return _show(effective, as_json=arguments.json)
 
 
@@ -50,17 +61,28 @@ def _show(effective: config.Config, *, as_json: bool) -> int:
         return 0
     for key, value, origin in [*rows, *masked]:
         text = str(value) if value == "***" else shown(value)
-        print(f"{key:<26} {text:<28} {origin}".encode("utf-8", "backslashreplace").decode())
+        print(_printable(f"{key:<26} {text:<28} {origin}"))
     return 0
 
 
-def _path(effective: config.Config) -> int:
-    read = effective.files[0] if effective.files else None
-    print(read or "no configuration file is read")
-    for place in config.places(os.environ, current_directory()):
+def _printable(text: str) -> str:
+    """Names that are not UTF-8 must not end in a traceback."""
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
+def _path(flags: Mapping[str, str]) -> int:
+    """The path alone on stdout, for scripts; the places on stderr. 1 if there is no file."""
+    cwd = current_directory()
+    read, notes = config.locate(flags, environ=os.environ, cwd=cwd)
+    for note in notes:
+        print(_printable(f"pigeon: {note}"), file=sys.stderr)
+    print(_printable(read or "no configuration file is read"), file=sys.stdout if read else sys.stderr)
+    named = config.named_path(flags, os.environ, cwd)
+    for place in [named[0]] if named else config.places(os.environ, cwd):
         state = "read" if place == read else "there" if os.path.exists(place) else "not there"
-        print(f"  {place} ({state})", file=sys.stderr)
-    return 0
+        by = f", named by {named[1]}" if named else ""
+        print(_printable(f"  {place} ({state}{by})"), file=sys.stderr)
+    return 0 if read else 1
 
 
 def template() -> str:
@@ -71,8 +93,7 @@ def template() -> str:
         if setting.table != table:
             table = setting.table
             lines += [f"[{table}]"]
-        example = {"cache": '"/shared/pigeon"', "namespace": '"lab"'}.get(setting.key)
-        value = example or (shown(setting.default) if setting.default is not None else '""')
+        value = _EXAMPLES.get(setting.key) or shown(setting.default)
         unit = f" ({setting.kind})" if setting.kind in (settings.SECONDS, settings.BYTES) else ""
         lines += [f"# {setting.help}{unit}", f"# {setting.name} = {value}", ""]
     lines += [
@@ -83,6 +104,12 @@ def template() -> str:
     return "\n".join(lines) + "\n"
 
 
+def _exists(path: str) -> ConfigError:
+    return ConfigError(
+        f"`{path}` exists already and is left as it is", hint="edit it, or `--config` another file"
+    )
+
+
 def _init(flags: Mapping[str, str]) -> int:
     path = (
         flags.get("config")
@@ -90,16 +117,16 @@ def _init(flags: Mapping[str, str]) -> int:
         or config.places(os.environ, current_directory())[0]
     )
     path = os.path.expanduser(path)
+    if os.path.lexists(path):
+        raise _exists(path)
     try:
         os.makedirs(os.path.dirname(os.path.abspath(path)), mode=0o700, exist_ok=True)
         fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
-        raise ConfigError(
-            f"`{path}` exists already and is left as it is", hint="edit it, or `--config` another file"
-        ) from None
     except OSError as error:
+        if os.path.lexists(path):  # somebody was quicker
+            raise _exists(path) from None
         raise ConfigError(f"`{path}` cannot be written: {error.strerror}") from error
     with os.fdopen(fd, "w", encoding="utf-8") as file:
         file.write(template())
-    print(f"wrote {path}; set `cache` in it")
+    print(_printable(f"wrote {path}; set `cache` in it"))
     return 0

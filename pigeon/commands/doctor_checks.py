@@ -14,8 +14,6 @@ import statistics
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from filelock import lock_descriptor
-
 from pigeon import clock, mountinfo
 from pigeon.client import submit
 from pigeon.commands import overview
@@ -236,7 +234,7 @@ def check_other_side(patient: Patient, config: Config) -> list[Finding]:
     files.create(f"{room}/lock")
     lock = os.open(f"{room}/lock", os.O_RDWR | os.O_CLOEXEC)
     try:
-        lock_descriptor(lock, blocking=False)
+        cwdlock.try_flock(lock)
         _ask_for_help(patient, config, room)
         return _converse(room)
     finally:
@@ -302,9 +300,9 @@ def help_out(room: str) -> int:
     try:
         fd = os.open(f"{room}/lock", os.O_RDWR | os.O_CLOEXEC)
         try:
-            locked = "acquired" if lock_descriptor(fd, blocking=False) else "excluded"
+            locked = "acquired" if cwdlock.try_flock(fd) else "excluded"
         except OSError as error:
-            locked = error.strerror
+            locked = error.strerror or str(error)
         finally:
             os.close(fd)
         files.create(f"{room}/pong")
@@ -344,14 +342,11 @@ CHECKS: tuple[tuple[str, Callable[[Patient, Config], list[Finding]]], ...] = (
 
 def release(config: Config, directory: str) -> int:
     """Free the strict lock of `directory` from holders on this host that are proven dead."""
-    from filelock import StrictSoftFileLock
-
     from pigeon.worker import identity
 
     namespace = Namespace(config.require_cache(), config.namespace)
     path = namespace.lock(directory)
-    lock = StrictSoftFileLock(cwdlock.strict_path(path), thread_local=False)
-    claims = lock.claims
+    claims = cwdlock.strict_holders(path)
     if not claims:
         print(f"`{directory}` is not held by a strict lock")
         return 0
@@ -359,7 +354,7 @@ def release(config: Config, directory: str) -> int:
     for claim in claims:
         here = claim.hostname == socket.gethostname()
         if here and not identity.is_running(claim.pid, claim.start):
-            lock.force_break(claim.name)
+            cwdlock.break_claim(path, claim.name)
             print(f"freed `{directory}` from pid {claim.pid} on this host, which is dead")
         else:
             left += 1

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 
-from filelock import StrictSoftFileLock, Timeout, lock_descriptor, unlock_descriptor
+from filelock import StrictSoftFileClaim, StrictSoftFileLock, Timeout, lock_descriptor, unlock_descriptor
 
 from pigeon.mountinfo import Mount
 
@@ -119,12 +119,24 @@ def try_lock(lock_path: str, mode: str) -> CwdLock | None:
         raise
 
 
+def try_flock(descriptor: int) -> bool:
+    """Take the flock of an open file, if nobody else has it. Raises OSError as `try_lock`."""
+    return lock_descriptor(descriptor, blocking=False)
+
+
+def strict_holders(lock_path: str) -> list[StrictSoftFileClaim]:
+    """The strict claims on a directory's lock: name, host, pid and start time of each."""
+    return list(StrictSoftFileLock(strict_path(lock_path), thread_local=False).claims)
+
+
+def break_claim(lock_path: str, name: str) -> None:
+    """Remove one strict claim. Only for who can prove its holder, command included, dead."""
+    StrictSoftFileLock(strict_path(lock_path), thread_local=False).force_break(name)
+
+
 def break_strict(lock_path: str, host: str, pid: int) -> int:
     """Remove the strict claims of a holder that the caller has proven dead, command included. Returns how many."""
-    lock = StrictSoftFileLock(strict_path(lock_path), thread_local=False)
-    broken = 0
-    for claim in lock.claims:
-        if claim.pid == pid and claim.hostname == host:
-            lock.force_break(claim.name)
-            broken += 1
-    return broken
+    mine = [claim for claim in strict_holders(lock_path) if (claim.pid, claim.hostname) == (pid, host)]
+    for claim in mine:
+        break_claim(lock_path, claim.name)
+    return len(mine)

@@ -72,7 +72,7 @@ CREATE TABLE sessions (
     stdin_bytes INTEGER,                   -- bytes of stdin.jsonl that have been consumed
     signals INTEGER                        -- signals passed on
 , added_by_a_stranger TEXT DEFAULT 'x');
-INSERT INTO "sessions" VALUES('a','1700000000000-00000000000a',1,'final','/cache','lab',NULL,'/work','["bash","-lc","exit 3"]','gpu',7,'ann','host-1',NULL,NULL,NULL,77,NULL,NULL,NULL,NULL,NULL,NULL,NULL,1700000000.0,1700000002.0,1700000002.5,NULL,1700000003.0,1.5,NULL,0.25,3,3,'failed',NULL,NULL,0,12,NULL,NULL,NULL,NULL,NULL,'x');
+INSERT INTO "sessions" VALUES('a','1700000000000-00000000000a',1,'final','/cache','lab',NULL,'/place','["bash","-lc","exit 3"]','gpu',7,'ann','host-1',NULL,NULL,NULL,77,NULL,NULL,NULL,NULL,NULL,NULL,NULL,1700000000.0,1700000002.0,1700000002.5,NULL,1700000003.0,1.5,NULL,0.25,3,3,'failed',NULL,NULL,0,12,NULL,NULL,NULL,NULL,NULL,'x');
 INSERT INTO "sessions" VALUES('b','1700000000000-00000000000b',2,'running','/cache','lab',NULL,X'2F636166E9','["sleep","\udcff"]',NULL,NULL,NULL,'host-1',NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,'x');
 CREATE TABLE waits (
     session_id TEXT NOT NULL,

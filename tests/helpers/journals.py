@@ -37,7 +37,7 @@ def row(token: str, **columns: object) -> dict[str, object]:
         "session_id": f"1700000000000-{token[:12]:0>12}",
         "cache": "/cache",
         "namespace": "lab",
-        "cwd": "/work",
+        "cwd": "/place",
         "command": ["bash", "-lc", "true"],
         "worker_id": "host-1",
         **columns,

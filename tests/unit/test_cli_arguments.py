@@ -31,7 +31,9 @@ def test_short_switches_combine() -> None:
     assert invocation.verbose and invocation.pty is False
 
 
-@pytest.mark.parametrize("argv", [["--nonsense", "x"], ["-x", "true"], ["-vx", "true"], ["--config"], ["--verbose=1", "x"]])
+@pytest.mark.parametrize(
+    "argv", [["--nonsense", "x"], ["-x", "true"], ["-vx", "true"], ["--config"], ["--verbose=1", "x"]]
+)
 def test_unknown_options_are_errors_and_never_commands(argv: list[str]) -> None:
     with pytest.raises(UsageError):
         parse(argv)

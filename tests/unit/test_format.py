@@ -14,7 +14,11 @@ FORMAT = Path(records.__file__).with_name("FORMAT.md").read_text(encoding="utf-8
 
 def rows(first_cell: str) -> list[list[str]]:
     """The cells of every table row whose first cell matches."""
-    found = [[cell.strip() for cell in line.strip("|").split("|")] for line in FORMAT.splitlines() if line.startswith("|")]
+    found = [
+        [cell.strip() for cell in line.strip("|").split("|")]
+        for line in FORMAT.splitlines()
+        if line.startswith("|")
+    ]
     return [cells for cells in found if re.fullmatch(first_cell, cells[0])]
 
 
@@ -27,17 +31,24 @@ def test_record_table() -> None:
     for cells in rows(r"`(stream|stdin|control)\.jsonl`"):
         if len(cells) == 3:
             table[(names(cells[0])[0], names(cells[1])[0])] = set(names(cells[2]))
-    code = {(file, kind): set(fields) for file, kinds in records.RECORDS.items() for kind, fields in kinds.items()}
+    code = {
+        (file, kind): set(fields) for file, kinds in records.RECORDS.items() for kind, fields in kinds.items()
+    }
     assert table == code
 
 
 def test_event_table() -> None:
     table = {names(cells[0])[0]: set(names(cells[1])) for cells in rows(r"`[a-z_]+`") if len(cells) == 3}
-    assert {event: table.get(event) for event in records.EVENTS} == {e: set(f) for e, f in records.EVENTS.items()}
+    assert {event: table.get(event) for event in records.EVENTS} == {
+        e: set(f) for e, f in records.EVENTS.items()
+    }
 
 
 def test_state_table() -> None:
-    table = {names(cells[0])[0]: set(names(cells[1])) for cells in rows(r"`(pending|running|succeeded|failed|cancelled)`")}
+    table = {
+        names(cells[0])[0]: set(names(cells[1]))
+        for cells in rows(r"`(pending|running|succeeded|failed|cancelled)`")
+    }
     assert table == {state: set(after) for state, after in states.TRANSITIONS.items()}
 
 

@@ -4,7 +4,17 @@ from __future__ import annotations
 
 import signal
 
-from pigeon.worker.lifecycle import CLAIMED, EXITED, FINAL, HANGUP, RECOVERY, RUNNING, STARTING, STEPS, Recovery
+from pigeon.worker.lifecycle import (
+    CLAIMED,
+    EXITED,
+    FINAL,
+    HANGUP,
+    RECOVERY,
+    RUNNING,
+    STARTING,
+    STEPS,
+    Recovery,
+)
 
 
 def test_every_unfinished_state_has_a_recovery() -> None:

@@ -35,7 +35,11 @@ def test_no_lock_runs_beside() -> None:
 
 def test_slots_go_to_those_that_can_use_them() -> None:
     held, free, late = waiting(1), waiting(2, "/b"), waiting(3, "/c")
-    assert verdicts(decide([held, free, late], {"/a": "x"}, 1, 0.0)) == [(DIRECTORY, "x"), (None, None), (SLOT, None)]
+    assert verdicts(decide([held, free, late], {"/a": "x"}, 1, 0.0)) == [
+        (DIRECTORY, "x"),
+        (None, None),
+        (SLOT, None),
+    ]
 
 
 def test_a_directory_held_elsewhere_keeps_its_order() -> None:

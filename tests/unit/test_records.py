@@ -9,7 +9,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pigeon.wire import documents, jsontext, records
-from pigeon.wire.documents import BadDocument, Request, Status, blanked, parse_claim, parse_request, parse_status
+from pigeon.wire.documents import (
+    BadDocument,
+    Request,
+    Status,
+    blanked,
+    parse_claim,
+    parse_request,
+    parse_status,
+)
 from pigeon.wire.names import attachment_number, is_session_id, new_session_id
 
 ID = "1700000000000-0123456789ab"
@@ -60,7 +68,11 @@ def test_payload_that_is_none(record: dict[str, object]) -> None:
         records.data_of(record)
 
 
-@given(st.lists(TEXT, min_size=1, max_size=5), TEXT, st.dictionaries(st.from_regex(r"[A-Z_]+", fullmatch=True), TEXT, max_size=5))
+@given(
+    st.lists(TEXT, min_size=1, max_size=5),
+    TEXT,
+    st.dictionaries(st.from_regex(r"[A-Z_]+", fullmatch=True), TEXT, max_size=5),
+)
 def test_request_round_trip(command: list[str], cwd: str, env: dict[str, str]) -> None:
     request = Request(ID, command, "/" + cwd)
     request.env = dict(env)
@@ -78,7 +90,13 @@ def test_request_round_trip(command: list[str], cwd: str, env: dict[str, str]) -
 
 def test_an_older_client_gets_a_terminal_the_lock_and_a_hangup() -> None:
     read = parse_request(json.dumps({"command": ["true"], "cwd": "/", "future": [1]}).encode(), ID)
-    assert (read.pty, read.lock, read.on_disconnect, read.features, read.route) == (True, "cwd", "hangup", (), None)
+    assert (read.pty, read.lock, read.on_disconnect, read.features, read.route) == (
+        True,
+        "cwd",
+        "hangup",
+        (),
+        None,
+    )
 
 
 GOOD: dict[str, object] = {"session_id": ID, "command": ["true"], "cwd": "/", "env": {}}
@@ -127,7 +145,12 @@ def test_repr_hides_the_environment() -> None:
 def test_status_round_trip_keeps_unknown_fields() -> None:
     status = Status(ID, "failed", created_at="then", exit_code=3, error="why", future={"x": 1})
     read = parse_status(status.encode(), ID)
-    assert (read.state, read.exit_code, read.text("error"), read.fields["future"]) == ("failed", 3, "why", {"x": 1})
+    assert (read.state, read.exit_code, read.text("error"), read.fields["future"]) == (
+        "failed",
+        3,
+        "why",
+        {"x": 1},
+    )
     assert read.is_final
 
 
@@ -142,12 +165,20 @@ def test_claims_tolerate_anything() -> None:
 
 def test_session_ids() -> None:
     assert is_session_id(new_session_id())
-    for name in ("", "1-2", "1700000000000-0123", "1700000000000-0123456789AB", "../1700000000000-0123456789ab", "x" * 20):
+    for name in (
+        "",
+        "1-2",
+        "1700000000000-0123",
+        "1700000000000-0123456789AB",
+        "../1700000000000-0123456789ab",
+        "x" * 20,
+    ):
         assert not is_session_id(name)
 
 
 @pytest.mark.parametrize(
-    ("name", "number"), [("control.3.jsonl", 3), ("control.jsonl", 0), ("stdin.3.jsonl", 0), ("control.x.jsonl", 0)]
+    ("name", "number"),
+    [("control.3.jsonl", 3), ("control.jsonl", 0), ("stdin.3.jsonl", 0), ("control.x.jsonl", 0)],
 )
 def test_attachment_numbers(name: str, number: int) -> None:
     assert attachment_number(name) == number

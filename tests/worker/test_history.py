@@ -35,23 +35,25 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> Book:
     book = Book(tmp_path_factory.mktemp("filled"))
     long_ago = at(10 * DAY)
     book.add("old", cwd="/old", seen_at=long_ago, claimed_at=long_ago, started_at=long_ago)
-    book.add("Make Ünï", cwd="/work/a", namespace="other")
-    book.add("make test", cwd="/work/a", outcome="failed", exit_code=2, return_code=2, started_at=at(2 * DAY))
+    book.add("Make Ünï", cwd="/place/a", namespace="other")
+    book.add(
+        "make test", cwd="/place/a", outcome="failed", exit_code=2, return_code=2, started_at=at(2 * DAY)
+    )
     book.add("make killed", cwd="/caf\udce9", outcome="failed", exit_code=137, return_code=-9)
     book.add("given up", cwd="/new\nline", outcome="cancelled", exit_code=None, return_code=None)
-    book.add("runs", "starting", cwd="/work/b", started_at=at(30))
-    book.add("waits", "claimed", cwd="/work/b", started_at=None)
+    book.add("runs", "starting", cwd="/place/b", started_at=at(30))
+    book.add("waits", "claimed", cwd="/place/b", started_at=None)
     return book
 
 
 @pytest.mark.parametrize(
     ("words", "found"),
     [
-        (["--cwd", "/work/a"], ["Make Ünï", "make test"]),
-        (["--cwd", "/work/a/../a/"], ["Make Ünï", "make test"]),
+        (["--cwd", "/place/a"], ["Make Ünï", "make test"]),
+        (["--cwd", "/place/a/../a/"], ["Make Ünï", "make test"]),
         (["--cwd", b"/caf\xe9"], ["make killed"]),
         (["--cwd", "/new\nline"], ["given up"]),
-        (["--cwd", "/work"], []),
+        (["--cwd", "/place"], []),
         (["--since", "3d", "--until", "1d"], ["make test"]),
         (["--until", "1w"], ["old"]),
         (["--since", "12h"], ["Make Ünï", "make killed", "given up", "runs", "waits"]),
@@ -78,7 +80,7 @@ def test_filters(filled: Book, words: list[str | bytes], found: list[str]) -> No
 
 def test_a_directory_is_resolved_as_the_client_resolves_it(filled: Book, tmp_path: Path) -> None:
     link = tmp_path / "link"
-    link.symlink_to("/work/a")
+    link.symlink_to("/place/a")
     assert filled.commands("--cwd", str(link)) == ["Make Ünï", "make test"]
 
 

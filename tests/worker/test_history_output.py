@@ -45,7 +45,7 @@ def columns(line: str) -> int:
 def test_no_line_is_wider_than_the_terminal(book: Book, width: int) -> None:
     book.add(
         "git clone https://example.org/a/very/long/name/of/a/repository.git --depth 1",
-        cwd="/home/me/work/project",
+        cwd="/home/ann/project",
     )
     book.add(
         "echo 你好世界你好世界你好世界你好世界你好世界你好世界 👍🏽 ☺️ e\u0301",
@@ -58,8 +58,8 @@ def test_no_line_is_wider_than_the_terminal(book: Book, width: int) -> None:
 
 
 def test_what_the_table_says(book: Book) -> None:
-    book.add("make all", cwd="/work", lock_wait_s=75.0, bytes_in=0, bytes_out_pty=123456, run_s=12.25)
-    book.add("make test", cwd="/work", outcome="failed", exit_code=2, return_code=2, run_s=0.035)
+    book.add("make all", cwd="/place", lock_wait_s=75.0, bytes_in=0, bytes_out_pty=123456, run_s=12.25)
+    book.add("make test", cwd="/place", outcome="failed", exit_code=2, return_code=2, run_s=0.035)
     book.add(["sleep", "a b"], cwd="/w", outcome="failed", exit_code=137, return_code=-9, run_s=3723.0)
     book.add(
         "gone", cwd="/w", outcome="failed", exit_code=255, return_code=None, ended_by="recovery", run_s=None
@@ -73,7 +73,15 @@ def test_what_the_table_says(book: Book) -> None:
     cells = [[cell.strip() for cell in line.split("  ") if cell.strip()] for line in lines]
     when = [history_text.moment(at(60), clock.wall()) or ""]
     assert len(when[0]) in (8, 11)
-    assert cells[0][1:] == ["ok", "12s", "1m15s", "0/121K", "1700000000001-010101010101", "/work", "make all"]
+    assert cells[0][1:] == [
+        "ok",
+        "12s",
+        "1m15s",
+        "0/121K",
+        "1700000000001-010101010101",
+        "/place",
+        "make all",
+    ]
     assert cells[1][1:4] == ["exit 2", "35ms", "-"]
     assert [cells[2][1], cells[2][2], cells[2][-1]] == ["SIGKILL", "1h02m", "sleep 'a b'"]
     assert cells[3][1:4] == ["lost", "-", "-"]
@@ -201,7 +209,7 @@ def test_csv(book: Book) -> None:
 
 def test_the_story_of_a_session(book: Book) -> None:
     session = book.add(
-        "make", cwd="/work", outcome="failed", exit_code=2, return_code=2, error="it broke", signals=1
+        "make", cwd="/place", outcome="failed", exit_code=2, return_code=2, error="it broke", signals=1
     )
     with Journal.open(str(book.path)) as journal:
         journal.begin_wait(session, "host-1", "directory", "1699999999999-aaaaaaaaaaaa", at(70))
@@ -209,7 +217,7 @@ def test_the_story_of_a_session(book: Book) -> None:
         journal.event(session, "resized", cols=80)
     for typed in (session, session[:13], session.partition("-")[2][:4]):
         text = book.run(typed).stdout.decode()
-        assert text.startswith(f"session   {session}\ncommand   make\ndirectory /work\n")
+        assert text.startswith(f"session   {session}\ncommand   make\ndirectory /place\n")
     for words in (
         "error     it broke",
         "exit 2 after 1.5s",

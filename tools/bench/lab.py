@@ -128,6 +128,7 @@ class Child:
         )
         self.handle = os.pidfd_open(self.pid)
         self.status: int | None = None
+        self.cpu_s = 0.0  # of the process and of those that it waited for, once it has ended
 
     def wait(self, timeout_s: float = 60.0) -> int:
         """Its exit code, or minus its signal.
@@ -165,7 +166,9 @@ class Child:
 
     def _reap(self) -> int:
         if self.status is None:
-            self.status = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+            _, status, used = os.wait4(self.pid, 0)
+            self.status = os.waitstatus_to_exitcode(status)
+            self.cpu_s = used.ru_utime + used.ru_stime
             os.close(self.handle)
         return self.status
 

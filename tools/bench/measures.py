@@ -16,14 +16,17 @@ from .contenders import Standing
 from .drive import Piped, Terminal, pump
 from .lab import Failed
 from .table import Measure, Metrics
+from .watch import cpu_with_ended_children_s
 
 MB = 1_000_000
 _typist = random.Random(11)
 
 
 def run_true(standing: Standing) -> Metrics:
-    """`true` through pipes."""
-    return {"ms": standing.start("true").finish(standing.lab.buffer(1 << 16)).seconds * 1000}
+    """`true` through pipes. The processor time is the client's alone: what runs the command is no child of it."""
+    running = standing.start("true")
+    seconds = running.finish(standing.lab.buffer(1 << 16)).seconds
+    return {"ms": seconds * 1000, "client_cpu_ms": running.child.cpu_s * 1000}
 
 
 def true_after(silence_s: float) -> Measure:
@@ -207,6 +210,7 @@ def at_once(text: str, count: int) -> Measure:
 
     def measure(standing: Standing) -> Metrics:
         cwds = [standing.lab.fresh("cwd") for _ in range(count)]
+        worker_cpu = _worker_cpu_s(standing)
         started = time.monotonic()
         running: list[Piped] = []
         try:
@@ -217,9 +221,18 @@ def at_once(text: str, count: int) -> Measure:
                 one.close()
                 if not one.child.ended():
                     one.child.kill()
-        return {"s": time.monotonic() - started, "failures": float(sum(code != 0 for code in codes))}
+        figures = {"s": time.monotonic() - started, "failures": float(sum(code != 0 for code in codes))}
+        figures["client_cpu_s"] = sum(one.child.cpu_s for one in running)
+        if standing.worker is not None:
+            time.sleep(0.3)  # the last runners are still closing their books
+            figures["worker_cpu_s"] = _worker_cpu_s(standing) - worker_cpu
+        return figures
 
     return measure
+
+
+def _worker_cpu_s(standing: Standing) -> float:
+    return 0.0 if standing.worker is None else cpu_with_ended_children_s(standing.worker.pid)
 
 
 def fairness(standing: Standing, streams: int = 9, seconds: float = 5.0) -> Metrics:

@@ -395,8 +395,7 @@ won:
     CRASHPOINT
     fi;
 #ifdef M_CLAIM_REMOVED
-    if                           /* a claimant that gives up and takes its claim back */
-    :: atomic { SHR(h) -> claim[s] = 0; R(h, s).state = FINAL; goto lose }
+    if                           /* a claimant that gives up takes its claim back, and is killed in the unlink */
     :: atomic { ncrash > 0 && nlate > 0 -> nlate--; late_unlink = 1; die(); reset(); goto spawn }
     :: skip
     CRASHPOINT
@@ -777,7 +776,7 @@ published:
     CDIES
     fi;
 #ifdef M_WITHDRAW_BY_STATUS
-    atomic { st[0] == PENDING -> put(0, CANC); withdrawn[0] = 1; goto stop };
+    atomic { if :: st[0] == PENDING -> put(0, CANC); withdrawn[0] = 1 :: else fi; goto stop };
 #endif
 linking:
     if
