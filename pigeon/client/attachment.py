@@ -8,7 +8,6 @@ from pigeon.wire import files
 from pigeon.wire.files import Appender
 from pigeon.wire.names import SessionFiles, attachment_number
 from pigeon.wire.records import control_line
-from pigeon.wire.tail import Tail
 
 
 class Attachment:
@@ -38,15 +37,3 @@ def create(session: SessionFiles, *, visitor_records: bytes = b"") -> Attachment
         )
         files.create(session.control(number), first)
         return Attachment(number, Appender(session.control(number), len(first)))
-
-
-def last_attached(session: SessionFiles) -> int:
-    """The newest attacher that the runner has accepted so far. Raises OSError, DamagedSession."""
-    tail = Tail(session.stream, ("output",))
-    newest = 0
-    while records := tail.poll():
-        for record in records:
-            number = record.get("n")
-            if record.get("event") == "attached" and isinstance(number, int):
-                newest = max(newest, number)
-    return newest

@@ -108,6 +108,17 @@ def create(path: str, data: bytes = b"") -> None:
     _write_and_close(fd, data, 0)
 
 
+def open_lock(path: str) -> int:
+    """A descriptor of a lock file, made if need be; writable, since some filesystems lock exclusively only then."""
+    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    try:
+        _own(fd, 0o600)
+    except OSError:
+        os.close(fd)
+        raise
+    return fd
+
+
 def replace(path: str, data: bytes) -> None:
     """Put `data` at `path` in one step: readers see the old file or the new one, whole.
 

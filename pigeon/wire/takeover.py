@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 from pigeon import clock
 from pigeon.errors import EXIT_PIGEON
 from pigeon.wire import claim, files, states
@@ -9,45 +11,65 @@ from pigeon.wire.documents import MAX_DOCUMENT_BYTES, BadDocument, Status, claim
 from pigeon.wire.names import Namespace, SessionFiles, new_token
 from pigeon.wire.pacing import Silence
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 LOOK_S = 1.0
 """Between two looks; silence counts at most this much for each."""
 
 
-class OwnerWatch:
-    """How long the owner of one session has been silent: its stream and its worker's file together."""
+def read_worker_file(path: str) -> bytes:
+    """What a worker says; nothing if it has no file. Raises OSError."""
+    try:
+        return files.read(path, MAX_DOCUMENT_BYTES)
+    except FileNotFoundError:
+        return b""
 
-    def __init__(self, namespace: Namespace, session: SessionFiles, owner: str) -> None:
+
+class OwnerWatch:
+    """How long the owner of one session has been silent: its worker's file and its stream together.
+
+    `read`: how a worker's file is read, for who watches many sessions of one owner.
+    """
+
+    def __init__(
+        self,
+        namespace: Namespace,
+        session: SessionFiles,
+        owner: str,
+        read: Callable[[str], bytes] = read_worker_file,
+    ) -> None:
         self._stream = session.stream
         self._worker = (
             namespace.worker(owner) if owner and "/" not in owner and not owner.startswith(".") else None
         )
-        self._seen: tuple[int, bytes] | None = None
+        self._read = read
+        self._document: bytes | None = None
+        self._size: int | None = None
         self._silence = Silence()
 
     def look(self, now: float) -> float:
         """Seconds of silence so far. A look that fails starts it again."""
         try:
-            found = (self._size(), self._document())
+            grew = self._has_changed()
         except OSError:
             self._silence.failed()
             return 0.0
-        grew = self._seen is not None and found != self._seen
-        self._seen = found
         return self._silence.looked(now, grew=grew)
 
-    def _size(self) -> int:
+    def _has_changed(self) -> bool:
+        """Whether one of the two differs from the last look; the stream of a worker that lives is not looked at."""
+        document = self._read(self._worker) if self._worker is not None else b""
+        before, self._document = self._document, document
+        if before not in (None, document):
+            return True
         try:
-            return files.size(self._stream)
+            size = files.size(self._stream)
         except FileNotFoundError:
-            return -1
-
-    def _document(self) -> bytes:
-        if self._worker is None:
-            return b""
-        try:
-            return files.read(self._worker, MAX_DOCUMENT_BYTES)
-        except FileNotFoundError:
-            return b""
+            size = -1
+        previous, self._size = self._size, size
+        return previous not in (None, size)
 
 
 def wait_for_silence(namespace: Namespace, session: SessionFiles, owner: str, host_timeout_s: float) -> bool:
@@ -64,8 +86,14 @@ def wait_for_silence(namespace: Namespace, session: SessionFiles, owner: str, ho
         clock.sleep(LOOK_S)
 
 
-def end(session: SessionFiles, by: str, owner: str) -> bool:
-    """Take the right to end the session, and end it as `failed`. False if it has an end already or somebody else did.
+_tokens: dict[str, str] = {}
+
+
+def end(session: SessionFiles, by: str, owner: str, *, stalled: bool = False) -> bool:
+    """Take the right to end the session, and end it as `failed`. False if it has an end already or somebody else will.
+
+    `stalled`: another took the right and was then silent for as long as the owner: he died in between, and whatever
+    he still writes says the same. So the end is written for him.
 
     Raises:
         OSError: it cannot be said; call again.
@@ -73,8 +101,9 @@ def end(session: SessionFiles, by: str, owner: str) -> bool:
     status = _read(session)
     if status is not None and status.is_final:
         return False
-    token = new_token()
-    if not claim.try_takeover(session, token, claim_text({"taken_over_by": by, "takeover_token": token})):
+    token = _tokens.setdefault(session.session_id, new_token())  # a repeated call knows its own claim
+    won = claim.try_takeover(session, token, claim_text({"taken_over_by": by, "takeover_token": token}))
+    if not won and not stalled:
         return False
     status = _read(session)
     if status is not None and status.is_final:
@@ -90,7 +119,13 @@ def end(session: SessionFiles, by: str, owner: str) -> bool:
         "the command may have run in part, and is not run again",
     )
     files.replace(session.status, final.encode())
+    _tokens.pop(session.session_id, None)
     return True
+
+
+def has_begun(session: SessionFiles) -> bool:
+    """Whether somebody has taken the right to end the session. Raises OSError."""
+    return "takeover.claim" in os.listdir(session.directory)
 
 
 def _read(session: SessionFiles) -> Status | None:

@@ -12,6 +12,7 @@ import os
 from filelock import StrictSoftFileClaim, StrictSoftFileLock, Timeout, lock_descriptor, unlock_descriptor
 
 from pigeon.mountinfo import Mount
+from pigeon.wire import files
 
 FLOCK = "flock"
 STRICT = "strict"
@@ -99,7 +100,7 @@ def try_lock(lock_path: str, mode: str) -> CwdLock | None:
     Raises:
         OSError: the filesystem cannot say (ENOLCK, EIO, …) or has no such locks (ENOSYS, EOPNOTSUPP).
     """
-    descriptor = os.open(lock_path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    descriptor = files.open_lock(lock_path)
     try:
         if not lock_descriptor(descriptor, blocking=False):
             os.close(descriptor)

@@ -37,7 +37,8 @@ PRUNE_S = 3600.0
 STALE_WORKER_S = 24 * 3600.0
 """A worker file that has not changed for this long is removed; its worker writes it again if it lives."""
 
-WATCH_S = 1.0
+SETTLE_S = 60.0
+"""A session's control files are first looked at this long after its end: its client has read the rest by then."""
 
 
 @dataclass
@@ -69,21 +70,30 @@ class Housekeeping:
         self._quiet: dict[str, _Quiet] = {}
         self._workers: dict[str, tuple[bytes, Silence]] = {}
         self._watches: dict[str, takeover.OwnerWatch] = {}
+        self._stalled: set[str] = set()
+        """Sessions that another has begun to take over, and not ended yet when this worker came to do so."""
+        self._documents: dict[str, bytes] = {}
+        """Worker files as this turn has read them: an owner of many sessions is asked once."""
         self._next_prune = 0.0
-        self._next_claimed_look: dict[str, float] = {}
 
     # Retention
 
     def sweep(self, now: float, own: Callable[[str], bool]) -> None:
         """Remove what has been finished for long enough. Raises OSError when the share has a bad moment."""
-        shortest = min(self.retention.finished_s, self.retention.terminal_s)
-        due = [name for name, at in self.catalog.finished.items() if now - at >= shortest][:SWEEP_SESSIONS]
-        for name in due:
+        for name in self._quiet.keys() - self.catalog.finished.keys():
+            del self._quiet[name]
+        settle = min(self.retention.finished_s, self.retention.terminal_s, SETTLE_S)
+        due = [name for name, at in self.catalog.finished.items() if now >= self._due_at(name, at + settle)]
+        for name in due[:SWEEP_SESSIONS]:
             if not own(name):
                 self._consider_removal(name, now)
         if now >= self._next_prune:
             self._next_prune = now + PRUNE_S
             self._prune_journal()
+
+    def _due_at(self, name: str, settled_at: float) -> float:
+        quiet = self._quiet.get(name)
+        return settled_at if quiet is None else quiet.since + quiet.keep_s
 
     def _consider_removal(self, name: str, now: float) -> None:
         session = self.worker.namespace.session(name)
@@ -98,6 +108,9 @@ class Housekeeping:
             return
         if now - quiet.since >= quiet.keep_s:
             files.remove_session(session)
+            if os.path.isdir(session.directory):
+                self._quiet[name] = _Quiet(now, sizes, SWEEP_S)  # a file is still open somewhere (`.nfs…`)
+                return
             self._quiet.pop(name, None)
             self.catalog.finished.pop(name, None)
             self.worker.debug.say("queue", f"{name}: removed after its retention time")
@@ -120,39 +133,39 @@ class Housekeeping:
 
     def watch_owners(self, now: float, own: Callable[[str], bool]) -> None:
         """Look at sessions that others have claimed; end those whose owner has been silent for `host_timeout`."""
+        self._documents.clear()
         for name in list(self.catalog.claimed):
             if own(name):
                 self.catalog.claimed.pop(name, None)
                 continue
-            watch = self._watches.get(name)
-            if watch is None:
-                watch = self._begin_watch(name, now)
-                if watch is None:
-                    continue
-            if watch.look(now) >= self.retention.host_timeout_s:
+            watch = self._watches.get(name) or self._begin_watch(name, now)
+            if watch is not None and watch.look(now) >= self.retention.host_timeout_s:
                 self._take_over(name)
         for name in self._watches.keys() - self.catalog.claimed.keys():
             del self._watches[name]
+            self._stalled.discard(name)
 
     def _begin_watch(self, name: str, now: float) -> takeover.OwnerWatch | None:
-        """None once the session turns out to be final."""
-        if now < self._next_claimed_look.get(name, 0.0):
-            return None
+        """None if the session turns out to be final."""
         session = self.worker.namespace.session(name)
         if _is_final(session):
             self.catalog.claimed.pop(name, None)
             self.catalog.finished[name] = now
             return None
-        try:
-            owner = claim.read_claim(session)
-        except FileNotFoundError:
-            owner = {}
-        name_of_owner = (
-            owner.get("worker_id") or f"{owner.get('worker_host', '')}-{owner.get('worker_pid', '')}"
+        owner = _owner(session)
+        watch = takeover.OwnerWatch(
+            self.worker.namespace,
+            session,
+            owner.get("worker_id") or f"{owner.get('worker_host', '')}-{owner.get('worker_pid', '')}",
+            self._read_worker_file,
         )
-        watch = takeover.OwnerWatch(self.worker.namespace, session, name_of_owner)
         self._watches[name] = watch
         return watch
+
+    def _read_worker_file(self, path: str) -> bytes:
+        if path not in self._documents:
+            self._documents[path] = takeover.read_worker_file(path)
+        return self._documents[path]
 
     def recheck_claimed(self, now: float) -> None:
         """Find out which of the sessions of others have ended meanwhile."""
@@ -163,12 +176,17 @@ class Housekeeping:
 
     def _take_over(self, name: str) -> None:
         session = self.worker.namespace.session(name)
-        owner = claim.read_claim(session).get("worker_id") or "unknown"
-        if takeover.end(session, f"worker {self.worker.worker_id}", owner):
+        owner = _owner(session).get("worker_id") or "unknown"
+        ended = takeover.end(session, f"worker {self.worker.worker_id}", owner, stalled=name in self._stalled)
+        del self._watches[name]
+        if not ended and not _is_final(session):
+            # Another worker was first. If he dies before he has published the end, the next watch ends in this one.
+            self._stalled.add(name)
+            return
+        if ended:
             self.worker.debug.say("failure", f"{name}: its owner {owner} is silent: ended by takeover")
         self.catalog.claimed.pop(name, None)
         self.catalog.finished[name] = clock.monotonic()
-        self._watches.pop(name, None)
 
     # Worker files
 
@@ -188,6 +206,14 @@ class Housekeeping:
             if silence.seconds * SWEEP_S >= STALE_WORKER_S:
                 files.remove(f"{directory}/{name}")
                 self._workers.pop(name, None)
+
+
+def _owner(session: SessionFiles) -> dict[str, str]:
+    """The fields of the claim; none where there is no claim to be read."""
+    try:
+        return claim.read_claim(session)
+    except (FileNotFoundError, files.Refused):
+        return {}
 
 
 def _is_final(session: SessionFiles) -> bool:

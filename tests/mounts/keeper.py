@@ -11,6 +11,9 @@ import signal
 import subprocess
 import sys
 
+_LOOK_S = 0.5
+"""An end that the kernel cannot tell is looked for so often."""
+
 
 def unmount(mountpoint: str) -> None:
     """Take it out of the tree even while something uses it or its server is dead; no matter if it is no mount."""
@@ -20,6 +23,20 @@ def unmount(mountpoint: str) -> None:
             return
         except (OSError, subprocess.SubprocessError):
             continue
+
+
+def is_dying(pid: int) -> bool:
+    """Was it killed, though a thread of it may hang in the very mount that waits for its end?"""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as stat:
+            state = stat.read().rpartition(b")")[2].split()[0]
+        with open(f"/proc/{pid}/status", "rb") as status:
+            pending = [
+                int(line.split()[1], 16) for line in status if line.startswith((b"SigPnd:", b"ShdPnd:"))
+            ]
+    except OSError:
+        return True
+    return state in (b"Z", b"X") or any(mask & (1 << (signal.SIGKILL - 1)) for mask in pending)
 
 
 def main() -> None:
@@ -35,7 +52,8 @@ def main() -> None:
         watched = None
     print("watching", flush=True)
     if watched is not None and os.getppid() == int(parent):
-        select.select([watched], [], [])
+        while not select.select([watched], [], [], _LOOK_S)[0] and not is_dying(int(parent)):
+            pass
     for mount in mounts:
         unmount(mount)
     for server in servers:

@@ -31,8 +31,8 @@ GRACE_S = 60.0
 
 
 def long_test(function: Callable[..., None]) -> Callable[..., None]:
-    """Mark a test as one for `tools/test --long`. Emulated it may take minutes; the first also boots the machines."""
-    marked: Callable[..., None] = pytest.mark.long(pytest.mark.timeout(900)(function))
+    """Mark a test as one for `tools/test --long`. Emulated on a busy host it may take many minutes."""
+    marked: Callable[..., None] = pytest.mark.long(pytest.mark.timeout(1800)(function))
     return marked
 
 

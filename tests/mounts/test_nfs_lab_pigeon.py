@@ -90,7 +90,7 @@ def test_twenty_sessions_at_once(lab_pigeon: LabPigeon) -> None:
         session.stdin.close()
         session.stdin = None
     for n, (session, where) in enumerate(zip(sessions, directories, strict=True)):
-        done = finish(session, timeout_s=300)
+        done = finish(session, timeout_s=1200)
         assert (done.returncode, done.stdout, done.stderr) == (n, f"{where}\ninput of {n}\n".encode(), b"")
     print(f"\n20 sessions: {time.monotonic() - started:.1f} s")
 
@@ -106,7 +106,7 @@ def test_one_at_a_time_in_a_directory_with_workers_on_both_hosts(lab_pigeon: Lab
     lab_pigeon.worker("a")
     sessions = [lab_pigeon.start(ALONE) for _ in range(8)]
     for session in sessions:
-        done = finish(session, timeout_s=300)
+        done = finish(session, timeout_s=1200)
         assert done.returncode == 0, done
     left = lab_pigeon.sh("b", f"cd {lab_pigeon.work}; ls; sort hosts | uniq -c")
     print(f"\n{left}")

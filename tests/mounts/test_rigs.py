@@ -88,6 +88,31 @@ def test_a_killed_starter_leaves_no_mount_and_no_process(rig: str) -> None:
     os.rmdir(points[0])
 
 
+HANGING_STARTER = """
+import os, threading, time
+from tests.mounts import rigs
+with rigs.two_mounts() as (a, b, control):
+    fault = control.stall("getattr", "*/f", killable=False)
+    threading.Thread(target=os.path.exists, args=(a / "f",)).start()
+    while not fault.fired:
+        time.sleep(0.01)
+    print(a, b, flush=True)
+    os.path.exists(b / "f")
+"""
+
+
+def test_a_starter_killed_while_it_hangs_in_its_own_mounts_is_let_go() -> None:
+    rigs.require("twocache")
+    command = [sys.executable, "-c", HANGING_STARTER]
+    starter = subprocess.Popen(command, cwd=launch.ROOT, stdout=subprocess.PIPE)
+    assert starter.stdout is not None
+    points = starter.stdout.readline().decode().split()
+    starter.kill()
+    assert starter.wait(20) == -signal.SIGKILL
+    starter.communicate()
+    wait_until(lambda: not any(map(_mounted, points)), 20, "the mounts to go")
+
+
 def test_mounts_that_even_their_keeper_did_not_survive_are_swept_away_by_the_next_start() -> None:
     rigs.require("twocache")
     starter, points, pids = _start("two_mounts")

@@ -1,0 +1,134 @@
+"""Every cell of the recovery table, by killing the runner at that point: never twice, never without an end.
+
+The runner is killed by an audit hook inside it (tests/helpers/crash.py), the scheduler either lives or dies with it.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+
+import pytest
+
+from pigeon.worker.identity import processes_of
+from tests.helpers.crash import CrashPoint
+from tests.helpers.evidence import journal_rows
+from tests.helpers.notes import Notes
+from tests.helpers.pigeon import Pigeon
+from tests.helpers.share import Session
+from tests.helpers.waiting import wait_until
+
+WRITE = os.O_WRONLY
+
+# (name, event, part of its arguments, n-th, flag, starts of the command, exit code)
+POINTS = [
+    # journal `claiming`, no claim on the share: claimed again, and run
+    ("before the claim", "os.link", "worker.claim", 1, 0, 1, 7),
+    # journal `claimed`: started under the same claim
+    ("claimed", "os.chdir", "/work", 1, 0, 1, 7),
+    # journal `starting`: may have been started, so it never is again
+    ("starting", "subprocess.Popen", "", 1, 0, 0, 255),
+    # journal `starting` or `running`, the command runs: ended, never again
+    ("started event", "open", "stream.jsonl", 2, WRITE, 1, 255),
+    # journal `exited`: the stored result is published
+    ("exit event", "open", "stream.jsonl", 3, WRITE, 1, 7),
+    ("final status", "os.rename", "status.json", 2, 0, 1, 7),
+]
+
+
+def row_of(pigeon: Pigeon, session: Session) -> dict[str, object]:
+    """The journal's row of a session, as soon as its command has been started."""
+
+    def find() -> dict[str, object] | None:
+        rows = journal_rows(pigeon.journal).get("sessions", [])
+        return next(
+            (row for row in rows if row["session_id"] == session.id and row["state"] != "starting"), None
+        )
+
+    row = wait_until(find, 10, f"the row of {session.id}")
+    assert row is not None
+    return row
+
+
+@pytest.fixture
+def notes(pigeon: Pigeon) -> Notes:
+    """Where the commands of a test note their times."""
+    return Notes(pigeon.base / "notes")
+
+
+@pytest.mark.parametrize("both", [False, True], ids=["runner", "both"])
+@pytest.mark.parametrize(
+    ("name", "event", "part", "nth", "flag", "starts", "code"), POINTS, ids=[p[0] for p in POINTS]
+)
+def test_a_runner_killed_there(
+    pigeon: Pigeon,
+    notes: Notes,
+    name: str,
+    event: str,
+    part: str,
+    nth: int,
+    flag: int,
+    starts: int,
+    code: int,
+    both: bool,
+) -> None:
+    crash = CrashPoint(pigeon.base / "crash", event, part, nth=nth, flag=flag)
+    worker = pigeon.worker(env=crash.env)
+    text = notes.text("it", "echo out; sleep 0.3; exit 7" if event == "open" else "exit 7")
+    client, session = pigeon.begin(text)
+    wait_until(lambda: crash.has_happened, 15, f"the death of the runner: {name}")
+    if both:
+        worker.kill()
+        pigeon.worker()
+    result = client.wait(40)
+    assert result.code == code, result.err
+    status = session.wait_final()
+    assert status["exit_code"] == code
+    assert len(notes.starts("it")) == starts
+    if code == 255:
+        assert status["ended_by"] == "recovery" and "not run again" in result.words
+    wait_until(lambda: not processes_of(session.id, None), 15, "no process of the session is left")
+    row = row_of(pigeon, session)
+    assert row["state"] == "final"
+
+
+def test_a_runner_that_lives_is_watched_again(pigeon: Pigeon, notes: Notes) -> None:
+    worker = pigeon.worker()
+    client, session = pigeon.begin(notes.holding("it"))
+    notes.wait_started("it")
+    worker.kill()
+    pigeon.worker()
+    second = pigeon.start(notes.text("second"))
+    notes.release("it")
+    assert client.wait().code == 0
+    assert second.wait().code == 0
+    assert session.wait_final()["state"] == "succeeded"
+    assert notes.interval("it").end <= notes.interval("second").start
+
+
+def test_a_stopped_runner_is_not_dead(pigeon: Pigeon, notes: Notes) -> None:
+    worker = pigeon.worker()
+    client, session = pigeon.begin(notes.holding("it"))
+    notes.wait_started("it")
+    runner = row_of(pigeon, session)["runner_pid"]
+    assert isinstance(runner, int)
+    os.kill(runner, signal.SIGSTOP)
+    worker.kill()
+    pigeon.worker()
+    notes.release("it")
+    wait_until(lambda: list(notes.directory.glob("end.it.*")), 10, "the end of the command")
+    assert session.state not in ("failed", "cancelled")
+    os.kill(runner, signal.SIGCONT)
+    assert client.wait().code == 0
+    assert len(notes.starts("it")) == 1
+
+
+def test_what_is_left_of_a_command_is_ended(pigeon: Pigeon) -> None:
+    pigeon.worker()
+    client, session = pigeon.begin("trap '' HUP; setsid sleep 600 & echo ready; sleep 600")
+    wait_until(lambda: client.out == b"ready\n", 15, "the command")
+    runner = row_of(pigeon, session)["runner_pid"]
+    assert isinstance(runner, int)
+    os.kill(runner, signal.SIGKILL)
+    assert client.wait(40).code == 255
+    assert not processes_of(session.id, None)
