@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 
-from pigeon.client.waiting import Workers, duration
-from pigeon.wire import claim
 from pigeon.wire.names import Namespace, SessionFiles
 from pigeon.wire.pacing import HEARTBEAT_S, Silence
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pigeon.client.waiting import Workers
 
 LOOK_S = 1.0
 """Between two looks at the worker files and the listing while the session waits."""
@@ -49,7 +51,8 @@ class Peer:
         self.is_claimed = False
         self.verdict: str | None = None
         self._namespace = namespace
-        self._workers = Workers(namespace, route)
+        self._route = route
+        self._made_workers: Workers | None = None
         self._cwd = cwd
         self._locks = locks
         self._claim_timeout_s = claim_timeout_s
@@ -60,6 +63,15 @@ class Peer:
         self._next_claim_look = 0.0
         self._reason = ""
         self._notice_given = False
+
+    @property
+    def _workers(self) -> Workers:
+        """Made when the first second has passed without a start: most sessions never need it."""
+        if self._made_workers is None:
+            from pigeon.client.waiting import Workers
+
+            self._made_workers = Workers(self._namespace, self._route)
+        return self._made_workers
 
     # Waiting for a worker
 
@@ -95,7 +107,7 @@ class Peer:
         try:
             if "worker.claim" not in os.listdir(self.session.directory):
                 return False
-            self._claim = claim.read_claim(self.session)
+            self._claim = _read_claim(self.session)
             return True
         except OSError:
             return False
@@ -106,10 +118,12 @@ class Peer:
         """What the owner's claim announces; nothing for an older worker, or while the claim cannot be read."""
         if self._claim is None:
             try:
-                self._claim = claim.read_claim(self.session)
+                self._claim = _read_claim(self.session)
             except OSError:
                 return frozenset()
-        return claim.features_of(self._claim)
+        from pigeon.wire.claim import features_of
+
+        return features_of(self._claim)
 
     def acknowledges(self) -> bool:
         """Whether the runner says how much input the command has taken."""
@@ -136,6 +150,8 @@ class Peer:
         if silence < max(self._worker_timeout_s, 2 * HEARTBEAT_S) or now < self._next_look:
             return ""
         self._next_look = now + LOOK_S
+        from pigeon.client.waiting import duration
+
         self._workers.look(now)
         if "heartbeat" not in self.features():
             return self._notice_once(
@@ -164,3 +180,9 @@ class Peer:
             return ""
         self._notice_given = True
         return text
+
+
+def _read_claim(session: SessionFiles) -> dict[str, str]:
+    from pigeon.wire.claim import read_claim
+
+    return read_claim(session)

@@ -6,7 +6,7 @@ import os
 
 from pigeon import __version__
 from pigeon.errors import EXIT_CANCELLED, ShareError
-from pigeon.wire import claim, files, states
+from pigeon.wire import files, states
 from pigeon.wire.documents import MAX_DOCUMENT_BYTES, BadDocument, Request, Status, parse_status
 from pigeon.wire.names import Namespace, SessionFiles, new_token
 
@@ -77,8 +77,10 @@ def withdraw(session: SessionFiles, created_at: str, reason: str) -> bool:
     Raises:
         OSError: it cannot be said; call again with the same session.
     """
-    text = claim.withdrawal(host_name(), os.getpid(), _token(session))
-    if not claim.try_claim(session, _token(session), text):
+    from pigeon.wire.claim import try_claim, withdrawal
+
+    text = withdrawal(host_name(), os.getpid(), _token(session))
+    if not try_claim(session, _token(session), text):
         return False
     status = Status(
         session.session_id,

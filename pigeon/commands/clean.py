@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Mapping
 
 from pigeon import clock
 from pigeon.client.waiting import duration
-from pigeon.commands import overview
+from pigeon.commands import latest, overview
 from pigeon.commands.common import add_common, load_config
-from pigeon.errors import NotFoundError
+from pigeon.commands.tables import clean
+from pigeon.errors import NotFoundError, ShareError
 from pigeon.wire import files, states
 from pigeon.wire.names import Namespace
+from pigeon.wire.pacing import HEARTBEAT_S
 
-READER_S = 2.0
-"""How long the control files are watched: a client that still reads would acknowledge or send a heartbeat."""
+READER_S = HEARTBEAT_S + 1.0
+"""How long the control files are watched: a client that still reads acknowledges or sends a heartbeat."""
+
+UNPUBLISHED_S = 3600.0
+"""A session that nobody has published for this long is not published any more."""
 
 
 def main(args: list[str], globals_: Mapping[str, str]) -> int:
@@ -36,29 +42,56 @@ def main(args: list[str], globals_: Mapping[str, str]) -> int:
     arguments = parser.parse_args(args)
     config = load_config(arguments, globals_)
     namespace = Namespace(config.require_cache(), config.namespace)
-    ended = [
-        v
-        for v in _views(namespace)
-        if v.state in states.FINAL and v.session_id and _age(v) >= arguments.older_than
-    ]
-    before = {v.session_id: _controls(v) for v in ended}
-    if ended and not arguments.dry_run:
+    try:
+        return _clean(namespace, arguments.older_than, dry=arguments.dry_run)
+    except OSError as error:
+        raise ShareError(f"`{namespace.sessions}` cannot be cleaned: {error.strerror}") from error
+
+
+def _clean(namespace: Namespace, older_than_s: float, *, dry: bool) -> int:
+    views = [v for v in _views(namespace) if _has_ended(v) and _age(v) >= older_than_s]
+    if views and not dry:
         clock.sleep(READER_S)
-    removed = 0
-    for view in ended:
+    removed = []
+    for view in views:
         size = sum(view.sizes.values())
-        if arguments.dry_run:
-            print(f"would remove {view.session_id} ({view.state}, {size} bytes): {view.command!r}")
-        elif _controls(overview.view(namespace, view.session_id)) != before[view.session_id]:
-            print(f"left {view.session_id}: somebody still reads it")
+        reader = "" if dry else _reader(namespace, view)
+        if reader:
+            print(f"left {view.session_id}: {reader}")
             continue
+        if dry:
+            print(f"would remove {view.session_id} ({view.state}, {size} bytes): {clean(view.command)}")
         else:
             files.remove_session(view.files)
-        removed += 1
-    verb = "would be removed" if arguments.dry_run else "removed"
-    oldest = duration(max((v.age_s() for v in ended), default=0.0))
-    print(f"{removed} finished sessions {verb}" + (f", the oldest {oldest} old" if removed else ""))
+            if os.path.isdir(view.files.directory):
+                print(f"left {view.session_id}: a file of it is still open somewhere")
+                continue
+        removed.append(view)
+    verb = "would be removed" if dry else "removed"
+    oldest = duration(max((v.age_s() for v in removed), default=0.0))
+    what = "1 finished session" if len(removed) == 1 else f"{len(removed)} finished sessions"
+    print(f"{what} {verb}" + (f", the oldest {oldest} old" if removed else ""))
     return 0
+
+
+def _has_ended(view: overview.View) -> bool:
+    """Final, or never published and long forgotten: its client died while it made it."""
+    if view.state in states.FINAL:
+        return True
+    return "status.json" not in view.names and view.claim is None and view.age_s() > UNPUBLISHED_S
+
+
+def _reader(namespace: Namespace, before: overview.View) -> str:
+    """Who still needs the session; empty if nobody does."""
+    try:
+        view = overview.view(namespace, before.session_id)
+    except NotFoundError:
+        return "it has been removed meanwhile"
+    if _controls(view) != _controls(before):
+        return "somebody still reads it"
+    if latest.client_state(view) == latest.SUSPENDED:
+        return "its client is suspended, and reads the rest when it is resumed"
+    return ""
 
 
 def _views(namespace: Namespace) -> list[overview.View]:
@@ -74,7 +107,8 @@ def _views(namespace: Namespace) -> list[overview.View]:
 def _age(view: overview.View) -> float:
     """Seconds since the session ended, by this host's clock; only for `--older-than`, which a person chose."""
     finished = view.status.fields.get("finished_at") if view.status else None
-    return overview.seconds_since(finished) or view.age_s()
+    ago = overview.seconds_since(finished)
+    return view.age_s() if ago is None else ago
 
 
 def _controls(view: overview.View) -> dict[str, int]:

@@ -11,22 +11,20 @@ from dataclasses import asdict
 
 from pigeon import clock
 from pigeon.client.waiting import duration
-from pigeon.commands import overview, processes
+from pigeon.commands import latest, overview, processes
 from pigeon.commands.common import add_common, load_config
 from pigeon.commands.overview import View
-from pigeon.commands.sessions import client_alive
+from pigeon.commands.sessions import collect, waits_for
 from pigeon.commands.tables import clean
 from pigeon.commands.verdict import Facts, verdict
 from pigeon.config import Config
-from pigeon.errors import JournalError, UsageError
+from pigeon.errors import JournalError, PigeonError, UsageError
 from pigeon.journal import place, queries
 from pigeon.journal.queries import Event, Row, Wait
 from pigeon.journal.store import Journal
 from pigeon.wire import states
 from pigeon.wire.documents import Document
 from pigeon.wire.names import Namespace
-from pigeon.wire.records import integer
-from pigeon.wire.tail import Tail
 
 
 class Known:
@@ -41,9 +39,15 @@ class Known:
         self.waits: list[Wait] = []
         self.processes: list[processes.Process] = []
         self.runner_state: str | None = None
-        self.read_bytes = 0
-        self.taken_bytes = 0
-        self.output_at: float | None = None
+        self.attachment = latest.present_attachment(view)
+        self.read_bytes = latest.read_bytes(view, self.attachment)
+        self.taken_bytes = latest.taken_bytes(view, self.attachment)
+
+    @property
+    def input_bytes(self) -> int:
+        """Bytes of the present client's input on the share."""
+        name = os.path.basename(self.view.files.stdin(self.attachment))
+        return self.view.sizes.get(name, 0)
 
 
 def main(args: list[str], globals_: Mapping[str, str]) -> int:
@@ -91,7 +95,6 @@ def look(namespace: Namespace, session_id: str, config: Config) -> Known:
     documents, live = overview.live_workers(namespace, patience_s=0.0 if final else 2.5)
     known = Known(view, documents, live)
     _read_journal(known, config)
-    _follow_files(known)
     if known.row is not None and known.row.boot_id is not None and known.row.state != "final":
         _look_at_processes(known, known.row)
     return known
@@ -123,28 +126,6 @@ def _look_at_processes(known: Known, row: Row) -> None:
         known.runner_state = processes.state_of(row.runner_pid, row.runner_start)
 
 
-def _follow_files(known: Known) -> None:
-    """Acknowledgements both ways, and when there was output last."""
-    stream = Tail(known.view.files.stream, ("output",))
-    number = 0
-    try:
-        while records := stream.poll():
-            for record in records:
-                if record.get("type") == "output":
-                    known.output_at = clock.utc_seconds(str(record.get("ts", "")))
-                elif record.get("event") == "ack":
-                    known.taken_bytes = integer(record, "offset") or known.taken_bytes
-                elif record.get("event") == "attached":
-                    number = integer(record, "n") or number
-        control = Tail(known.view.files.control(number), ())
-        while records := control.poll():
-            for record in records:
-                if record.get("type") == "ack":
-                    known.read_bytes = integer(record, "offset") or known.read_bytes
-    except Exception as error:  # whatever is wrong with a file must not hide the rest
-        print(f"pigeon: {error}", file=sys.stderr)
-
-
 def facts_of(known: Known) -> Facts:
     """What the verdict is made from."""
     view = known.view
@@ -152,12 +133,9 @@ def facts_of(known: Known) -> Facts:
     facts = Facts(view.state, age_s=view.age_s(), command=view.command)
     facts.owner = view.owner
     facts.owner_alive = None if view.owner is None else view.owner in known.live
-    facts.client_alive = client_alive(view)
+    facts.client = latest.client_state(view)
     facts.stream_quiet_s = view.quiet_s("stream.jsonl")
-    if known.output_at is not None:
-        facts.output_quiet_s = max(0.0, clock.wall() - known.output_at)
-    elif view.state == "running":
-        facts.output_quiet_s = view.age_s()
+    facts.output_quiet_s = latest.output_quiet_s(view)
     if status is not None:
         facts.exit_code, facts.error, facts.ended_by = (
             status.exit_code,
@@ -170,11 +148,11 @@ def facts_of(known: Known) -> Facts:
             request.lock == "cwd",
             request.on_disconnect == "keep",
         )
-        facts.keeps = facts.keeps or any(e.event == "client_detached" for e in known.events)
-        if "ack" in request.features:
+        if "ack" in request.features or known.attachment:
             facts.unread_bytes = max(0, view.sizes.get("stream.jsonl", 0) - known.read_bytes)
-        facts.untaken_bytes = max(0, view.sizes.get("stdin.jsonl", 0) - known.taken_bytes)
+        facts.untaken_bytes = max(0, known.input_bytes - known.taken_bytes)
         _add_workers(facts, known, request.route)
+        _add_holder(facts, known)
     facts.runner_state = known.runner_state
     facts.process_states = [(p.state, p.wait_channel) for p in known.processes]
     facts.cpu_is_used = any(p.is_busy for p in known.processes)
@@ -187,29 +165,42 @@ def facts_of(known: Known) -> Facts:
 
 
 def _add_workers(facts: Facts, known: Known, route: str | None) -> None:
-    fitting = {n: d for n, d in known.documents.items() if n in known.live and d.get("route") == route}
+    fitting = overview.fitting(known.documents, known.live, route)
     facts.workers = len(fitting)
-    entries = overview.running_entries(fitting.values())
     for document in fitting.values():
         running, most = document.get("running"), document.get("max_jobs")
         if isinstance(running, list) and isinstance(most, int) and len(running) >= most:
             facts.workers_full += 1
-    if not facts.locks:
+    of_route = [n for n, d in known.documents.items() if n in known.live and d.get("route") == route]
+    facts.workers_ending = len(of_route) - len(fitting)
+
+
+def _add_holder(facts: Facts, known: Known) -> None:
+    """Who has, or wants earlier, the directory of a session that waits."""
+    if not facts.locks or facts.state != states.PENDING:
         return
-    for session_id, entry in entries.items():
-        if (
-            entry.get("cwd") == facts.cwd
-            and entry.get("lock", "cwd") == "cwd"
-            and session_id != known.view.session_id
-        ):
-            facts.holder = session_id
-            since = entry.get("since_s")
-            facts.holder_since_s = float(since) if isinstance(since, (int, float)) else 0.0
-            try:
-                holder = overview.view(Namespace(*_place_of(known)), session_id)
-            except Exception:
-                return  # it has just ended
-            facts.holder_command, facts.holder_client_alive = holder.command, client_alive(holder)
+    namespace = Namespace(*_place_of(known))
+    living = [document for name, document in known.documents.items() if name in known.live]
+    for session_id, entry in overview.running_entries(living).items():
+        same = entry.get("cwd") == facts.cwd and entry.get("lock", "cwd") == "cwd"
+        if not same or session_id == known.view.session_id:
+            continue
+        facts.holder = session_id
+        since = entry.get("since_s")
+        facts.holder_since_s = float(since) if isinstance(since, (int, float)) else 0.0
+        try:
+            holder = overview.view(namespace, session_id)
+        except PigeonError:
+            return  # it has just ended
+        facts.holder_command, facts.holder_client = holder.command, latest.client_state(holder)
+        return
+    views = collect(namespace, everything=False, cwd=facts.cwd)
+    reason = waits_for(known.view, views, known.documents, known.live) or ""
+    if " behind " in reason:
+        facts.behind = reason.rpartition(" ")[2]
+    for wait in known.waits:
+        if wait.reason == "directory" and wait.held_by is None and wait.waited_s is None:
+            facts.held_unknown_s = max(0.0, clock.wall() - wait.since)
 
 
 def _place_of(known: Known) -> tuple[str, str]:
@@ -272,7 +263,7 @@ def _print(known: Known, report: dict[str, object]) -> None:
         f"  output     {sizes.get('stream.jsonl', 0)} bytes on the share, {known.read_bytes} printed by the client"
     )
     print(
-        f"  input      {sizes.get('stdin.jsonl', 0)} bytes on the share, {known.taken_bytes} taken by the command"
+        f"  input      {known.input_bytes} bytes on the share, {known.taken_bytes} taken by the command"
     )
     for wait in known.waits:
         waited = "still waits" if wait.waited_s is None else duration(wait.waited_s)

@@ -59,6 +59,7 @@ def _print(session: SessionFiles, namespace: Namespace, *, follow: bool) -> int:
             if _take(record, sinks):
                 return 0
         if not records and (not follow or _has_ended(namespace, session, tail)):
+            _tell_end(namespace, session)
             return 0
         if not records:
             clock.sleep(interval(INTERACTIVE, now - news_at))
@@ -72,8 +73,6 @@ def _take(record: Record, sinks: dict[str, Sink]) -> bool:
         while sink.is_waiting:
             clock.sleep(0.01)
             sink.flush()
-    elif record.get("type") == "event" and record.get("event") == "worker_error":
-        print(f"pigeon: {record.get('message')}", file=sys.stderr)
     return record.get("type") == "event" and record.get("event") == "exit"
 
 
@@ -83,3 +82,10 @@ def _has_ended(namespace: Namespace, session: SessionFiles, tail: Tail) -> bool:
         return False
     promised = status.fields.get("stream_bytes")
     return status.text("ended_by") is not None or not isinstance(promised, int) or tail.offset >= promised
+
+
+def _tell_end(namespace: Namespace, session: SessionFiles) -> None:
+    """Why there is no more, where the command's own end does not tell."""
+    status = overview.view(namespace, session.session_id).status
+    if status is not None and status.is_final and status.text("error"):
+        print(f"pigeon: session {session.session_id}: {status.text('error')}", file=sys.stderr)

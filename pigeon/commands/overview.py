@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from pigeon import clock
@@ -104,6 +104,12 @@ def view(namespace: Namespace, session_id: str) -> View:
     return found
 
 
+def has_ended(namespace: Namespace, session_id: str) -> bool:
+    """Whether the published state is final: one read, where `view` takes a dozen."""
+    status = _status(namespace.session(session_id))
+    return status is not None and status.is_final
+
+
 def _status(session: SessionFiles) -> Status | None:
     try:
         return parse_status(files.read(session.status, MAX_DOCUMENT_BYTES), session.session_id)
@@ -190,6 +196,17 @@ def live_workers(namespace: Namespace, *, patience_s: float = 2.5) -> tuple[dict
         latest = workers(namespace)
         live |= {name for name, document in latest.items() if document != before.get(name)}
     return latest, live
+
+
+def fitting(
+    documents: Mapping[str, Document], live: Collection[str], route: str | None
+) -> dict[str, Document]:
+    """The living workers that take sessions of this route."""
+    return {
+        name: document
+        for name, document in documents.items()
+        if name in live and document.get("route") == route and document.get("draining") is not True
+    }
 
 
 def running_entries(documents: Iterable[Document]) -> dict[str, Document]:

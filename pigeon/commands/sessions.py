@@ -9,7 +9,7 @@ import sys
 from collections.abc import Mapping
 
 from pigeon.client.waiting import duration
-from pigeon.commands import overview
+from pigeon.commands import latest, overview
 from pigeon.commands.common import add_common, load_config
 from pigeon.commands.overview import View
 from pigeon.commands.tables import print_table
@@ -17,7 +17,6 @@ from pigeon.errors import NotFoundError
 from pigeon.wire import states
 from pigeon.wire.documents import Document
 from pigeon.wire.names import Namespace
-from pigeon.wire.pacing import HEARTBEAT_S
 
 WATCH_S = 2.5
 """How long to look for life: a worker says something every second, a client every five, so only workers for sure."""
@@ -54,6 +53,8 @@ def collect(namespace: Namespace, *, everything: bool, cwd: str | None) -> list[
     """The sessions to show, oldest first; one that vanishes meanwhile is left out."""
     views = []
     for session_id in overview.session_ids(namespace):
+        if not everything and overview.has_ended(namespace, session_id):
+            continue  # most have, and need no closer look
         try:
             view = overview.view(namespace, session_id)
         except NotFoundError:
@@ -77,15 +78,15 @@ def describe(
         "state": view.state,
         "exit_code": view.status.exit_code if view.status else None,
         "age_s": round(view.age_s(), 1),
-        "quiet_s": _rounded(view.quiet_s("stream.jsonl")),
+        "quiet_s": _rounded(latest.output_quiet_s(view)),
         "cwd": request.cwd if request else None,
         "command": view.command,
         "requester": request.requester if request else None,
         "terminal": request.pty if request else None,
         "worker": view.owner,
         "worker_alive": None if ended or view.owner is None else view.owner in live,
-        "client_alive": None if ended else client_alive(view),
-        "waits_for": None if ended else waits_for(view, views, documents),
+        "client": None if ended else latest.client_state(view),
+        "waits_for": None if ended else waits_for(view, views, documents, live),
         "attachable": view.state == "running"
         and "attach" in (view.claim or {}).get("features", "").split(","),
     }
@@ -95,16 +96,7 @@ def _rounded(seconds: float | None) -> float | None:
     return None if seconds is None else round(seconds, 1)
 
 
-def client_alive(view: View) -> bool | None:
-    """Whether the client's control file has changed lately; None for clients that send no heartbeats."""
-    if view.request is None or "heartbeat" not in view.request.features:
-        return None
-    controls = [view.quiet_s(name) for name in view.names if name.startswith("control.")]
-    seen = [quiet for quiet in controls if quiet is not None]
-    return bool(seen) and min(seen) < 3 * HEARTBEAT_S
-
-
-def waits_for(view: View, views: list[View], documents: Mapping[str, Document]) -> str | None:
+def waits_for(view: View, views: list[View], documents: Mapping[str, Document], live: set[str]) -> str | None:
     """For what an unclaimed session waits, as far as the share tells."""
     if view.state != states.PENDING or view.request is None:
         return None
@@ -112,34 +104,42 @@ def waits_for(view: View, views: list[View], documents: Mapping[str, Document]) 
     if view.request.lock == "cwd":
         for session_id, entry in entries.items():
             if entry.get("cwd") == view.request.cwd and entry.get("lock", "cwd") == "cwd":
-                return f"directory, held by {session_id}"
+                return f"the directory, held by {session_id}"
         for other in views:
             rival = other.request
             earlier = other.session_id < view.session_id and other.state in ("pending", "claimed")
             if earlier and rival is not None and (rival.cwd, rival.lock) == (view.request.cwd, "cwd"):
-                return f"directory, behind {other.session_id}"
-    fitting = [d for d in documents.values() if d.get("route") == view.request.route]
-    return "a free slot" if fitting else "a worker"
+                return f"the directory, behind {other.session_id}"
+    return "a free slot" if overview.fitting(documents, live, view.request.route) else "a worker"
 
 
 def _print(rows: list[dict[str, object]]) -> None:
     table = []
     for row in rows:
         state = str(row["state"]) + (f" ({row['exit_code']})" if row["exit_code"] is not None else "")
-        doubt = [who for who in ("client", "worker") if row[f"{who}_alive"] is False]
-        notes = [str(row["waits_for"])] if row["waits_for"] else []
-        notes += [f"{' and '.join(doubt)} silent"] if doubt else []
         quiet = row["quiet_s"]
         table.append(
             (
                 str(row["session_id"]),
                 state,
                 duration(float(str(row["age_s"]))),
-                duration(float(quiet)) if isinstance(quiet, float) and row["state"] == "running" else "",
+                duration(quiet) if isinstance(quiet, float) else "",
                 str(row["worker"] or ""),
-                "; ".join(notes),
+                "; ".join(_notes(row)),
                 str(row["cwd"] or "?"),
                 str(row["command"]),
             )
         )
     print_table(("SESSION", "STATE", "AGE", "QUIET", "WORKER", "NOTE", "CWD", "COMMAND"), table)
+
+
+def _notes(row: Mapping[str, object]) -> list[str]:
+    """What a person should know: for what it waits, who is silent, whether it can be attached to."""
+    notes = [f"waits for {row['waits_for']}"] if row["waits_for"] else []
+    if row["worker_alive"] is False:
+        notes.append("worker silent")
+    if row["client"] not in (None, latest.ALIVE):
+        notes.append(str(row["client"]) if row["client"] == latest.DETACHED else f"client {row['client']}")
+    if row["attachable"] and row["client"] != latest.ALIVE:
+        notes.append("attachable")
+    return notes

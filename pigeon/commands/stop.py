@@ -13,7 +13,7 @@ from pigeon.client import attachment
 from pigeon.client.submit import withdraw
 from pigeon.commands import overview
 from pigeon.commands.common import add_common, load_config
-from pigeon.errors import NotFoundError, PigeonError, UsageError
+from pigeon.errors import NotFoundError, PigeonError, ShareError, UsageError
 from pigeon.wire import states, takeover
 from pigeon.wire.claim import features_of
 from pigeon.wire.names import Namespace
@@ -48,31 +48,53 @@ def main(args: list[str], globals_: Mapping[str, str]) -> int:
     if view.state in states.FINAL:
         print(f"session {view.session_id} has ended already: {view.state}", file=sys.stderr)
         return 0
-    if arguments.force:
-        return _force(namespace, view, config.worker.host_timeout)
-    if view.claim is None and arguments.signal is None:
+    number = _signal_number(arguments.signal) if arguments.signal is not None else None
+    try:
+        if arguments.force:
+            return _force(namespace, view, config.worker.host_timeout)
+        return _stop(namespace, view, number)
+    except OSError as error:
+        raise ShareError(
+            f"`{view.files.directory}` cannot be written: {error.strerror}",
+            hint="try again; `pigeon doctor` looks at the share",
+        ) from error
+
+
+def _stop(namespace: Namespace, view: overview.View, number: int | None) -> int:
+    if view.claim is None and number is not None:
+        raise PigeonError(
+            f"session {view.session_id} has not been started: there is nothing to signal",
+            hint=f"`pigeon stop {view.session_id}` withdraws it",
+        )
+    if view.claim is None:
         created = view.status.created_at if view.status else clock.utc_text()
         if withdraw(view.files, created, "stopped by `pigeon stop` before it ran"):
             print(f"session {view.session_id} is withdrawn")
             return 0
-    if "attach" not in features_of(view.claim or {}):
+        view = overview.view(namespace, view.session_id)  # somebody was faster
+    owner = view.claim or {}
+    if "withdrawn_by" in owner:
+        raise PigeonError(
+            f"session {view.session_id} was being withdrawn by a client that has died meanwhile",
+            hint=f"workers end it after `host_timeout`; so does `pigeon stop --force {view.session_id}`",
+        )
+    if "attach" not in features_of(owner):
         raise PigeonError(
             f"session {view.session_id} is run by an older worker, which only listens to its own client",
             hint="press Ctrl-C there, or stop the command on its host",
         )
-    number = _signal_number(arguments.signal) if arguments.signal else None
     return _tell(namespace, view, number)
 
 
 def _signal_number(text: str) -> int:
+    name = text.upper() if text.upper().startswith("SIG") else f"SIG{text.upper()}"
     try:
-        return (
-            int(text)
-            if text.isdigit()
-            else int(signal.Signals[text.upper() if text.upper().startswith("SIG") else f"SIG{text.upper()}"])
-        )
+        number = int(text) if text.isdecimal() else int(signal.Signals[name])
     except KeyError:
-        raise UsageError(f"there is no signal `{text}`", hint="a number, or a name such as TERM") from None
+        number = 0
+    if not 0 < number < signal.NSIG:
+        raise UsageError(f"there is no signal `{text}`", hint="a number, or a name such as TERM")
+    return number
 
 
 def _tell(namespace: Namespace, view: overview.View, number: int | None) -> int:
@@ -108,12 +130,22 @@ def _force(namespace: Namespace, view: overview.View, host_timeout_s: float) -> 
         "Ctrl-C gives up",
         file=sys.stderr,
     )
+    stalled = "takeover.claim" in view.names
     silent = takeover.wait_for_silence(namespace, view.files, view.owner or "", host_timeout_s)
     if not silent:
         raise PigeonError(
             f"the owner of {view.session_id} lives: it has just said something",
             hint=f"`pigeon stop {view.session_id}` asks it to end the session",
         )
-    if takeover.end(view.files, f"pigeon stop on {os.uname().nodename}", view.owner or "?"):
+    by = f"pigeon stop on {os.uname().nodename}"
+    if takeover.end(view.files, by, view.owner or "?", stalled=stalled):
         print(f"session {view.session_id} has been given an end; its command is not run again")
+        return 0
+    state = overview.view(namespace, view.session_id).state
+    if state not in states.FINAL:
+        raise PigeonError(
+            f"somebody else has begun to give session {view.session_id} an end, and has not done so yet",
+            hint="try again, if it stays so",
+        )
+    print(f"session {view.session_id} has got an end meanwhile: {state}")
     return 0

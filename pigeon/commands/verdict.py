@@ -35,12 +35,18 @@ class Facts:
     """Whether the owner's worker file changed while we watched."""
     workers: int = 0
     workers_full: int = 0
+    workers_ending: int = 0
+    """Of its route and alive, but taking no more sessions."""
+    behind: str | None = None
+    """The earlier session that wants the same directory and waits too."""
+    held_unknown_s: float | None = None
+    """How long its worker has found the directory locked by nobody that it knows."""
     holder: str | None = None
     holder_command: str = ""
     holder_since_s: float = 0.0
-    holder_client_alive: bool | None = None
-    client_alive: bool | None = None
-    """None for a client without heartbeats."""
+    holder_client: str | None = None
+    client: str | None = None
+    """`alive`, `silent`, `suspended`, `detached`; None for a client without heartbeats."""
     keeps: bool = False
     stream_quiet_s: float | None = None
     output_quiet_s: float | None = None
@@ -58,8 +64,12 @@ class Facts:
 
 
 def _holder(f: Facts) -> str:
-    client = {True: "", False: ", whose client is gone", None: ""}[f.holder_client_alive]
+    client = ", whose client is gone" if f.holder_client == "silent" else ""
     return f"held by {f.holder} ‘{f.holder_command}’ for {duration(f.holder_since_s)}{client}"
+
+
+def _no_client(f: Facts) -> bool:
+    return f.client == "detached" or (f.client == "silent" and f.keeps)
 
 
 def _how(f: Facts) -> str:
@@ -116,13 +126,31 @@ VERDICTS: tuple[Rule, ...] = (
     ),
     (
         "waits, client gone",
-        lambda f: f.state == "pending" and f.client_alive is False,
+        lambda f: f.state == "pending" and f.client == "silent" and not f.keeps,
         lambda f: "waits unclaimed, but its client is gone: no worker will start it",
     ),
     (
         "waits for the directory",
         lambda f: f.state == "pending" and f.holder is not None,
         lambda f: f"waits for the lock on {f.cwd}, {_holder(f)}",
+    ),
+    (
+        "behind another",
+        lambda f: f.state == "pending" and f.behind is not None,
+        lambda f: f"waits for {f.cwd}, behind {f.behind}, which wants it too and came earlier",
+    ),
+    (
+        "directory held from elsewhere",
+        lambda f: f.state == "pending" and f.held_unknown_s is not None,
+        lambda f: (
+            f"waits for the lock on {f.cwd}, held for {duration(f.held_unknown_s or 0)} by no session that is known "
+            "here: what a killed runner's command has left behind, or another host"
+        ),
+    ),
+    (
+        "workers ending",
+        lambda f: f.state == "pending" and f.workers == 0 and f.workers_ending > 0,
+        lambda f: "waits for a worker: those of its route are ending and take no more sessions",
     ),
     (
         "no worker",
@@ -174,14 +202,14 @@ VERDICTS: tuple[Rule, ...] = (
         ),
     ),
     (
-        "client gone, kept",
-        lambda f: f.client_alive is False and f.keeps,
-        lambda f: "runs on without a client; `pigeon attach` comes back to it",
+        "client gone",
+        lambda f: f.client == "silent" and not f.keeps,
+        lambda f: "runs, but its client is gone: it is hung up after `client_timeout`",
     ),
     (
-        "client gone",
-        lambda f: f.client_alive is False,
-        lambda f: "runs, but its client is gone: it is hung up after `client_timeout`",
+        "client suspended",
+        lambda f: f.client == "suspended",
+        lambda f: f"runs; its client is suspended and reads nothing until it is resumed (`fg`); {_blocked(f)}",
     ),
     (
         "client does not read",
@@ -194,9 +222,22 @@ VERDICTS: tuple[Rule, ...] = (
         lambda f: f"runs; the command has {f.untaken_bytes >> 20} MiB of input that it does not read",
     ),
     (
+        "no client",
+        _no_client,
+        lambda f: f"runs on without a client; `pigeon attach` comes back to it; {_blocked(f)}",
+    ),
+    (
         "quiet",
         lambda f: (f.output_quiet_s or 0) > QUIET_S,
         lambda f: f"runs, no output for {duration(f.output_quiet_s or 0)}, {_blocked(f)}",
+    ),
+    (
+        "worker gone",
+        lambda f: f.owner_alive is False,
+        lambda f: (
+            f"runs on under its runner, though the process of worker {f.owner} is gone; "
+            "start `pigeon worker` on its host to have it watched again"
+        ),
     ),
     (
         "processes",

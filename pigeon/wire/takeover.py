@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-
 from pigeon import clock
 from pigeon.errors import EXIT_PIGEON
 from pigeon.wire import claim, files, states
@@ -121,11 +119,6 @@ def end(session: SessionFiles, by: str, owner: str, *, stalled: bool = False) ->
     files.replace(session.status, final.encode())
     _tokens.pop(session.session_id, None)
     return True
-
-
-def has_begun(session: SessionFiles) -> bool:
-    """Whether somebody has taken the right to end the session. Raises OSError."""
-    return "takeover.claim" in os.listdir(session.directory)
 
 
 def _read(session: SessionFiles) -> Status | None:

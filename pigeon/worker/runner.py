@@ -109,6 +109,8 @@ class Runner:
         self.epoch = row.epoch if row else 1
         self.lock: cwdlock.CwdLock | None = None
         self.status = Status(task.session_id, states.PENDING, created_at=task.request.created_at)
+        self._start_ticks = identity.start_ticks(os.getpid())
+        self._last_journal: Journal | None = None
         self._refusal: Refusal | None = None
         self._env: dict[str, str] = {}
         self._notes: list[str] = []
@@ -224,7 +226,7 @@ class Runner:
     def _owner(self) -> dict[str, object]:
         return {
             "runner_pid": os.getpid(),
-            "runner_start": identity.start_ticks(os.getpid()),
+            "runner_start": self._start_ticks,
             "runner_lock": self.proof.path,
             "boot_id": self.worker.boot,
         }
@@ -399,9 +401,7 @@ class Runner:
             self._leave_command(command)
             raise Superseded("another process has ended the session")
         trace.mark("runner: relay done")
-        relay.finish_chores()
-        trace.mark("runner: chores done")
-        self._finish(ending, outbound, inbound)
+        self._finish(ending, outbound, inbound, relay)
 
     def _publish_running(self) -> None:
         """Tell the state, record it, and take the secrets out of the request (FORMAT.md, "Secrets at rest")."""
@@ -428,30 +428,33 @@ class Runner:
             pass  # somebody has tampered with it meanwhile; there is nothing of ours left to protect
 
     def _store_result(self, return_code: int, outbound: Outbound, inbound: Inbound) -> bool:
-        with self._journal() as journal:
-            return journal.advance(
-                self.token,
-                self.epoch,
-                frm=(lifecycle.STARTING, lifecycle.RUNNING),
-                to=lifecycle.EXITED,
-                durable=True,
-                command_pid=self._pid,
-                started_at=self._started_at,
-                ended_at=clock.wall(),
-                run_s=clock.monotonic() - self._started_monotonic,
-                return_code=return_code,
-                exit_code=states.exit_code_of(return_code),
-                **dict[str, Any](_byte_counts(outbound, inbound)),
-            )
+        # Left open for the last step: nothing is forked any more, and opening costs more than a step.
+        self._last_journal = self._journal()
+        return self._last_journal.advance(
+            self.token,
+            self.epoch,
+            frm=(lifecycle.STARTING, lifecycle.RUNNING),
+            to=lifecycle.EXITED,
+            durable=True,
+            command_pid=self._pid,
+            started_at=self._started_at,
+            ended_at=clock.wall(),
+            run_s=clock.monotonic() - self._started_monotonic,
+            return_code=return_code,
+            exit_code=states.exit_code_of(return_code),
+            **dict[str, Any](_byte_counts(outbound, inbound)),
+        )
 
     # Afterwards
 
-    def _finish(self, ending: Ending, outbound: Outbound, inbound: Inbound) -> None:
+    def _finish(self, ending: Ending, outbound: Outbound, inbound: Inbound, relay: Relay) -> None:
         code = states.exit_code_of(ending.return_code)
         if not ending.is_unkillable:
             outbound.say("exit", exit_code=code, raw_return_code=ending.return_code)
         self._until_it_works(lambda: outbound.flush(clock.monotonic()))
         trace.mark("runner: exit event written")
+        if not relay.chores_done:
+            self._blank_quietly()
         state, error = states.state_of(ending.return_code), ending.failed
         if ending.cancelled:
             state, error = states.CANCELLED, ending.cancelled
@@ -479,11 +482,11 @@ class Runner:
         except OSError:
             pass  # the status says it too, and is what decides
         self._publish_final(state, refusal.exit_code, reason, stream_bytes=outbound.appender.offset)
-        self._blank_after_refusal()
+        self._blank_quietly()
         self._release()
         self._close_row(state, reason, {"exit_code": refusal.exit_code})
 
-    def _blank_after_refusal(self) -> None:
+    def _blank_quietly(self) -> None:
         try:
             self._blank_request()
         except OSError:
@@ -507,7 +510,7 @@ class Runner:
             self.worker.debug.say("lock", f"{self.task.session_id}: freed {self.task.request.cwd}")
 
     def _close_row(self, state: str, error: str | None, columns: Mapping[str, int] | None = None) -> None:
-        with self._journal() as journal:
+        with self._last_journal or self._journal() as journal:
             journal.advance(
                 self.token,
                 self.epoch,

@@ -30,16 +30,15 @@ STDIN = {"type": "stdin", "ts": raw.STAMP, "data_b64": "eA=="}
         raw.dump({**STDIN, "seq": 0, "data_b64": 7}) + b"\n",
     ],
 )
-def test_damaged_input(pigeon: Pigeon, record: bytes) -> None:
-    pigeon.worker()
-    session = raw.publish(pigeon, READY, stdin=None)
+def test_damaged_input(warm: Pigeon, record: bytes) -> None:
+    session = raw.publish(warm, READY, stdin=None)
     wait_until(lambda: session.output() == b"ready\r\n", 15, "the command")
     raw.append(session, "stdin.jsonl", record)
     status = session.wait_final(20)
     assert status["state"] == "failed"
     assert "stdin.jsonl" in status["error"]
-    pigeon.wait_quiet()
-    assert pigeon.run("echo on").stdout == b"on\n"
+    warm.wait_quiet()
+    assert warm.run("echo on").stdout == b"on\n"
 
 
 @pytest.mark.parametrize(
@@ -79,23 +78,21 @@ def test_senseless_control_records_do_no_harm(pigeon: Pigeon, record: dict[str, 
         assert status["error"]
 
 
-def test_a_line_that_is_never_finished(pigeon: Pigeon) -> None:
-    pigeon.worker()
-    session = raw.publish(pigeon, "echo ready; read -t 1 x; echo end", stdin=None)
+def test_a_line_that_is_never_finished(warm: Pigeon) -> None:
+    session = raw.publish(warm, "echo ready; read -t 1 x; echo end", stdin=None)
     wait_until(lambda: b"ready" in session.output(), 15, "the command")
     raw.append(session, "stdin.jsonl", b'{"type":"stdin","se')
     assert session.wait_final()["state"] == "succeeded"
 
 
-def test_nul_bytes_are_not_yet_there(pigeon: Pigeon) -> None:
+def test_nul_bytes_are_not_yet_there(warm: Pigeon) -> None:
     """As parallel writes of one append look for a moment: they wait, and then the real bytes are taken."""
-    pigeon.worker()
-    session = raw.publish(pigeon, "stty -echo; echo ready; read x; echo got $x", stdin=None)
+    session = raw.publish(warm, "stty -echo; echo ready; read x; echo got $x", stdin=None)
     wait_until(lambda: session.output() == b"ready\r\n", 15, "the command")
     line = raw.dump({"type": "stdin", "seq": 0, "ts": raw.STAMP, "data_b64": "aGkK"}) + b"\n"
     path = session.directory / "stdin.jsonl"
     path.write_bytes(b"\0" * 20 + line[20:])
-    assert pigeon.run("true", cwd=pigeon.directory("other")).code == 0
+    assert warm.run("true", cwd=warm.base).code == 0
     assert session.status["state"] == "running"
     with path.open("r+b") as file:
         file.write(line[:20])

@@ -31,40 +31,36 @@ def outcome(result: Result) -> tuple[bytes, int]:
 
 
 @pytest.mark.parametrize("order", ["request-first", "rest-first"])
-def test_both_orders_of_writing(pigeon: Pigeon, order: str) -> None:
+def test_both_orders_of_writing(warm: Pigeon, order: str) -> None:
     """Between two of its steps the worker looks several times, and waits for what is not there yet."""
-    pigeon.worker()
-    client = old_client(pigeon, "echo hello; exit 3", options=("--order", order, "--pause", "0.15"))
+    client = old_client(warm, "echo hello; exit 3", options=("--order", order, "--pause", "0.15"))
     assert outcome(client.wait()) == (b"hello\r\n", 3)
 
 
 @pytest.mark.parametrize("order", ["request-first", "rest-first"])
-def test_many_of_them(pigeon: Pigeon, order: str) -> None:
-    pigeon.worker(max_jobs=8)
+def test_many_of_them(warm: Pigeon, order: str) -> None:
     clients = []
     for number in range(8):
-        where = pigeon.directory(str(number))
+        where = warm.directory(f"{order}{number}")
         clients.append(
-            old_client(pigeon, f"echo {number}; exit {number}", options=("--order", order), cwd=where)
+            old_client(warm, f"echo {number}; exit {number}", options=("--order", order), cwd=where)
         )
     results = [outcome(client.wait()) for client in clients]
     assert results == [(f"{number}\r\n".encode(), number) for number in range(8)]
 
 
-def test_it_gets_a_terminal(pigeon: Pigeon) -> None:
-    pigeon.worker()
+def test_it_gets_a_terminal(warm: Pigeon) -> None:
     client = old_client(
-        pigeon, "test -t 0 && stty size; echo err >&2", options=("--cols", "99", "--rows", "22")
+        warm, "test -t 0 && stty size; echo err >&2", options=("--cols", "99", "--rows", "22")
     )
     assert outcome(client.wait()) == (b"22 99\r\nerr\r\n", 0)
-    session = pigeon.sessions()[0]
+    session = warm.sessions()[-1]
     assert {record["channel"] for record in session.records() if record["type"] == "output"} == {"pty"}
 
 
-def test_its_input_and_the_end_of_it(pigeon: Pigeon) -> None:
-    pigeon.worker()
+def test_its_input_and_the_end_of_it(warm: Pigeon) -> None:
     client = old_client(
-        pigeon, "stty -echo; echo ready; cat; echo end", options=("--stdin",), stdin=subprocess.PIPE
+        warm, "stty -echo; echo ready; cat; echo end", options=("--stdin",), stdin=subprocess.PIPE
     )
     wait_until(lambda: client.out == b"ready\r\n", 15, "the command")
     client.type(b"one\n")
@@ -74,10 +70,9 @@ def test_its_input_and_the_end_of_it(pigeon: Pigeon) -> None:
     assert outcome(client.wait()) == (b"ready\r\none\r\ntwo\r\nend\r\n", 0)
 
 
-def test_signals_and_resizes(pigeon: Pigeon) -> None:
-    pigeon.worker()
+def test_signals_and_resizes(warm: Pigeon) -> None:
     text = "trap 'stty size' WINCH; trap 'echo int; exit 5' INT; echo ready; while :; do sleep 0.02; done"
-    client = old_client(pigeon, text)
+    client = old_client(warm, text)
     wait_until(lambda: client.out == b"ready\r\n", 15, "the command")
     client.signal(signal.SIGWINCH)
     wait_until(lambda: b"33 101\r\n" in client.out, 15, "the new size")
@@ -86,9 +81,8 @@ def test_signals_and_resizes(pigeon: Pigeon) -> None:
 
 
 @pytest.mark.parametrize("number", [9, 15, 1])
-def test_fatal_signals(pigeon: Pigeon, number: int) -> None:
-    pigeon.worker()
-    assert outcome(old_client(pigeon, f"exec sh -c 'kill -{number} $$'").wait())[1] == 128 + number
+def test_fatal_signals(warm: Pigeon, number: int) -> None:
+    assert outcome(old_client(warm, f"exec sh -c 'kill -{number} $$'").wait())[1] == 128 + number
 
 
 @pytest.mark.slow
@@ -106,9 +100,8 @@ def test_it_is_never_judged_by_its_silence(pigeon: Pigeon) -> None:
     assert outcome(client.wait()) == (b"ready\r\ndone\r\n", 0)
 
 
-def test_one_that_demands_a_fresh_worker_file(pigeon: Pigeon) -> None:
-    pigeon.worker()
-    assert outcome(old_client(pigeon, "echo ok", options=("--demand-worker",)).wait()) == (b"ok\r\n", 0)
+def test_one_that_demands_a_fresh_worker_file(warm: Pigeon) -> None:
+    assert outcome(old_client(warm, "echo ok", options=("--demand-worker",)).wait()) == (b"ok\r\n", 0)
 
 
 def test_it_waits_for_its_turn_as_ours_do(pigeon: Pigeon) -> None:
@@ -121,10 +114,9 @@ def test_it_waits_for_its_turn_as_ours_do(pigeon: Pigeon) -> None:
     assert overlapping(notes.intervals(names)) == []
 
 
-def test_a_command_that_cannot_be_run(pigeon: Pigeon) -> None:
-    pigeon.worker()
-    client = old_client(pigeon, "true", options=("--cwd", "/nonexistent/directory"))
+def test_a_command_that_cannot_be_run(warm: Pigeon) -> None:
+    client = old_client(warm, "true", options=("--cwd", "/nonexistent/directory"))
     result = client.wait()
     assert result.code == 255
     assert b"worker error" in result.stderr
-    assert pigeon.sessions()[0].status["error"]
+    assert warm.sessions()[-1].status["error"]

@@ -17,6 +17,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from tests.mounts import rigs
+from tests.mounts.control import Control
 from tests.mounts.launch import RigError
 from tests.mounts.options import LOCKS
 from tests.mounts.rigs import two_mounts
@@ -58,6 +59,17 @@ def _stop(signum: int, frame: object) -> None:
     raise KeyboardInterrupt
 
 
+def _announce(asked: argparse.Namespace, control: Control, points: list[Path]) -> None:
+    for label, point in zip(control.labels, points, strict=True):
+        print(f"mounted {label}: {point} over {asked.back} as fuse.{asked.subtype}")
+    print(
+        f"  names and attributes {asked.ttl:g} s, misses {asked.negative_ttl:g} s, listings "
+        f"{asked.listing_ttl:g} s, locks {asked.locks}, latency {asked.latency:g} s\n"
+        f"  state: {control.state} (`python -m tests.mounts.control {control.state} counts`)",
+        flush=True,
+    )
+
+
 def main() -> int:
     """Mount, tell, wait."""
     asked = _parser().parse_args()
@@ -85,14 +97,7 @@ def main() -> int:
                     subtype=asked.subtype,
                 )
             )
-            for label, point in zip(control.labels, points, strict=True):
-                print(f"mounted {label}: {point} over {asked.back} as fuse.{asked.subtype}")
-            print(
-                f"  names and attributes {asked.ttl:g} s, misses {asked.negative_ttl:g} s, listings "
-                f"{asked.listing_ttl:g} s, locks {asked.locks}, latency {asked.latency:g} s\n"
-                f"  state: {control.state} (`python -m tests.mounts.control {control.state} counts`)",
-                flush=True,
-            )
+            _announce(asked, control, points)
             if asked.command:
                 shares = ":".join(map(str, points[:2]))
                 environment = {**os.environ, "PIGEON_TEST_SHARES": shares}
