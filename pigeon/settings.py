@@ -110,7 +110,8 @@ TABLE: tuple[Setting, ...] = (
             flag="--lock", choices=("auto", "flock", "strict")),
     Setting("worker.route", TEXT, None, "the worker's route; default: the top-level `route`",
             variable="PIGEON_ROUTE", flag="--route"),
-    Setting("worker.client_timeout", SECONDS, 180.0, "silence after which a client counts as lost", low=1),
+    # A client says something every 5 s: less than two heartbeats would hang up commands of clients that are well.
+    Setting("worker.client_timeout", SECONDS, 180.0, "silence after which a client counts as lost", low=10),
     Setting("worker.host_timeout", SECONDS, 600.0, "silence after which another worker's sessions are ended", low=1),
     Setting("worker.max_stream", BYTES, 16 * 1024**3, "what one session may write to the share",
             low=1024**2, high=2**60),

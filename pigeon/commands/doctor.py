@@ -15,7 +15,7 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 
-from pigeon.commands import doctor_checks
+from pigeon.commands import doctor_checks, doctor_partner
 from pigeon.commands.common import add_common, load_config
 from pigeon.commands.doctor_checks import FAIL, Finding, Patient
 from pigeon.config import Config
@@ -23,6 +23,20 @@ from pigeon.errors import PigeonError
 
 DEADLINE_S = 15.0
 """A check that takes longer hangs, as far as a user is concerned."""
+
+
+CHECKS: tuple[tuple[str, Callable[[Patient, Config], list[Finding]]], ...] = (
+    ("cache", doctor_checks.check_cache),
+    ("parents", doctor_checks.check_parents),
+    ("filesystem", doctor_checks.check_filesystem),
+    ("space", doctor_checks.check_space),
+    ("operations", doctor_checks.check_operations),
+    ("speed", doctor_checks.check_speed),
+    ("journal", doctor_checks.check_journal),
+    ("lingering", doctor_checks.check_lingering),
+    ("workers", doctor_checks.check_workers),
+    ("other side", doctor_partner.check_other_side),
+)
 
 
 @dataclass
@@ -47,12 +61,12 @@ def main(args: list[str], globals_: Mapping[str, str]) -> int:
         metavar="DIRECTORY",
         help="free the strict lock of DIRECTORY, if its holder on this host is dead",
     )
-    parser.add_argument("--help-out", metavar="DIRECTORY", help=argparse.SUPPRESS)
+    parser.add_argument("--help-out", metavar="NAME", help=argparse.SUPPRESS)
     add_common(parser)
     arguments = parser.parse_args(args)
     config = load_config(arguments, globals_)
     if arguments.help_out:
-        return doctor_checks.help_out(arguments.help_out)
+        return doctor_partner.help_out(arguments.help_out, config)
     if arguments.release:
         return doctor_checks.release(config, os.path.realpath(arguments.release))
     patient = Patient(config.require_cache(), config.namespace, config.route)
@@ -65,7 +79,7 @@ def main(args: list[str], globals_: Mapping[str, str]) -> int:
 def examine(patient: Patient, config: Config, *, live: bool) -> list[Line]:
     """Run every check in turn. `live`: print each line as it comes."""
     lines = []
-    for name, check in doctor_checks.CHECKS:
+    for name, check in CHECKS:
         for finding in bounded(lambda check=check: check(patient, config)):  # type: ignore[misc]
             line = Line(name, finding.level, finding.text, finding.remedy)
             lines.append(line)
@@ -94,7 +108,8 @@ def bounded(check: Callable[[], list[Finding]]) -> list[Finding]:
             break
         data += got
     else:
-        os.kill(pid, signal.SIGKILL)
+        os.kill(pid, signal.SIGKILL)  # not waited for: a process in a call that hangs may not even be killed
+        os.close(reading)
         return [
             Finding(
                 FAIL,

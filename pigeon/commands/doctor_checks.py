@@ -1,8 +1,4 @@
-"""The checks of `pigeon doctor`: each looks at one thing and says PASS, WARN or FAIL with a remedy.
-
-A worker helps with what needs two hosts: in a session of its own it runs `pigeon doctor --help-out DIRECTORY`, which
-answers files that appear there.
-"""
+"""The checks of `pigeon doctor`: each looks at one thing and says PASS, WARN or FAIL with a remedy."""
 
 from __future__ import annotations
 
@@ -11,27 +7,21 @@ import shutil
 import socket
 import stat
 import statistics
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from pigeon import clock, mountinfo
-from pigeon.client import submit
 from pigeon.commands import overview
 from pigeon.config import Config
-from pigeon.errors import PigeonError
 from pigeon.journal import place
 from pigeon.wire import files
-from pigeon.wire.documents import Request
 from pigeon.wire.files import Appender
-from pigeon.wire.names import Namespace, new_session_id
+from pigeon.wire.names import Namespace
 from pigeon.wire.records import control_line
 from pigeon.worker import cwdlock
 
 PASS, WARN, FAIL = "PASS", "WARN", "FAIL"
 
-HELP_S = 12.0
 FREE_BYTES = 1024**3
-SKEW_S = 60.0
 
 
 @dataclass
@@ -57,9 +47,14 @@ class Patient:
         return Namespace(self.cache, self.namespace)
 
     @property
+    def room_name(self) -> str:
+        """The directory in which the checks work, one for each doctor (each check is a child of his)."""
+        return f"doctor-{socket.gethostname()}-{os.getppid()}"
+
+    @property
     def room(self) -> str:
-        """The directory in which the checks work, one for each doctor."""
-        return f"{self.place.root}/doctor-{socket.gethostname()}-{os.getppid()}"
+        """Its path on this machine."""
+        return f"{self.place.root}/{self.room_name}"
 
 
 def check_cache(patient: Patient, _: Config) -> list[Finding]:
@@ -222,122 +217,10 @@ def check_workers(patient: Patient, _: Config) -> list[Finding]:
     ]
 
 
-def check_other_side(patient: Patient, config: Config) -> list[Finding]:
-    """With a worker's help: how soon each side sees the other, does the lock exclude, do the clocks agree."""
-    documents, live = overview.live_workers(patient.place)
-    if not any(documents[name].get("route") == patient.route for name in live):
-        return [Finding(WARN, "not measured: no worker answers", "start one, then run `pigeon doctor` again")]
-    files.make_directories(patient.room)
-    room = f"{patient.room}/{os.urandom(4).hex()}"
-    files.make_directory(room)
-    files.create(f"{room}/ping")
-    files.create(f"{room}/lock")
-    lock = os.open(f"{room}/lock", os.O_RDWR | os.O_CLOEXEC)
-    try:
-        cwdlock.try_flock(lock)
-        _ask_for_help(patient, config, room)
-        return _converse(room)
-    finally:
-        os.close(lock)
-
-
-def _ask_for_help(patient: Patient, config: Config, room: str) -> None:
-    request = Request(new_session_id(), ["bash", "-lc", f"exec pigeon doctor --help-out {room}"], "/")
-    request.verb = ["doctor", "--help-out", room]
-    request.pty, request.lock, request.route, request.on_disconnect = False, "none", patient.route, "keep"
-    request.requester = {"host": socket.gethostname(), "pid": os.getpid(), "user": config.user}
-    submit.publish(patient.place, request)
-
-
-def _converse(room: str) -> list[Finding]:
-    """Write bytes to `ping`, and wait for each to come back in `pong`."""
-    until = clock.monotonic() + HELP_S
-    while "hello" not in os.listdir(room):
-        if clock.monotonic() > until:
-            return [
-                Finding(
-                    WARN, "not measured: the worker did not come in time", "is it full? `pigeon sessions`"
-                )
-            ]
-        clock.sleep(0.005)
-    hello = files.read(f"{room}/hello", 4096).decode()
-    host, locked, skew = hello.split("\n")[:3]
-    ping = Appender(f"{room}/ping")
-    round_trips = []
-    for number in range(10):
-        began = clock.monotonic()
-        ping.put(b"x")
-        ping.flush()
-        while files.size(f"{room}/pong") <= number:
-            if clock.monotonic() > until:
-                return [Finding(FAIL, f"bytes appended here do not reach {host}", "mount without `nocto`")]
-            clock.sleep(0.001)
-        round_trips.append(clock.monotonic() - began)
-    median = statistics.median(round_trips) * 1000
-    findings = [Finding(PASS, f"a byte goes to {host} and comes back in {median:.1f} ms (median of 10)")]
-    here = host == socket.gethostname()
-    if locked == "excluded":
-        where = "between two processes of this host" if here else f"between this host and {host}"
-        findings.append(Finding(PASS, f"flock excludes {where}"))
-    else:
-        findings.append(
-            Finding(WARN, f"flock does not exclude {host} ({locked})", 'set `[worker] lock = "strict"`')
-        )
-    offset = float(skew) - os.stat(f"{room}/hello").st_mtime
-    ahead = clock.wall() - float(skew)
-    if abs(ahead) > SKEW_S + HELP_S:
-        text = f"the clocks differ by about {abs(ahead):.0f} s; only printed times are affected"
-        findings.append(Finding(WARN, text, "run an NTP client on both"))
-    else:
-        findings.append(
-            Finding(PASS, f"the clocks agree (the file server's is {offset:+.1f} s off {host}'s)")
-        )
-    return findings
-
-
-def help_out(room: str) -> int:
-    """The worker's part: say hello, try the lock, echo every byte of `ping` to `pong`. Bounded in time."""
-    try:
-        fd = os.open(f"{room}/lock", os.O_RDWR | os.O_CLOEXEC)
-        try:
-            locked = "acquired" if cwdlock.try_flock(fd) else "excluded"
-        except OSError as error:
-            locked = error.strerror or str(error)
-        finally:
-            os.close(fd)
-        files.create(f"{room}/pong")
-        files.create(f"{room}/hello", f"{socket.gethostname()}\n{locked}\n{clock.wall()}\n".encode())
-        pong = Appender(f"{room}/pong")
-        until = clock.monotonic() + HELP_S
-        while clock.monotonic() < until and pong.offset < 10:
-            if files.size(f"{room}/ping") > pong.offset:
-                pong.put(b"x")
-                pong.flush()
-            else:
-                clock.sleep(0.001)
-    except OSError as error:
-        raise PigeonError(f"the doctor's room `{room}` cannot be used here: {error.strerror}") from error
-    return 0
-
-
 def tidy(patient: Patient) -> list[Finding]:
     """Remove what the checks have made."""
     shutil.rmtree(patient.room, ignore_errors=True)
     return []
-
-
-CHECKS: tuple[tuple[str, Callable[[Patient, Config], list[Finding]]], ...] = (
-    ("cache", check_cache),
-    ("parents", check_parents),
-    ("filesystem", check_filesystem),
-    ("space", check_space),
-    ("operations", check_operations),
-    ("speed", check_speed),
-    ("journal", check_journal),
-    ("lingering", check_lingering),
-    ("workers", check_workers),
-    ("other side", check_other_side),
-)
 
 
 def release(config: Config, directory: str) -> int:

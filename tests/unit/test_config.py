@@ -104,7 +104,7 @@ def test_a_whole_file(where: Where) -> None:
         journal = "/var//tmp/./j.db"
         lock = "strict"
         route = "other"
-        client_timeout = 5.5
+        client_timeout = 15.5
         host_timeout = 6
         max_stream = "3 GiB"
         retention = 0
@@ -130,7 +130,7 @@ def test_a_whole_file(where: Where) -> None:
     assert (found.user, found.route, found.worker.route) == ("somebody", "internet", "other")
     assert (found.worker.max_jobs, found.worker.poll_interval, found.worker.debug) == (7, 1.0, True)
     assert (found.worker.journal, found.worker.lock) == ("/var/tmp/j.db", "strict")
-    assert (found.worker.client_timeout, found.worker.host_timeout) == (5.5, 6.0)
+    assert (found.worker.client_timeout, found.worker.host_timeout) == (15.5, 6.0)
     assert (found.worker.max_stream, found.worker.retention) == (3 << 30, 0.0)
     assert isinstance(found.worker.poll_interval, float)
     assert (found.client.shell, found.client.env_exclude, found.client.repair) == (["sh", "-c"], [], False)

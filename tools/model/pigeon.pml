@@ -244,7 +244,9 @@ inline reset() { d_step { me = 0; s = 0; ep = 0; ow = 0; sst = 0; pv = 0; mask =
 #undef SEEN_ROW
 #define SEEN_ROW  (R(h, s).epoch == ep)
 #elif defined(H_OWNER_NOT_IN_RAISE)
+#undef SEEN_ROW
 #undef RAISE
+#define SEEN_ROW  (R(h, s).state == sst && R(h, s).epoch == ep && ep < 4)     /* or they go on for ever */
 #define RAISE     ep++; R(h, s).epoch = ep
 #endif
 
@@ -822,9 +824,9 @@ end:
 proctype Host() {                /* host 0 is cut off or paused once, then comes back or never does */
     byte i;
     if
-    :: goto stop
-    :: atomic { mode[0] = CUT; failed = 1 }
     :: mode[0] = PAUSED
+    :: atomic { mode[0] = CUT; failed = 1 }
+    :: goto stop
     fi;
     if
     :: atomic { mode[0] = UP }
