@@ -22,7 +22,7 @@ from pigeon.wire.files import Appender
 from pigeon.wire.names import SessionFiles
 from pigeon.wire.pacing import INTERACTIVE, PENDING, interval, polite
 from pigeon.wire.records import Record, data_of, integer
-from pigeon.wire.tail import CHUNK_BYTES, Tail
+from pigeon.wire.tail import Tail
 
 READ_BYTES = 1024 * 1024
 STATUS_S = 5.0
@@ -239,9 +239,9 @@ class Pump:
             self._trouble_began(error)
 
     def _look(self) -> None:
-        began = self._now
         held = self.screen.is_waiting or self._suspended
-        got = 0 if held else self._read_stream()
+        if not held:
+            self._read_stream()
         self._follow_status()
         if not self._started and self._ended is None:
             self._follow_waiting()
@@ -250,15 +250,14 @@ class Pump:
             if notice:
                 self.screen.notice(notice)
         after = clock.monotonic()
-        if got >= CHUNK_BYTES // 2:
+        if self._stream.has_more and not held:
             self._next_look = after
             return
         steps, since = (INTERACTIVE, self._active) if self._started else (PENDING, self._born)
         wait = interval(steps, after - since)
-        self._next_look = after + (max(wait, 0.01) if held else polite(wait, after - began))
+        self._next_look = after + (max(wait, 0.01) if held else polite(wait, self._stream.cost_s))
 
-    def _read_stream(self) -> int:
-        start = self._stream.offset
+    def _read_stream(self) -> None:
         try:
             records = self._stream.poll()
         except OSError as error:
@@ -268,14 +267,13 @@ class Pump:
                 raise Outcome(EXIT_PIGEON, text, abnormal=True) from None
             self.peer.failed()
             self._trouble_began(error)
-            return 0
+            return
         self._trouble_over()
         self.peer.looked(self._now, grew=self._stream.grew)
         self._answered |= self._stream.grew
         for record in records:
             if self._ended is None:
                 self._take(record)
-        return self._stream.offset - start
 
     def _is_removed(self) -> bool:
         try:

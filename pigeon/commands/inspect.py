@@ -262,9 +262,7 @@ def _print(known: Known, report: dict[str, object]) -> None:
     print(
         f"  output     {sizes.get('stream.jsonl', 0)} bytes on the share, {known.read_bytes} printed by the client"
     )
-    print(
-        f"  input      {known.input_bytes} bytes on the share, {known.taken_bytes} taken by the command"
-    )
+    print(f"  input      {known.input_bytes} bytes on the share, {known.taken_bytes} taken by the command")
     for wait in known.waits:
         waited = "still waits" if wait.waited_s is None else duration(wait.waited_s)
         behind = f" behind {wait.held_by}" if wait.held_by else ""

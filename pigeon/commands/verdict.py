@@ -135,11 +135,6 @@ VERDICTS: tuple[Rule, ...] = (
         lambda f: f"waits for the lock on {f.cwd}, {_holder(f)}",
     ),
     (
-        "behind another",
-        lambda f: f.state == "pending" and f.behind is not None,
-        lambda f: f"waits for {f.cwd}, behind {f.behind}, which wants it too and came earlier",
-    ),
-    (
         "directory held from elsewhere",
         lambda f: f.state == "pending" and f.held_unknown_s is not None,
         lambda f: (
@@ -161,6 +156,11 @@ VERDICTS: tuple[Rule, ...] = (
         "workers full",
         lambda f: f.state == "pending" and f.workers_full >= f.workers,
         lambda f: f"waits for a free slot: all {f.workers} workers of its route are full",
+    ),
+    (
+        "behind another",
+        lambda f: f.state == "pending" and f.behind is not None,
+        lambda f: f"waits for {f.cwd}, behind {f.behind}, which wants it too and came earlier",
     ),
     ("waits", lambda f: f.state == "pending", lambda f: "waits to be taken by a worker"),
     (
@@ -209,7 +209,9 @@ VERDICTS: tuple[Rule, ...] = (
     (
         "client suspended",
         lambda f: f.client == "suspended",
-        lambda f: f"runs; its client is suspended and reads nothing until it is resumed (`fg`); {_blocked(f)}",
+        lambda f: (
+            f"runs; its client is suspended and reads nothing until it is resumed (`fg`); {_blocked(f)}"
+        ),
     ),
     (
         "client does not read",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from pigeon.clock import monotonic
 from pigeon.errors import DamagedSession
 from pigeon.wire.files import open_checked
 from pigeon.wire.records import MAX_LINE_BYTES, Record, decode_line, integer
@@ -16,10 +17,21 @@ class Tail:
     """Where one reader stands in one file.
 
     `offset` is that of the first line not yet consumed, `grew` whether the last poll saw bytes that no poll had seen
-    before (a sign of life even while the line is incomplete).
+    before (a sign of life even while the line is incomplete), `cost_s` how long its open, read and close took,
+    `has_more` whether it took as much as one poll may, so that the next should follow at once.
     """
 
-    __slots__ = ("path", "offset", "next_seq", "grew", "_numbered", "_seen", "_stuck_nul")
+    __slots__ = (
+        "path",
+        "offset",
+        "next_seq",
+        "grew",
+        "_numbered",
+        "_seen",
+        "_stuck_nul",
+        "cost_s",
+        "has_more",
+    )
 
     def __init__(self, path: str, numbered: tuple[str, ...]) -> None:
         """`numbered`: the record types whose `seq` counts from 0 without gaps; an unexpected one is damage."""
@@ -27,6 +39,8 @@ class Tail:
         self.offset = 0
         self.next_seq = 0
         self.grew = False
+        self.cost_s = 0.0
+        self.has_more = False
         self._numbered = numbered
         self._seen = 0
         self._stuck_nul = False
@@ -39,6 +53,7 @@ class Tail:
             OSError: the file could not be read now; the position is unchanged.
         """
         self.grew = False
+        began = monotonic()
         fd = open_checked(self.path)
         try:
             if self._stuck_nul:
@@ -49,6 +64,8 @@ class Tail:
                 data = os.pread(fd, MAX_LINE_BYTES, self.offset)
         finally:
             os.close(fd)
+        self.cost_s = monotonic() - began
+        self.has_more = len(data) >= CHUNK_BYTES
         if not data:
             return []
         nul = data.find(b"\0")

@@ -74,6 +74,16 @@ class Inbound:
         return "visitor"
 
     @property
+    def has_more(self) -> bool:
+        """The last look took as much input as one may, and there is room for more."""
+        return self._input.has_more and self._queued < WINDOW_BYTES and not self.saw_eof
+
+    @property
+    def cost_s(self) -> float:
+        """What a look costs on this filesystem."""
+        return self._control.cost_s + self._input.cost_s
+
+    @property
     def has_input(self) -> bool:
         """Something waits for the command to read it, the end of the input included."""
         return self._queued > 0 or (self.saw_eof and not self._eof_given)

@@ -128,6 +128,8 @@ class Command:
         del self.outputs[fd]
         if self.stdin == fd:
             self.stdin = None
+        if self.master == fd:
+            self.master = None  # its number may soon be another file's
         os.close(fd)
 
 

@@ -98,6 +98,7 @@ class Relay:
         self._said_at = self._now
         self._last_seen = clock.boottime()
         self._ack_due: float | None = None
+        self._owes_since = 0.0
         self._trouble = Trouble()
         self._hangup_since: float | None = None
         self._hangup_step = 0
@@ -250,6 +251,7 @@ class Relay:
             )
             if not self._skips_control and self.inbound.poll_control(began, self.command):
                 self._brisk()
+                self._owe_answer()
             if self.return_code is None and self.inbound.poll_input(self.command):
                 self._brisk()
             self._trouble_over()
@@ -263,7 +265,8 @@ class Relay:
         wait = interval(INTERACTIVE, after - self._active)
         if self.inbound.saw_eof and self.command.master is None:
             wait = max(wait, 0.02)  # only signals can come, and acknowledgements
-        self._next_look = max(after + polite(wait, after - began), self._trouble.retry_at)
+        wait = 0.0 if self.inbound.has_more else polite(wait, self.inbound.cost_s)
+        self._next_look = max(after + wait, self._trouble.retry_at)
 
     def _brisk(self) -> None:
         self._active = self._now
@@ -293,7 +296,11 @@ class Relay:
         for number in numbers:
             if number in self._visited:
                 continue
-            kind = self.inbound.look_at(number, self.command)
+            try:
+                kind = self.inbound.look_at(number, self.command)
+            except DamagedSession as error:
+                self.watch.note("attacher_refused", n=number, error=error.message)
+                kind = "visitor"
             if kind == "visitor":
                 self._visited.add(number)
             elif kind == "attacher" or number in self._seen_empty:
@@ -351,11 +358,17 @@ class Relay:
         if not self.watch.keeps:
             self._hang_up(cancelled=message)
 
+    def _owe_answer(self) -> None:
+        """Somebody wants something: say so soon, if nothing else is said, so that he knows that he was heard."""
+        if self._ack_due is None:
+            self._ack_due = self._now + ACK_S
+            self._owes_since = self._now
+
     def _took_input(self) -> None:
         if self.inbound.taken_offset - self.inbound.acknowledged_input >= ACK_BYTES:
             self._ack_due = self._now
-        elif self._ack_due is None:
-            self._ack_due = self._now + ACK_S
+        else:
+            self._owe_answer()
 
     # Saying things on the stream
 
@@ -384,6 +397,8 @@ class Relay:
         if self.inbound.taken_offset != self.inbound.acknowledged_input:
             self.inbound.acknowledged_input = self.inbound.taken_offset
             self.outbound.say("ack", offset=self.inbound.taken_offset)
+        elif self._said_at < self._owes_since:
+            self.outbound.say("heartbeat")
 
     def _flush(self) -> None:
         try:

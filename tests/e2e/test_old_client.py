@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.helpers import raw
 from tests.helpers.notes import Notes, overlapping
 from tests.helpers.pigeon import Pigeon
 from tests.helpers.processes import Child, Result
@@ -78,6 +79,13 @@ def test_signals_and_resizes(warm: Pigeon) -> None:
     wait_until(lambda: b"33 101\r\n" in client.out, 15, "the new size")
     client.signal(signal.SIGINT)
     assert outcome(client.wait()) == (b"ready\r\n33 101\r\nint\r\n", 5)
+
+
+def test_quick_commands_on_a_terminal_are_not_hung_up(warm: Pigeon) -> None:
+    """touch closes its terminal a moment before it ends, so many tries meet that moment."""
+    sessions = [raw.publish(warm, "touch made", cwd=warm.directory(f"quick{number}")) for number in range(40)]
+    ends = [session.wait_final(60) for session in sessions]
+    assert {(end["state"], end["exit_code"]) for end in ends} == {("succeeded", 0)}
 
 
 @pytest.mark.parametrize("number", [9, 15, 1])

@@ -130,11 +130,18 @@ def test_it_works_through_a_symbolic_link(installed: Path, tmp_path: Path) -> No
 
 
 def test_modules_of_the_users_own_do_not_get_into_it(installed: Path, tmp_path: Path) -> None:
-    for name in ("select", "errno", "fcntl", "binascii", "pigeon", "tomli"):
+    for name in ("select", "errno", "fcntl", "binascii", "pigeon"):
         (tmp_path / f"{name}.py").write_text(f"raise SystemExit('{name} of the user was loaded')\n")
     for path in (str(tmp_path), ":/nowhere", "/nowhere:"):  # an empty entry is the current directory
         said = run(installed / "pigeon", "--version", cwd=tmp_path, PYTHONPATH=path)
         assert said == f"pigeon {__version__}\n"
+
+
+def test_pythonpath_may_name_what_python_finds_anyway(installed: Path, tmp_path: Path) -> None:
+    # Python then leaves the later of the two entries out.
+    (packages,) = installed.parent.glob("lib/python*/site-packages")
+    said = run(installed / "pigeon", "--version", cwd=tmp_path, PYTHONPATH=str(packages))
+    assert said == f"pigeon {__version__}\n"
 
 
 def test_it_is_found_by_pythonpath_where_pip_put_it_with_target(wheel: Path, tmp_path: Path) -> None:

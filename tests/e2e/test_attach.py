@@ -1,0 +1,210 @@
+"""Detach and attach: `--detach`, `--keep`, `~d`, taking over, watching."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+
+import pytest
+
+from tests.helpers import raw
+from tests.helpers.pigeon import Pigeon
+from tests.helpers.share import Session
+from tests.helpers.waiting import wait_until
+
+ECHO = 'stty size; while read -r line; do echo "got [$line]"; case $line in end) exit 6;; esac; done'
+
+
+def detached(pigeon: Pigeon, *words: str, options: tuple[str, ...] = ()) -> Session:
+    """A session that `--detach` has started, once its command runs."""
+    result = pigeon.run(*words, options=("--detach", *options))
+    assert (result.code, result.stderr) == (0, b"")
+    session = Session(pigeon.namespace.root / "sessions" / result.stdout.decode().strip())
+    session.wait_event("started")
+    return session
+
+
+def test_detached_from_the_start_and_attached_later(warm: Pigeon) -> None:
+    session = detached(warm, "echo early; " + ECHO)
+    wait_until(lambda: b"early" in session.output(), 15, "the output")
+    window = warm.spawn_tty("attach", session.id, size=(93, 31))
+    window.wait_for("early")
+    session.wait_event("attached")
+    window.type("hello\r")
+    window.wait_for("got [hello]")
+    window.type("end\r")
+    window.wait_for("got [end]")
+    assert window.wait().code == 6
+    assert window.settings() == window.settings_before
+
+
+def test_a_detached_command_needs_nobody(warm: Pigeon) -> None:
+    session = detached(warm, "echo done > made; exit 5")
+    status = session.wait_final()
+    assert (status["state"], status["exit_code"]) == ("failed", 5)
+    assert (warm.work / "made").read_text() == "done\n"
+    late = warm.run("attach", session.id)
+    assert late.code == 255
+    assert f"pigeon logs {session.id}" in late.words
+
+
+def test_detaching_and_coming_back(warm: Pigeon) -> None:
+    window = warm.spawn_tty(ECHO)
+    window.wait_for("24 80")
+    session = warm.sessions()[-1]
+    window.type("one\r")
+    window.wait_for("got [one]")
+    window.type("~d")
+    assert window.wait(10).code == 0
+    assert f"pigeon attach {session.id}" in window.text().replace("\n", "")
+    assert window.settings() == window.settings_before
+    assert session.state == "running"
+    back = warm.spawn_tty("attach", session.id)
+    back.wait_for("got [one]")
+    session.wait_event("attached")
+    back.type("two\r")
+    back.wait_for("got [two]")
+    back.type("~d")
+    assert back.wait(10).code == 0
+    third = warm.spawn_tty("attach", session.id.partition("-")[2])
+    third.wait_for("got [two]")
+    wait_until(lambda: session.events().count("attached") == 2 or third.pump(), 15, "the second attachment")
+    third.type("end\r")
+    assert third.wait().code == 6
+
+
+def test_the_second_takes_over_and_the_first_says_so(warm: Pigeon) -> None:
+    first = warm.spawn_tty(ECHO)
+    first.wait_for("24 80")
+    session = warm.sessions()[-1]
+    second = warm.spawn_tty("attach", session.id)
+    second.wait_for("24 80")
+    wait_until(lambda: first.pump() or not first.running, 15, "the end of the first")
+    assert first.wait().code == 0
+    assert "attached to from elsewhere" in first.text()
+    assert first.settings() == first.settings_before
+    second.type("mine\r")
+    second.wait_for("got [mine]")
+    third = warm.spawn_tty("attach", session.id)
+    third.wait_for("got [mine]")
+    wait_until(lambda: second.pump() or not second.running, 15, "the end of the second")
+    assert second.wait().code == 0
+    third.type("end\r")
+    assert third.wait().code == 6
+    names = sorted(name for name in os.listdir(session.directory) if name.startswith("stdin"))
+    assert names == ["stdin.1.jsonl", "stdin.2.jsonl", "stdin.jsonl"]
+
+
+def test_one_that_only_watches(warm: Pigeon) -> None:
+    """It sees everything, changes nothing, and leaves with the session or on its own."""
+    owner = warm.spawn_tty(ECHO)
+    owner.wait_for("24 80")
+    session = warm.sessions()[-1]
+    watcher = warm.spawn_tty("attach", "--read-only", session.id, size=(70, 20))
+    leaver = warm.spawn_tty("attach", "-r", session.id)
+    for window in (watcher, leaver):
+        window.wait_for("24 80")
+    watcher.type("not mine\r")
+    leaver.type("~.")
+    assert leaver.wait(10).code != 0
+    owner.type("mine\r")
+    for window in (owner, watcher):
+        window.wait_for("got [mine]")
+    owner.type("end\r")
+    assert owner.wait().code == 6
+    assert watcher.wait().code == 6
+    assert "not mine" not in watcher.text() + owner.text()
+    assert not any(name.startswith("control.1") for name in os.listdir(session.directory))
+
+
+def test_a_full_screen_program_is_drawn_again(warm: Pigeon) -> None:
+    path = warm.work / "file"
+    path.write_text("first line\n\tsecond\n")
+    words = ("vim", "-u", "NONE", "-i", "NONE", "-N", "file")
+    window = warm.spawn_tty(*words)
+    window.wait_for(lambda screen: screen.count("\n~") > 10)
+    window.type("Othe new one\x1b")
+    window.wait_for("the new one")
+    window.wait_still(0.3)
+    drawn = window.emulator.cells()
+    session = warm.sessions()[-1]
+    window.type("\r~d")
+    assert window.wait(10).code == 0
+    assert "\x1b[?1049l" in window.raw.decode("utf-8", "replace"), "the alternate screen is left"
+    back = warm.spawn_tty("attach", session.id)
+    back.wait_for(lambda screen: "the new one" in screen and screen.count("\n~") > 10)
+    session.wait_event("attached")
+    back.wait_still(0.5)
+    assert back.emulator.cells()[0] == drawn[0]
+    other = warm.spawn_tty("attach", session.id, size=(60, 20))
+    other.wait_for(lambda screen: "the new one" in screen and screen.count("\n~") > 10)
+    wait_until(lambda: other.pump() or session.events().count("attached") == 2, 15, "the takeover")
+    other.type("\x1b:wq\r")
+    assert other.wait().code == 0
+    assert path.read_text() == "the new one\nfirst line\n\tsecond\n"
+    assert other.settings() == other.settings_before
+
+
+def test_a_kept_session_survives_its_client(pigeon: Pigeon) -> None:
+    pigeon.worker(client_timeout=1)
+    window = pigeon.spawn_tty(ECHO, options=("--keep",))
+    window.wait_for("24 80")
+    session = pigeon.sessions()[0]
+    family = [window.process.pid]
+    family += map(int, Path(f"/proc/{family[0]}/task/{family[0]}/children").read_text().split())
+    for pid in family:
+        os.kill(pid, signal.SIGKILL)
+    window.process.wait()
+    session.wait_event("client_lost", 30)
+    assert session.state == "running"
+    back = pigeon.spawn_tty("attach", session.id)
+    back.wait_for("24 80")
+    session.wait_event("attached")
+    back.type("end\r")
+    assert back.wait().code == 6
+
+
+def test_an_attacher_that_dies_is_lost_like_a_client(pigeon: Pigeon) -> None:
+    pigeon.worker(client_timeout=1)
+    first = pigeon.spawn_tty("echo ready; exec sleep 60")
+    first.wait_for("ready")
+    session = pigeon.sessions()[0]
+    second = pigeon.spawn_tty("attach", session.id)
+    session.wait_event("attached")
+    wait_until(lambda: first.pump() or not first.running, 15, "the end of the first")
+    family = Path(f"/proc/{second.process.pid}/task/{second.process.pid}/children").read_text().split()
+    for pid in [second.process.pid, *map(int, family)]:
+        os.kill(pid, signal.SIGKILL)
+    second.process.wait()
+    assert session.wait_final(30)["state"] == "cancelled"
+    pigeon.wait_quiet()
+
+
+def test_attaching_without_a_terminal_shows_the_output_and_the_code(warm: Pigeon) -> None:
+    gate = warm.work / "gate"
+    gate.touch()
+    client, session = warm.begin(f"echo one; while [ -e {gate} ]; do sleep 0.02; done; echo two; exit 4")
+    wait_until(lambda: client.out == b"one\n", 15, "the first line")
+    child = warm.start("attach", session.id)
+    assert client.wait().code == 0
+    wait_until(lambda: child.out == b"one\n", 15, "the first line again")
+    gate.unlink()
+    assert child.wait() == (b"one\ntwo\n", b"", 4)
+
+
+@pytest.mark.parametrize("options", [(), ("--read-only",)])
+def test_what_cannot_be_attached_to(pigeon: Pigeon, options: tuple[str, ...]) -> None:
+    waits = raw.publish(pigeon)
+    refused = pigeon.run("attach", *options, waits.id)
+    assert refused.code == 255
+    assert "has not been started yet" in refused.words
+    assert pigeon.run("attach", *options, "nothing").code == 1
+    if not options:
+        old = raw.publish(pigeon)
+        raw.claim(old)
+        raw.put_status(old, "running")
+        refused = pigeon.run("attach", old.id)
+        assert refused.code == 255
+        assert "--read-only" in refused.words
+    assert not any("." in name.removesuffix(".jsonl") and "1" in name for name in os.listdir(waits.directory))

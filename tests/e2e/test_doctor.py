@@ -1,0 +1,139 @@
+"""`pigeon doctor`: is the share usable from here, and what does it really do."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from typing import Any
+
+from tests.helpers.pigeon import Pigeon
+from tests.helpers.privileges import WITHOUT_OVERRIDE
+from tests.helpers.verbs import lose_host
+from tests.helpers.waiting import wait_until
+
+CHECKS = [
+    "cache",
+    "parents",
+    "filesystem",
+    "space",
+    "operations",
+    "speed",
+    "journal",
+    "lingering",
+    "workers",
+    "other side",
+]
+
+
+def lines_of(result: Any) -> dict[str, list[dict[str, str]]]:
+    """The findings of each check."""
+    found: dict[str, list[dict[str, str]]] = {}
+    for line in json.loads(result.stdout):
+        assert line["level"] in ("PASS", "WARN", "FAIL")
+        assert line["text"]
+        assert line["level"] == "PASS" or line["remedy"], line
+        found.setdefault(line["check"], []).append(line)
+    return found
+
+
+def left(pigeon: Pigeon) -> list[str]:
+    """What doctors have left in the namespace."""
+    return [name for name in os.listdir(pigeon.namespace.root) if name.startswith("doctor")]
+
+
+def test_with_a_worker_it_measures_both_ways(warm: Pigeon) -> None:
+    result = warm.run("doctor", "--json")
+    found = lines_of(result)
+    assert result.code == 0, result.stdout.decode()
+    assert list(found) == CHECKS
+    assert [line["level"] for line in found["operations"]] == ["PASS"]
+    assert warm.workers[0].id in found["workers"][0]["text"]
+    texts = [line["text"] for line in found["other side"]]
+    assert [line["level"] for line in found["other side"]] == ["PASS"] * 4, texts
+    for text, part in zip(texts, ["a new name is seen", "a byte goes", "flock excludes", "the clocks agree"]):
+        assert part in text
+    assert left(warm) == []
+    session = warm.sessions()[-1]
+    assert session.wait_final()["state"] == "succeeded"
+
+
+def test_without_a_worker_on_a_terminal(pigeon: Pigeon) -> None:
+    window = pigeon.spawn_tty("doctor", size=(200, 50))
+    assert window.wait(60).code == 0
+    lines = window.text().splitlines()
+    heads = [line for line in lines if line[:4] in ("PASS", "WARN", "FAIL")]
+    assert [line[6:18].strip() for line in heads] == CHECKS
+    assert any("no worker of this route lives in `test`" in line for line in heads)
+    assert any("pigeon worker --namespace test" in line for line in lines), "the remedy"
+    assert heads[-1].startswith("WARN  other side   not measured")
+    assert left(pigeon) == []
+
+
+def test_a_full_worker_does_not_come_and_is_not_called_later(pigeon: Pigeon) -> None:
+    worker = pigeon.worker(max_jobs=1)
+    client, session = pigeon.begin("echo ready; exec sleep 100")
+    session.wait_event("started")
+    found = lines_of(pigeon.run("doctor", "--json", timeout_s=60))
+    assert "did not come in time" in found["other side"][0]["text"]
+    question = pigeon.sessions()[-1]
+    assert question.id != session.id
+    assert question.wait_final()["state"] == "cancelled"
+    client.signal(signal.SIGTERM)
+    assert client.wait().code == 143
+    assert worker.child.running
+
+
+def test_no_share(pigeon: Pigeon) -> None:
+    result = pigeon.run("doctor", "--json", "--cache", "/nonexistent/share")
+    assert result.code == 1
+    assert [line["level"] for line in json.loads(result.stdout)] == ["FAIL"]
+    assert "/nonexistent/share" in result.stdout.decode()
+
+
+def test_a_share_that_cannot_be_written(pigeon: Pigeon) -> None:
+    path = pigeon.base / "closed"
+    path.mkdir(mode=0o500)
+    child = pigeon.start_process(
+        *WITHOUT_OVERRIDE, *pigeon.command("doctor", "--json", "--cache", str(path)), cwd=pigeon.base
+    )
+    result = child.wait(60)
+    found = lines_of(result)
+    assert result.code == 1
+    assert found["operations"][0]["level"] == "FAIL"
+    assert "permission denied" in found["operations"][0]["text"].lower()
+
+
+def test_a_share_that_others_can_write(pigeon: Pigeon) -> None:
+    pigeon.share.client_path.chmod(0o777)
+    found = lines_of(pigeon.run("doctor", "--json"))
+    assert found["cache"][0]["level"] == "WARN"
+    assert "chmod" in found["cache"][0]["remedy"]
+
+
+def test_the_worker_answers_only_in_its_namespace(pigeon: Pigeon) -> None:
+    for name in ("../elsewhere", "/tmp", ".hidden"):
+        result = pigeon.run("doctor", "--help-out", name)
+        assert result.code == 2
+        assert "cannot be used as a directory name" in result.words
+
+
+def test_freeing_a_strict_lock(pigeon: Pigeon) -> None:
+    """A holder that is dead on this host is proven so; one that lives keeps its lock."""
+    pigeon.configure(worker={"lock": "strict"})
+    pigeon.worker()
+    client, session = pigeon.begin("echo ready; exec sleep 100")
+    wait_until(lambda: client.out == b"ready\n", 15, "the command")
+    lives = pigeon.run("doctor", "--release", str(pigeon.work))
+    assert lives.code == 1
+    assert "which lives" in lives.stdout.decode()
+    lose_host(pigeon, session)
+    freed = pigeon.run("doctor", "--release", str(pigeon.work))
+    assert (freed.code, freed.stderr) == (0, b""), freed.stdout
+    assert "freed" in freed.stdout.decode()
+    again = pigeon.run("doctor", "--release", ".")
+    assert "is not held" in again.stdout.decode()
+    pigeon.worker()
+    assert client.wait(40).code == 255
+    pigeon.wait_quiet(20)
+    assert pigeon.run("echo free").stdout == b"free\n"

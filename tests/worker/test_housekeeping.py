@@ -1,0 +1,219 @@
+"""What a worker removes and ends by itself, with the seconds counted by the test."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from pigeon.wire import files
+from pigeon.wire.documents import Request, Status
+from pigeon.wire.names import Namespace, SessionFiles, new_session_id
+from pigeon.wire.takeover import OwnerWatch, end
+from pigeon.worker.catalog import Catalog
+from pigeon.worker.debug import Debug
+from pigeon.worker.housekeeping import SWEEP_SESSIONS, Housekeeping, Retention
+from pigeon.worker.runner import Worker
+
+
+class House:
+    """A share with sessions, and the housekeeping of a worker that sees it."""
+
+    def __init__(self, base: Path, *, finished_s: float = 1000.0, terminal_s: float = 100.0) -> None:
+        self.namespace = Namespace(str(base), "test")
+        for path in (self.namespace.sessions, self.namespace.workers):
+            files.make_directories(path)
+        worker = Worker(
+            "me-1", "me", 1, "boot", self.namespace, str(base / "j.db"), "flock", 180.0, 1 << 30, (),
+            Debug(enabled=False, environ={}),
+        )  # fmt: skip
+        self.catalog = Catalog(self.namespace, None)
+        self.keeper = Housekeeping(worker, self.catalog, Retention(finished_s, terminal_s, 1e6, 30.0))
+
+    def session(self, state: str = "succeeded", *, pty: bool = False) -> SessionFiles:
+        """One with the files of a client."""
+        session = self.namespace.session(new_session_id())
+        files.make_directory(session.directory)
+        for path in (session.stream, session.stdin(), session.control()):
+            files.create(path)
+        request = Request(session.session_id, ["true"], "/")
+        request.pty = pty
+        files.replace(session.request, request.encode("1"))
+        files.replace(session.status, Status(session.session_id, state, created_at="x").encode())
+        return session
+
+    def sweep(self, now: float) -> None:
+        """Everything that a worker does every ten seconds."""
+        self.keeper.recheck_claimed(now)
+        self.keeper.sweep(now, lambda _: False)
+
+    def watch(self, begin: float, seconds: int) -> None:
+        """Everything that it does every second."""
+        for second in range(seconds):
+            self.keeper.watch_owners(begin + second, lambda _: False)
+
+
+@pytest.fixture
+def house(tmp_path: Path) -> House:
+    """Retention of 1000 s, 100 s for terminals, `host_timeout` 30 s."""
+    return House(tmp_path)
+
+
+def there(session: SessionFiles) -> bool:
+    """Whether it is still on the share."""
+    return os.path.isdir(session.directory)
+
+
+def test_each_kind_goes_after_its_own_time(house: House) -> None:
+    plain, terminal = house.session(), house.session(pty=True)
+    house.catalog.scan(0.0)
+    for now in range(0, 155, 10):
+        house.sweep(float(now))
+        assert there(terminal)
+    house.sweep(170.0)
+    assert (there(plain), there(terminal)) == (True, False)
+    for now in range(180, 1055, 10):
+        house.sweep(float(now))
+        assert there(plain)
+    house.sweep(1070.0)
+    assert not there(plain)
+
+
+def test_many_that_stay_do_not_hide_those_that_are_due(house: House) -> None:
+    plain = [house.session() for _ in range(2 * SWEEP_SESSIONS)]
+    terminal = house.session(pty=True)
+    house.catalog.scan(0.0)
+    for now in range(0, 300, 10):
+        house.sweep(float(now))
+    assert not there(terminal)
+    assert all(map(there, plain))
+
+
+def test_a_reader_starts_the_time_again(house: House) -> None:
+    session = house.session(pty=True)
+    house.catalog.scan(0.0)
+    for now in range(0, 600, 10):
+        files.replace(session.control(), b"x" * now)
+        house.sweep(float(now))
+    assert there(session)
+    for now in range(600, 850, 10):
+        house.sweep(float(now))
+    assert not there(session)
+
+
+def test_what_cannot_be_removed_yet_is_tried_again(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    session = house.session(pty=True)
+    house.catalog.scan(0.0)
+    with monkeypatch.context() as stuck:
+        stuck.setattr(files, "remove_session", lambda _: None)
+        for now in range(0, 300, 10):
+            house.sweep(float(now))
+    assert there(session)
+    for now in range(300, 340, 10):
+        house.sweep(float(now))
+    assert not there(session)
+
+
+def claimed(house: House, text: bytes | None, state: str = "running") -> SessionFiles:
+    """A session in the hands of another worker."""
+    session = house.session(state)
+    if text is not None:
+        files.create(session.claim, text)
+    house.catalog.scan(0.0)
+    assert session.session_id in house.catalog.claimed
+    return session
+
+
+OWNER = b"worker_host=x\nworker_pid=7\nworker_id=x-7\nfeatures=attach\n"
+
+
+@pytest.mark.parametrize("text", [OWNER, b"", None, b"withdrawn_by=client\n"])
+def test_a_silent_owner_loses_its_session(house: House, text: bytes | None) -> None:
+    session = claimed(house, text)
+    house.watch(0.0, 30)
+    assert b'"running"' in Path(session.status).read_bytes()
+    house.watch(30.0, 2)
+    status = Path(session.status).read_bytes()
+    assert b'"failed"' in status
+    assert b'"takeover"' in status
+    assert session.session_id in house.catalog.finished
+    assert not house.catalog.claimed
+
+
+@pytest.mark.parametrize("speaks", ["stream", "worker file"])
+def test_an_owner_that_says_anything_keeps_it(house: House, speaks: str) -> None:
+    session = claimed(house, OWNER)
+    path = session.stream if speaks == "stream" else house.namespace.worker("x-7")
+    for second in range(0, 200, 20):
+        files.replace(path, b"x" * (second + 1))
+        house.watch(float(second), 20)
+    assert b'"running"' in Path(session.status).read_bytes()
+
+
+def test_a_taker_that_died_is_helped_out(house: House) -> None:
+    """Somebody made takeover.claim and never wrote the end: it comes one more `host_timeout` later."""
+    session = claimed(house, OWNER)
+    files.create(session.takeover, b"taken_over_by=dead\n")
+    house.watch(0.0, 55)
+    assert b'"running"' in Path(session.status).read_bytes()
+    house.watch(55.0, 15)
+    assert b'"takeover"' in Path(session.status).read_bytes()
+    assert Path(session.takeover).read_bytes() == b"taken_over_by=dead\n"
+
+
+def test_a_taker_whose_write_failed_goes_on(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    session = claimed(house, OWNER)
+
+    def full(path: str, data: bytes) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(files, "replace", full)
+        with pytest.raises(OSError, match="No space"):
+            end(session, "me", "x-7")
+    assert end(session, "me", "x-7")
+    assert not end(session, "me", "x-7")
+
+
+def test_an_end_of_its_own_is_not_replaced(house: House) -> None:
+    session = claimed(house, OWNER)
+    house.watch(0.0, 29)
+    files.replace(session.status, Status(session.session_id, "succeeded", created_at="x").encode())
+    house.watch(29.0, 5)
+    assert b'"succeeded"' in Path(session.status).read_bytes()
+    assert not os.path.exists(session.takeover)
+
+
+def test_an_owner_of_many_sessions_is_read_once_a_turn(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    for _ in range(5):
+        claimed(house, OWNER)
+    files.create(house.namespace.worker("x-7"), b"{}")
+    house.watch(0.0, 1)
+    opened: list[str] = []
+    real = files.open_checked
+
+    def counting(path: str) -> int:
+        opened.append(path)
+        return real(path)
+
+    monkeypatch.setattr(files, "open_checked", counting)
+    house.watch(1.0, 1)
+    assert opened.count(house.namespace.worker("x-7")) == 1
+
+
+def test_a_failed_look_proves_nothing(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    session = claimed(house, OWNER)
+    watch = OwnerWatch(house.namespace, session, "x-7")
+    for now in range(20):
+        silence = watch.look(float(now))
+    assert silence == 19.0
+
+    def stale(path: str) -> int:
+        raise OSError(116, "Stale file handle")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(files, "open_checked", stale)
+        assert watch.look(20.0) == 0.0
+    assert watch.look(21.0) == 0.0
+    assert watch.look(22.0) == 1.0

@@ -1,0 +1,117 @@
+"""The clients of a run: real `pigeon` processes, some under a terminal whose user types at each prompt."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pty
+import subprocess
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+from tools.torture import kinds, plan
+
+
+class Client:
+    """One client and all that is known of it from outside. Output goes to files, or through `pump` from a terminal."""
+
+    def __init__(
+        self,
+        session: plan.Session,
+        argv: list[str],
+        *,
+        env: Mapping[str, str],
+        cwd: Path,
+        logs: Path,
+    ) -> None:
+        self.session = session
+        self.out_path = logs / f"client-{session.number}.out"
+        self.err_path = logs / f"client-{session.number}.err"
+        self.began = time.monotonic()
+        self.code: int | None = None
+        self.touched: list[str] = []
+        """What has been done to it, in order."""
+        self.window_closed = False
+        self._to_type = kinds.typed(session) if session.kind == plan.INTERACTIVE else []
+        self._typed = 0
+        self._drawn = b""
+        self.master = -1
+        source, out = subprocess.DEVNULL, self.out_path.open("ab")
+        if session.kind == plan.INTERACTIVE:
+            self.master, slave = pty.openpty()
+            os.set_blocking(self.master, False)
+            argv = ["setsid", "--ctty", *argv]
+        elif session.kind == plan.BINARY:
+            path = logs / f"client-{session.number}.in"
+            path.write_bytes(kinds.sent(session))
+            source = os.open(path, os.O_RDONLY)
+        with out, self.err_path.open("ab") as err:
+            self.process = subprocess.Popen(
+                argv,
+                env=dict(env),
+                cwd=cwd,
+                stdin=slave if self.master >= 0 else source,
+                stdout=slave if self.master >= 0 else out,
+                stderr=err,
+                start_new_session=self.master < 0,
+            )
+        if self.master >= 0:
+            os.close(slave)
+        elif source >= 0:
+            os.close(source)
+
+    @property
+    def pid(self) -> int:
+        """The guardian's."""
+        return self.process.pid
+
+    @property
+    def out(self) -> bytes:
+        """What it has printed."""
+        return self.out_path.read_bytes()
+
+    @property
+    def err(self) -> str:
+        """What it has said."""
+        return self.err_path.read_text("utf-8", "backslashreplace")
+
+    def pump(self) -> None:
+        """Take what the terminal shows and answer each prompt with the next line."""
+        if self.master < 0:
+            return
+        came = b""
+        with contextlib.suppress(OSError):
+            while data := os.read(self.master, 65536):
+                came += data
+        if not came:
+            return
+        self._drawn += came
+        with self.out_path.open("ab") as file:
+            file.write(came)
+        while self._to_type and self._drawn.count(b"> ") > self._typed:
+            line = self._to_type.pop(0)
+            self._typed += 1
+            with contextlib.suppress(OSError):
+                os.write(self.master, f"{line}\r".encode())
+
+    def close_window(self) -> bool:
+        """The terminal goes away. False if there is none."""
+        if self.master < 0:
+            return False
+        self.pump()
+        os.close(self.master)
+        self.master = -1
+        self.window_closed = True
+        return True
+
+    def has_ended(self) -> bool:
+        """Reap it; whether it has ended."""
+        if self.code is None:
+            self.pump()
+            self.code = self.process.poll()
+            if self.code is not None and self.master >= 0:
+                self.pump()
+                os.close(self.master)
+                self.master = -1
+        return self.code is not None
