@@ -12,6 +12,7 @@ import select
 
 from pigeon import trace
 from pigeon.client import escapes, link
+from pigeon.client.giveup import GiveUp
 from pigeon.client.signals import signals
 from pigeon.client.terminal import Terminal, in_foreground, window_size
 from pigeon.clock import monotonic
@@ -24,16 +25,24 @@ if TYPE_CHECKING:
 FORWARDED = ("SIGINT", "SIGQUIT", "SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2")
 _WATCHED = (*FORWARDED, "SIGTSTP", "SIGWINCH", "SIGCHLD")
 
-INTERRUPT_KEY = 0x03
-GIVE_UP_PRESSES = 3
-GIVE_UP_S = 2.0
-"""Ctrl-C so often within so many seconds, without an answer from the session, leaves it."""
+INTERRUPT_KEY = b"\x03"
 
 LAST_WORDS_S = 1.5
 """How long a pump that was told to leave may take to tell the other side."""
 
 HUNG_S = 6.0
 """A pump that has not reported for this long sits in an operation on the share."""
+
+SIZE_SPACING_S = 0.03
+"""Between two sizes that are passed on while the window is being dragged; the last one always is."""
+
+REDRAW_S = 0.2
+"""A full-screen program has this long to notice the size that makes it draw itself again."""
+
+QUESTION_S = 1.0
+SWALLOW_S = 0.3
+"""A question that was asked within so many seconds before the end may be answered for so long after it; the answer
+must not be typed into the shell."""
 
 KEYBOARD_BYTES = 16 * 1024 * 1024
 """Typed (or pasted) and not yet taken by the pump; beyond this the terminal holds the rest."""
@@ -52,6 +61,7 @@ def run(pump: Callable[[link.Link], int], *, reads_keyboard: bool, speaks: bool)
     terminal = Terminal()
     guardian = Guardian(mine, terminal, wakeup_r, reads_keyboard=reads_keyboard, speaks=speaks)
     ignored = _install_handlers(wakeup_w)
+    parent = os.getpid()
     guardian.pid = os.fork()
     if guardian.pid == 0:
         code = EXIT_PIGEON
@@ -60,6 +70,7 @@ def run(pump: Callable[[link.Link], int], *, reads_keyboard: bool, speaks: bool)
             os.close(wakeup_r)
             _become_pump(ignored)
             os.close(wakeup_w)
+            other.on_end = lambda: _stand_in(parent, terminal, other.modes)
             code = pump(other)
         finally:
             os._exit(code)
@@ -93,6 +104,14 @@ def _become_pump(ignored: list[int]) -> None:
             signals.signal(number, signals.SIG_DFL if name == "SIGCHLD" else signals.SIG_IGN)
 
 
+def _stand_in(parent: int, terminal: Terminal, modes: bytes) -> None:
+    """In the pump, when the guardian has been killed: leave the user's terminal as he would have left it."""
+    if os.getppid() != parent:
+        signals.signal(signals.SIGTTOU, signals.SIG_IGN)
+        write_sequences(modes.partition(b"\0")[0])
+        terminal.restore_for_dead()
+
+
 class Guardian:
     """The loop of the process that the shell waits for."""
 
@@ -110,8 +129,12 @@ class Guardian:
         self._modes = b""
         self._abnormal = False
         self._broken_pipe = False
-        self._presses: list[float] = []
-        self._answered_at = 0.0
+        self._give_up = GiveUp()
+        self._questions = 0
+        self._asked_at = 0.0
+        self._size_sent: tuple[int, int] | None = None
+        self._size_sent_at = 0.0
+        self._size_due: float | None = None
         self._heard_at = monotonic()
         self._said_hung = False
         self._leaving: tuple[float, int, bytes] | None = None
@@ -134,18 +157,26 @@ class Guardian:
         foreground = self._reads and in_foreground()
         if foreground and self.link.queued_bytes < KEYBOARD_BYTES:
             poll.register(0, select.POLLIN)
-        brisk = self._leaving is not None or self._suspending_at is not None
-        wait_s = 0.1 if brisk else 1.0 if self._reads and not foreground else HUNG_S
-        for fd, _ in poll.poll(wait_s * 1000):
+        for fd, _ in poll.poll(self._timeout(foreground) * 1000):
             if fd == self._wakeup:
-                for number in os.read(fd, 512):
-                    self._signalled(number)
+                self._signalled(os.read(fd, 512))
             elif fd == self.link.reading:
                 self._hear()
             elif fd == self.link.writing:
                 self.link.flush()
             else:
                 self._read_keyboard()
+
+    def _timeout(self, foreground: bool) -> float:
+        now = monotonic()
+        waits = [1.0 if self._reads and not foreground else HUNG_S]
+        if self._leaving is not None or self._suspending_at is not None:
+            waits.append(0.1)
+        if (due := self._give_up.due(now)) is not None:
+            waits.append(due)
+        if self._size_due is not None:
+            waits.append(self._size_due - now)
+        return max(0.0, min(waits))
 
     # The pump
 
@@ -162,12 +193,15 @@ class Guardian:
             self._say("the shared directory answers again")
         for kind, payload in frames:
             if kind == link.ANSWERED:
-                self._answered_at = self._heard_at
+                self._give_up.answered()
             elif kind == link.RAW:
                 self.terminal.make_raw()
                 self._escapes = escapes.Escapes(payload.decode())
             elif kind == link.MODES:
                 self._modes = payload
+            elif kind == link.ASKED:
+                self._questions += int(payload)
+                self._asked_at = self._heard_at
             elif kind == link.MESSAGE:
                 self._message += payload
             elif kind == link.ABNORMAL:
@@ -190,6 +224,13 @@ class Guardian:
         now = monotonic()
         if self._code is not None:
             return
+        if self._size_due is not None and now >= self._size_due:
+            self._send_size()
+        if self._give_up.due(now) == 0.0:
+            self._leave(
+                EXIT_PIGEON,
+                b"pigeon: left: the session did not answer; it is told to end as soon as it can be\n",
+            )
         if self._suspending_at is not None and now - self._suspending_at > LAST_WORDS_S:
             self._stop_here()
         if self._leaving is not None and now - self._leaving[0] > LAST_WORDS_S:
@@ -225,12 +266,13 @@ class Guardian:
                 self.link.send(link.KEYS_END)
             self._reads = False
             return
+        self._note_answers(data)
         passed, actions = self._escapes.feed(data)
         if passed:
             self.link.send(link.KEYS, passed)
-            if self.terminal.is_raw:
-                for _ in range(passed.count(INTERRUPT_KEY)):
-                    self._pressed_interrupt()
+            if self.terminal.is_raw and not passed.strip(INTERRUPT_KEY):
+                for _ in passed:
+                    self._give_up.pressed(monotonic())
         for action in actions:
             self._act(action)
 
@@ -244,33 +286,44 @@ class Guardian:
         else:
             self._write(b"\n" + escapes.help_text(self._escapes.character).encode() + b"\n")
 
-    def _pressed_interrupt(self) -> None:
-        now = monotonic()
-        self._presses = [at for at in self._presses if now - at <= GIVE_UP_S] + [now]
-        if len(self._presses) >= GIVE_UP_PRESSES and self._answered_at < self._presses[0]:
-            self._leave(
-                EXIT_PIGEON,
-                b"pigeon: left: the session did not answer; it is told to end as soon as it can be\n",
-            )
+    def _note_answers(self, data: bytes) -> bool:
+        """Count what may be answers to the output's questions; whether none is missing now."""
+        if self._questions:
+            came = sum(data.count(b"\x1b" + kind) for kind in (b"[", b"]", b"P", b"_"))
+            self._questions = max(0, self._questions - came)
+        return not self._questions
 
-    def _signalled(self, number: int) -> None:
-        if number == signals.SIGCHLD:
-            return
-        if number == signals.SIGWINCH:
-            self._send_size()
-        elif number == signals.SIGTSTP:
-            self._suspend()
-        else:
-            if number == signals.SIGINT:
-                self._pressed_interrupt()
-            self.link.send(link.SIGNAL, b"%d" % number)
-            if self.terminal.is_raw and number in (signals.SIGHUP, signals.SIGTERM):
-                self._leave(128 + number, b"")
+    def _signalled(self, numbers: bytes) -> None:
+        for number in numbers:
+            if number == signals.SIGWINCH:
+                self._size_due = max(monotonic(), self._size_sent_at + SIZE_SPACING_S)
+            elif number == signals.SIGTSTP:
+                self._suspend()
+            elif number != signals.SIGCHLD:
+                self._pass_on(number)
+
+    def _pass_on(self, number: int) -> None:
+        if number == signals.SIGINT:
+            self._give_up.pressed(monotonic())
+        self.link.send(link.SIGNAL, b"%d" % number)
+        if self.terminal.is_raw and number in (signals.SIGHUP, signals.SIGTERM):
+            self._leave(128 + number, b"")
 
     def _send_size(self) -> None:
+        self._size_due = None
+        size = window_size()
+        if size is not None and size != self._size_sent:
+            self._size_sent = size
+            self._size_sent_at = monotonic()
+            self.link.send(link.SIZE, b"%d %d" % size)
+
+    def _make_redraw(self) -> None:
+        """A size that does not change would not be noticed over there, so it does for a moment."""
         size = window_size()
         if size is not None:
-            self.link.send(link.SIZE, b"%d %d" % size)
+            self._size_sent = (size[0], size[1] - 1 if size[1] > 1 else 2)
+            self.link.send(link.SIZE, b"%d %d" % self._size_sent)
+            self._size_due = monotonic() + REDRAW_S
 
     # Suspending
 
@@ -286,24 +339,29 @@ class Guardian:
         self._suspending_at = None
         was_raw = self.terminal.is_raw
         if was_raw:
-            self._write_raw(self._modes)
+            write_sequences(self._modes.partition(b"\0")[0])
             self.terminal.restore(discard_input=False)
         signals.signal(signals.SIGTSTP, signals.SIG_DFL)
         os.kill(os.getpid(), signals.SIGTSTP)
         signals.signal(signals.SIGTSTP, _do_nothing)
+        on = self._modes.partition(b"\0")[2]
         if was_raw:
             self.terminal.make_raw()
+            write_sequences(on)
         self._heard_at = monotonic()
-        self._send_size()
+        self._size_due = self._heard_at
         self.link.send(link.RESUME)
+        if was_raw and b"\x1b[?" in on:
+            self._make_redraw()
 
     # The end
 
     def _end(self, code: int) -> int:
-        if self.terminal.is_raw:
-            if self._abnormal:
-                self._write_raw(self._modes)
-            self.terminal.restore(discard_input=True)
+        if self._abnormal:
+            write_sequences(self._modes.partition(b"\0")[0])
+        if self._questions and monotonic() - self._asked_at < QUESTION_S:
+            self.terminal.swallow(self._note_answers, SWALLOW_S)
+        self.terminal.restore(discard_input=True)
         if self._message:
             self._write(self._message)
         if self._broken_pipe:
@@ -323,8 +381,11 @@ class Guardian:
         except OSError:
             pass  # nobody can be told
 
-    def _write_raw(self, data: bytes) -> None:
-        try:
+
+def write_sequences(data: bytes) -> None:
+    """What changes the user's terminal, wherever it can be reached."""
+    try:
+        if data:
             os.write(1 if os.isatty(1) else 0, data)
-        except OSError:
-            pass
+    except OSError:
+        pass  # it has gone

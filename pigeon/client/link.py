@@ -8,6 +8,10 @@ from __future__ import annotations
 
 import os
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 # guardian -> pump
 KEYS = b"k"  # bytes from the keyboard
 KEYS_END = b"e"  # the keyboard was closed (Ctrl-D on a cooked terminal)
@@ -22,7 +26,10 @@ RESUME = b"c"
 ALIVE = b"."  # no operation hangs
 ANSWERED = b"a"  # the session has said something since the last such frame
 RAW = b"r"  # the session has a terminal: pass keys on as they are; payload: the escape character or nothing
-MODES = b"t"  # payload: what switches off the terminal modes that are on now
+MODES = (
+    b"t"  # payload: what switches off the terminal modes that are on now, NUL, what switches them on again
+)
+ASKED = b"q"  # the output asks the terminal something; payload: how often, in ASCII
 SUSPENDED = b"S"  # SUSPEND is done
 MESSAGE = b"m"  # lines for stderr, to be printed when the terminal has been restored
 ABNORMAL = b"x"  # the session did not end by its command's end
@@ -37,6 +44,10 @@ class Link:
     def __init__(self, reading: int, writing: int) -> None:
         self.reading = reading
         self.writing = writing
+        self.on_end: Callable[[], None] | None = None
+        """Called at once when the peer turns out to have gone, before anything that may hang."""
+        self.modes = b""
+        """The payload of the last MODES frame that was sent from here."""
         self._input = b""
         self._output = b""
         os.set_blocking(reading, False)
@@ -54,6 +65,8 @@ class Link:
 
     def send(self, kind: bytes, payload: bytes = b"") -> None:
         """Queue a frame and write what the pipe takes. A peer that has gone is noticed by reading."""
+        if kind == MODES:
+            self.modes = payload
         self._output += kind + len(payload).to_bytes(4, "big") + payload
         self.flush()
 
@@ -91,6 +104,9 @@ class Link:
             frames.append((self._input[start : start + 1], self._input[start + _HEADER : end]))
             start = end
         self._input = self._input[start:]
+        if ended and self.on_end is not None:
+            on_end, self.on_end = self.on_end, None
+            on_end()
         return None if ended and not frames else frames
 
 

@@ -14,9 +14,7 @@ _SEQUENCE = re.compile(
     rb"|([=>cZ])|\(([0-9A-Z])"
     rb"|\]([0-9]+);?([^\x07\x1b\x9c]*)(?=[\x07\x1b\x9c])|(P[+$]q|_G))|([\x0e\x0f])"
 )
-_TAIL = re.compile(
-    rb"\x1b(?:\[[?<>=!]?[0-9;:]*[ $\"']?|\(|P[+$]?|_|\][0-9]*;?[^\x07\x1b\x9c]{0,200})?\Z"
-)
+_TAIL = re.compile(rb"\x1b(?:\[[?<>=!]?[0-9;:]*[ $\"']?|\(|P[+$]?|_|\][0-9]*;?[^\x07\x1b\x9c]{0,200})?\Z")
 TAIL_BYTES = 256
 
 # DEC private modes that are usually off, in the order in which they are to be switched off.
@@ -137,7 +135,8 @@ class Modes:
             stack.append(flags)
             del stack[:-16]
         elif prefix == b"<":
-            del stack[len(stack) - max(1, int(flags or b"1")) if len(stack) > int(flags or b"1") else 0 :]
+            count = int(flags[:3]) if flags.isdigit() else 1
+            del stack[max(0, len(stack) - count) :]
         elif stack:
             stack[-1] = flags if how in (b"", b"1") else stack[-1]
         elif flags not in (b"", b"0"):

@@ -21,7 +21,7 @@ class Screen:
         self._options = options
         self._is_raw = False
         self._modes: Modes | None = None
-        self._modes_told = b""
+        self._modes_told = b"\0"
         out = Sink(1)
         # What goes to one file stays in order.
         error = out if _same_file(1, 2) else Sink(2)
@@ -55,6 +55,7 @@ class Screen:
     def show(self, screen: bytes, modes: Modes) -> None:
         """Put the terminal into the state that the output so far has left. Raises as `write`."""
         self._modes = modes
+        modes.questions = 0  # asked long ago, of another terminal
         self._tell_modes()
         self._of_channel["stdout"].write(modes.apply() + screen)
 
@@ -68,10 +69,16 @@ class Screen:
 
     def _tell_modes(self) -> None:
         """Whatever kills this process, the guardian can switch off what is on."""
-        reset = self._modes.reset() if self._modes is not None else b""
-        if reset != self._modes_told:
-            self._modes_told = reset
-            self._guardian.send(link.MODES, reset)
+        if self._modes is None:
+            return
+        # NUL stands in no sequence. What is told is told before the terminal gets it.
+        told = self._modes.reset() + b"\0" + self._modes.apply()
+        if told != self._modes_told:
+            self._modes_told = told
+            self._guardian.send(link.MODES, told)
+        if self._modes.questions:
+            self._guardian.send(link.ASKED, b"%d" % self._modes.questions)
+            self._modes.questions = 0
 
     def notice(self, text: str) -> None:
         """A line for the user, if somebody reads stderr."""

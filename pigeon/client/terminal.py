@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import os
+import select
 import termios
+
+from pigeon.clock import monotonic
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
 
@@ -33,6 +37,9 @@ class Terminal:
     def __init__(self) -> None:
         self._saved: list[Any] | None = None
         self.is_raw = False
+        self._save()
+
+    def _save(self) -> None:
         if is_terminal(0):
             try:
                 self._saved = termios.tcgetattr(0)
@@ -40,31 +47,26 @@ class Terminal:
                 pass
 
     def make_raw(self) -> None:
-        """cfmakeraw(3): every byte passes unchanged both ways. What was typed ahead stays."""
+        """cfmakeraw(3): every byte passes unchanged both ways. What was typed ahead stays.
+
+        In the background this stops the process, as the terminal stops every program that wants to change it; the
+        state to come back to is the one that the shell then hands over.
+        """
         if self._saved is None:
             return
-        mode = termios.tcgetattr(0)
-        mode[0] &= ~(
-            termios.IGNBRK
-            | termios.BRKINT
-            | termios.PARMRK
-            | termios.ISTRIP
-            | termios.INLCR
-            | termios.IGNCR
-            | termios.ICRNL
-            | termios.IXON
-        )
-        mode[1] &= ~termios.OPOST
-        mode[2] = (mode[2] & ~(termios.CSIZE | termios.PARENB)) | termios.CS8
-        mode[3] &= ~(termios.ECHO | termios.ECHONL | termios.ICANON | termios.ISIG | termios.IEXTEN)
-        mode[6] = list(mode[6])
-        mode[6][termios.VMIN] = 1
-        mode[6][termios.VTIME] = 0
-        termios.tcsetattr(0, termios.TCSADRAIN, mode)
+        try:
+            termios.tcdrain(
+                0
+            )  # this it is where a process in the background waits to be brought to the foreground
+            if not self.is_raw:
+                self._save()
+            termios.tcsetattr(0, termios.TCSADRAIN, _raw(self._saved))
+        except termios.error:
+            return  # the terminal has gone, which reading will tell
         self.is_raw = True
 
     def restore(self, *, discard_input: bool) -> None:
-        """As it was when pigeon started.
+        """As it was when it was made raw.
 
         `discard_input`: drop what has been typed or answered and not read. An answer to a query that the command asked
         before it ended would otherwise be typed into the shell.
@@ -76,6 +78,56 @@ class Terminal:
             termios.tcsetattr(0, termios.TCSAFLUSH if discard_input else termios.TCSADRAIN, self._saved)
         except termios.error:
             pass  # the terminal has gone
+
+    def restore_for_dead(self) -> None:
+        """In place of the process that made it raw and was killed, unless the shell has changed it meanwhile.
+
+        Whoever calls this is in the background as soon as the shell notices, so SIGTTOU must be ignored.
+        """
+        if self._saved is None:
+            return
+        try:
+            present = termios.tcgetattr(0)
+            if _raw(present) == present:
+                termios.tcsetattr(0, termios.TCSAFLUSH, self._saved)
+        except termios.error:
+            pass
+
+    def swallow(self, is_enough: Callable[[bytes], bool], limit_s: float) -> None:
+        """Read and forget what comes in until `is_enough`, asked with each piece, or for `limit_s`."""
+        until = monotonic() + limit_s
+        poll = select.poll()
+        poll.register(0, select.POLLIN)
+        while self.is_raw and in_foreground() and (left := until - monotonic()) > 0:
+            if poll.poll(left * 1000):
+                try:
+                    data = os.read(0, 65536)
+                except OSError:
+                    return
+                if not data or is_enough(data):
+                    return
+
+
+def _raw(state: list[Any]) -> list[Any]:
+    """`state`, made raw."""
+    mode = list(state)
+    mode[0] &= ~(
+        termios.IGNBRK
+        | termios.BRKINT
+        | termios.PARMRK
+        | termios.ISTRIP
+        | termios.INLCR
+        | termios.IGNCR
+        | termios.ICRNL
+        | termios.IXON
+    )
+    mode[1] &= ~termios.OPOST
+    mode[2] = (mode[2] & ~(termios.CSIZE | termios.PARENB)) | termios.CS8
+    mode[3] &= ~(termios.ECHO | termios.ECHONL | termios.ICANON | termios.ISIG | termios.IEXTEN)
+    mode[6] = list(mode[6])
+    mode[6][termios.VMIN] = 1
+    mode[6][termios.VTIME] = 0
+    return mode
 
 
 def in_foreground() -> bool:

@@ -117,9 +117,12 @@ def replay(tail: Tail) -> tuple[bytes, Modes, bool]:
                 data = data_of(record)
                 if record.get("channel") == "pty":
                     modes.feed(data)
-                kept = (kept + data)[-REPLAY_BYTES:]
+                kept += data
+                if len(kept) > 2 * REPLAY_BYTES:  # cut now and then, not at every record of a long stream
+                    kept = kept[-REPLAY_BYTES:]
             elif record.get("event") == "exit":
                 return kept, modes, True
+    kept = kept[-REPLAY_BYTES:]
     begin = max(kept.rfind(beginning) for beginning in _BEGINNINGS)
     if begin < 0 and len(kept) > CONTEXT_BYTES:
         begin = kept.find(b"\n", len(kept) - CONTEXT_BYTES) + 1

@@ -46,6 +46,8 @@ class OwnerWatch:
         self._document: bytes | None = None
         self._size: int | None = None
         self._silence = Silence()
+        self.was_heard = False
+        """Whether the owner has said anything while he was watched."""
 
     def look(self, now: float) -> float:
         """Seconds of silence so far. A look that fails starts it again."""
@@ -54,6 +56,7 @@ class OwnerWatch:
         except OSError:
             self._silence.failed()
             return 0.0
+        self.was_heard |= grew
         return self._silence.looked(now, grew=grew)
 
     def _has_changed(self) -> bool:
@@ -73,14 +76,11 @@ class OwnerWatch:
 def wait_for_silence(namespace: Namespace, session: SessionFiles, owner: str, host_timeout_s: float) -> bool:
     """Watch until the owner has been silent for `host_timeout_s` (True) or says something (False)."""
     watch = OwnerWatch(namespace, session, owner)
-    highest = 0.0
     while True:
-        silence = watch.look(clock.monotonic())
-        if silence >= host_timeout_s:
+        if watch.look(clock.monotonic()) >= host_timeout_s:
             return True
-        if silence < highest:
+        if watch.was_heard:
             return False
-        highest = silence
         clock.sleep(LOOK_S)
 
 

@@ -34,6 +34,9 @@ from pigeon.worker.runner import Task, Worker
 RECOVERY_S = 10.0
 """Between two looks for runners of this journal that died without their scheduler seeing it."""
 
+ADOPTED_S = 0.2
+"""Between two looks at runners that another scheduler forked, whose end no signal tells."""
+
 SIGN_OF_LIFE_S = 2 * HEARTBEAT_S + 2.0
 """A waiting session whose client shows none for this long is cancelled."""
 
@@ -83,7 +86,14 @@ class Scheduler:
         self._first_scan = True
         self._dirty = True
         self._news_at = clock.monotonic()
-        self._due = {"scan": 0.0, "beat": 0.0, "recover": 0.0, "tick": 0.0, "sweep": self._news_at + SWEEP_S}
+        self._due = {
+            "scan": 0.0,
+            "beat": 0.0,
+            "recover": 0.0,
+            "tick": 0.0,
+            "adopted": 0.0,
+            "sweep": self._news_at + SWEEP_S,
+        }
         self._recorded: set[str] = set()
 
     def run(self) -> int:
@@ -117,6 +127,7 @@ class Scheduler:
             return
         self._when("recover", now, RECOVERY_S, self._recover)
         self._when("beat", now, INTERVAL_S, self._beat)
+        self._when("adopted", now, ADOPTED_S, self._watch_adopted)
         if self.stops == 0:
             if now >= self._due["scan"]:
                 self._scan(now)
@@ -140,6 +151,8 @@ class Scheduler:
     def _sleep(self) -> None:
         now = clock.monotonic()
         until = min(self._due["beat"], self._due["recover"])
+        if self.adopted:
+            until = min(until, self._due["adopted"])
         if self.stops == 0:
             until = min(until, self._due["scan"], self._due["tick"])
             retries = [w.retry_at for w in self.waiting.values() if w.retry_at > now]
@@ -185,8 +198,6 @@ class Scheduler:
             if waiting.row is None and now - waiting.seen_monotonic > WITHDRAWN_S:
                 self._drop_if_claimed(waiting)
         self._record_waits(now)
-        for token, running in list(self.adopted.items()):
-            self._watch_adopted(token, running)
         if self.catalog.claimed:
             self.housekeeping.watch_owners(now, self._is_own)
 
@@ -392,11 +403,12 @@ class Scheduler:
         self.waiting[waiting.session_id] = waiting
         self.waiting = dict(sorted(self.waiting.items(), key=lambda item: item[1].seen_monotonic))
 
-    def _watch_adopted(self, token: str, running: Running) -> None:
-        if running.row is not None and recovery.is_dead(running.row):
-            del self.adopted[token]
-            self._dirty = True
-            self._due["recover"] = 0.0
+    def _watch_adopted(self) -> None:
+        for token, running in list(self.adopted.items()):
+            if running.row is not None and recovery.is_dead(running.row):
+                del self.adopted[token]
+                self._dirty = True
+                self._due["recover"] = 0.0
 
     def _recover(self) -> None:
         """Adopt runners that live without a scheduler, and give an end to the sessions of those that do not."""

@@ -11,6 +11,7 @@ import pytest
 from tests.helpers import raw
 from tests.helpers.pigeon import Pigeon
 from tests.helpers.share import Session
+from tests.helpers.terminal import Terminal
 from tests.helpers.waiting import wait_until
 
 ECHO = 'stty size; while read -r line; do echo "got [$line]"; case $line in end) exit 6;; esac; done'
@@ -146,39 +147,36 @@ def test_a_full_screen_program_is_drawn_again(warm: Pigeon) -> None:
     assert other.settings() == other.settings_before
 
 
-def test_a_kept_session_survives_its_client(pigeon: Pigeon) -> None:
-    pigeon.worker(client_timeout=1)
-    window = pigeon.spawn_tty(ECHO, options=("--keep",))
-    window.wait_for("24 80")
-    session = pigeon.sessions()[0]
-    family = [window.process.pid]
-    family += map(int, Path(f"/proc/{family[0]}/task/{family[0]}/children").read_text().split())
-    for pid in family:
-        os.kill(pid, signal.SIGKILL)
+def kill_client(window: Terminal) -> None:
+    """SIGKILL to both halves at once: nobody is left to say anything."""
+    pid = window.process.pid
+    for victim in [pid, *map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split())]:
+        os.kill(victim, signal.SIGKILL)
     window.process.wait()
-    session.wait_event("client_lost", 30)
-    assert session.state == "running"
-    back = pigeon.spawn_tty("attach", session.id)
+
+
+@pytest.mark.slow
+def test_clients_and_attachers_that_die(pigeon: Pigeon) -> None:
+    """A kept session goes on and can be attached to; another is hung up, also when an attacher was the last."""
+    pigeon.worker(client_timeout=10)
+    kept = pigeon.spawn_tty(ECHO, options=("--keep",), cwd=pigeon.directory("kept"))
+    kept.wait_for("24 80")
+    other = pigeon.spawn_tty("echo ready; exec sleep 60", cwd=pigeon.directory("other"))
+    other.wait_for("ready")
+    keeps, hangs = pigeon.sessions()
+    attacher = pigeon.spawn_tty("attach", hangs.id)
+    hangs.wait_event("attached")
+    for window in (kept, attacher):
+        kill_client(window)
+    wait_until(lambda: other.pump() or not other.running, 15, "the end of the first client")
+    assert hangs.wait_final(40)["state"] == "cancelled"
+    keeps.wait_event("client_lost", 30)
+    assert keeps.state == "running"
+    back = pigeon.spawn_tty("attach", keeps.id)
     back.wait_for("24 80")
-    session.wait_event("attached")
+    keeps.wait_event("attached")
     back.type("end\r")
     assert back.wait().code == 6
-
-
-def test_an_attacher_that_dies_is_lost_like_a_client(pigeon: Pigeon) -> None:
-    pigeon.worker(client_timeout=1)
-    first = pigeon.spawn_tty("echo ready; exec sleep 60")
-    first.wait_for("ready")
-    session = pigeon.sessions()[0]
-    second = pigeon.spawn_tty("attach", session.id)
-    session.wait_event("attached")
-    wait_until(lambda: first.pump() or not first.running, 15, "the end of the first")
-    family = Path(f"/proc/{second.process.pid}/task/{second.process.pid}/children").read_text().split()
-    for pid in [second.process.pid, *map(int, family)]:
-        os.kill(pid, signal.SIGKILL)
-    second.process.wait()
-    assert session.wait_final(30)["state"] == "cancelled"
-    pigeon.wait_quiet()
 
 
 def test_attaching_without_a_terminal_shows_the_output_and_the_code(warm: Pigeon) -> None:

@@ -51,8 +51,8 @@ def test_with_a_worker_it_measures_both_ways(warm: Pigeon) -> None:
     assert warm.workers[0].id in found["workers"][0]["text"]
     texts = [line["text"] for line in found["other side"]]
     assert [line["level"] for line in found["other side"]] == ["PASS"] * 4, texts
-    for text, part in zip(texts, ["a new name is seen", "a byte goes", "flock excludes", "the clocks agree"]):
-        assert part in text
+    for part in ("a new name is seen", "a byte goes", "flock excludes", "the clocks agree"):
+        assert any(text.startswith(part) for text in texts)
     assert left(warm) == []
     session = warm.sessions()[-1]
     assert session.wait_final()["state"] == "succeeded"

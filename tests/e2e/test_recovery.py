@@ -74,7 +74,7 @@ def test_a_runner_killed_there(
 ) -> None:
     crash = CrashPoint(pigeon.base / "crash", event, part, nth=nth, flag=flag)
     worker = pigeon.worker(env=crash.env)
-    text = notes.text("it", "echo out; sleep 0.3; exit 7" if event == "open" else "exit 7")
+    text = notes.text("it", "echo out; sleep 0.3; exit 7" if event in ("open", "os.rename") else "exit 7")
     client, session = pigeon.begin(text)
     wait_until(lambda: crash.has_happened, 15, f"the death of the runner: {name}")
     if both:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import time
+from typing import Any
 
 import pytest
 
@@ -17,7 +18,7 @@ from tests.helpers.waiting import wait_until
 
 
 @pytest.fixture
-def notes(warm: Pigeon, tmp_path: os.PathLike[str]) -> Notes:
+def notes(warm: Pigeon) -> Notes:
     """Where the commands of a test note their times."""
     return Notes(warm.directory(f"notes-{raw.new_id()}"))
 
@@ -96,7 +97,7 @@ def test_since_when_without_output(warm: Pigeon, notes: Notes) -> None:
 
 
 def test_silent_clients_and_owners_are_told(pigeon: Pigeon) -> None:
-    features = {"client": {"version": "1", "features": ["heartbeat"]}}
+    features: dict[str, Any] = {"client": {"version": "1", "features": ["heartbeat"]}}
     lost = raw.publish(pigeon, **features)
     raw.put_status(lost, "running", started_at=raw.STAMP)
     raw.claim(lost, "worker_host=gone\nworker_id=gone-1\nfeatures=heartbeat,ack,attach\n")

@@ -1,0 +1,290 @@
+"""Every promise of FORMAT.md ("What holds whatever dies"), checked after a run from evidence.
+
+The evidence is what commands wrote down by themselves, what clients printed, how processes ended, and the files on the
+share, read here without any of pigeon's code. Each violation is one line with what it is about in front.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import re
+from collections import defaultdict
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from tests.helpers.evidence import journal_rows
+from tests.helpers.notes import Interval, overlapping
+from tools.torture import kinds, plan
+from tools.torture.clients import Client
+from tools.torture.journals import check_journals
+
+FINAL = ("succeeded", "failed", "cancelled")
+
+
+class Stream(NamedTuple):
+    """What a stream.jsonl holds up to its exit event."""
+
+    output: dict[str, bytes]
+    exit_code: int | None
+    events: list[str]
+    damage: str | None
+
+
+class Notes:
+    """What one command wrote down."""
+
+    def __init__(self, directory: Path, files: list[str], name: str) -> None:
+        self._directory = directory
+        self._files = files
+        self.name = name
+
+    def _of(self, kind: str) -> list[str]:
+        return [f for f in self._files if f.startswith(f"{kind}.")]
+
+    def stamps(self, kind: str) -> list[float]:
+        """When it noted such a thing, in seconds."""
+        return sorted(float(".".join(name.split(".")[-2:])) for name in self._of(kind))
+
+    def texts(self, kind: str) -> list[str]:
+        """What it noted."""
+        return [(self._directory / name).read_text().strip() for name in sorted(self._of(kind))]
+
+    def data(self, kind: str) -> bytes | None:
+        """A file that it kept."""
+        path = self._directory / f"{kind}.{self.name}"
+        return path.read_bytes() if path.exists() else None
+
+    @property
+    def session_id(self) -> str | None:
+        """The session in which it ran."""
+        starts = [text.split() for text in self.texts("start")]
+        return next((words[1] for words in starts if len(words) == 2), None)
+
+
+def read_stream(path: Path) -> Stream:
+    """Records up to the exit event; `damage` says what is wrong with them."""
+    output: dict[str, bytes] = defaultdict(bytes)
+    events: list[str] = []
+    parts: dict[str, list[bytes]] = defaultdict(list)
+    exit_code = damage = None
+    seq = 0
+    try:
+        lines = path.read_bytes().split(b"\n")
+    except FileNotFoundError:
+        lines = [b""]
+    for number, line in enumerate(lines[:-1]):
+        try:
+            record: dict[str, Any] = json.loads(line)
+        except ValueError:
+            damage = f"line {number} is no JSON: {line[:80]!r}"
+            break
+        if record["type"] == "output":
+            if record["seq"] != seq:
+                damage = f"line {number}: seq {record['seq']} instead of {seq}"
+                break
+            seq += 1
+            parts[record["channel"]].append(base64.b64decode(record["data_b64"]))
+        else:
+            events.append(record["event"])
+            if record["event"] == "exit":
+                exit_code = record["exit_code"]
+                break
+    output.update({channel: b"".join(pieces) for channel, pieces in parts.items()})
+    return Stream(output, exit_code, events, damage)
+
+
+class Judge:
+    """One run's evidence. `violations` after `check`."""
+
+    def __init__(self, base: Path, clients: list[Client], journals: dict[str, Path]) -> None:
+        self.base = base
+        self.clients = clients
+        self.journals = journals
+        self.violations: list[str] = []
+        self.counts: dict[str, int] = defaultdict(int)
+        self.root = base / "share" / "namespaces" / "test"
+        self._files: dict[str, list[str]] = defaultdict(list)
+        for path in (base / "notes").iterdir():
+            self._files[path.name.split(".")[1]].append(path.name)
+
+    def check(self) -> list[str]:
+        """All promises."""
+        ids = self._ids()
+        intervals: dict[str, list[Interval]] = defaultdict(list)
+        for client in self.clients:
+            session = client.session
+            notes = Notes(self.base / "notes", self._files[session.name], session.name)
+            self._starts(notes)
+            session_id = ids.get(session.number)
+            place = self.root / "sessions" / (session_id or "-")
+            status = self._status(place)
+            stream = read_stream(place / "stream.jsonl")
+            self._check_end(client, notes, session_id, status, stream)
+            self._check_output(client, notes, status, stream)
+            self._check_input(session, notes)
+            starts, ends = notes.stamps("start"), notes.stamps("end")
+            if session.locks and len(starts) == len(ends) == 1:
+                times = (int(starts[0] * 1e9), int(ends[0] * 1e9))
+                intervals[session.directory].append(Interval(session.name, *times))
+        for directory, ran in intervals.items():
+            for pair in overlapping(ran):
+                self._wrong(directory, f"two commands at a time: {pair}")
+        self._check_sessions()
+        rows = {name: journal_rows(path).get("sessions", []) for name, path in self.journals.items()}
+        self.violations += check_journals(self.journals, rows, self.root / "sessions")
+        self._check_logs()
+        return self.violations
+
+    def _wrong(self, who: str, what: str) -> None:
+        self.violations.append(f"{who}: {what}")
+
+    def _ids(self) -> dict[int, str]:
+        """Session number -> id, by the name in the request's command."""
+        found = {}
+        for path in (self.root / "sessions").glob("*/request.json"):
+            try:
+                text = json.loads(path.read_bytes())["command"][-1]
+            except ValueError:
+                self._wrong(path.parent.name, "its request.json cannot be read")
+                continue
+            match = re.search(r"/bin/job \S+ [a-z]+-(\d+) ", text)
+            if match:
+                number = int(match[1])
+                if number in found:
+                    self._wrong(str(number), f"published twice: {found[number]} and {path.parent.name}")
+                found[number] = path.parent.name
+        return found
+
+    @staticmethod
+    def _status(place: Path) -> dict[str, Any]:
+        try:
+            found: dict[str, Any] = json.loads((place / "status.json").read_bytes())
+        except FileNotFoundError:
+            return {}
+        return found
+
+    def _starts(self, notes: Notes) -> None:
+        starts = notes.stamps("start")
+        self.counts["started"] += bool(starts)
+        if len(starts) > 1:
+            self._wrong(notes.name, f"started {len(starts)} times: {notes.texts('start')}")
+        for text in notes.texts("overlap"):
+            self._wrong(notes.name, f"found another command at work in its directory: {text}")
+
+    def _check_end(
+        self, client: Client, notes: Notes, session_id: str | None, status: dict[str, Any], stream: Stream
+    ) -> None:
+        who = f"{client.session.name} ({session_id})"
+        state, code = status.get("state"), status.get("exit_code")
+        self.counts[f"state {state or 'unpublished'}{' by ' + status['ended_by'] if status.get('ended_by') else ''}"] += 1
+        if notes.session_id not in (None, session_id):
+            self._wrong(who, f"its command ran in {notes.session_id}")
+        if not status:
+            if notes.stamps("start"):
+                self._wrong(who, "started without having been published")
+            if not client.touched and client.code not in (255,) and not client.session.detach:
+                self._wrong(who, f"never published, and its client ended with {client.code}")
+            return
+        if state not in FINAL:
+            self._wrong(who, f"not final: {status}")
+        ends = [int(text) for text in notes.texts("end") if text]
+        if stream.exit_code is not None:
+            if stream.exit_code != code and status.get("ended_by") != "takeover":
+                self._wrong(who, f"exit event says {stream.exit_code}, status {status}")
+            if not notes.stamps("start") and stream.exit_code not in (129, 130, 137, 143):
+                self._wrong(who, f"ended with {stream.exit_code} without a start")
+            if ends and stream.exit_code not in (ends[0], 137) and stream.exit_code < 129:
+                self._wrong(who, f"exit code {stream.exit_code}, but its command ended with {ends[0]}")
+            if not ends and stream.exit_code < 128 and notes.stamps("start"):
+                self._wrong(who, f"exit code {stream.exit_code} from a command that noted no end")
+        if state == "succeeded" and ends != [0]:
+            self._wrong(who, f"succeeded, but its command noted {ends}")
+        torn = status.get("ended_by") in ("recovery", "takeover")
+        if stream.damage and not torn:
+            self._wrong(who, f"damaged stream: {stream.damage}")
+
+    def _check_output(self, client: Client, notes: Notes, status: dict[str, Any], stream: Stream) -> None:
+        session, who = client.session, client.session.name
+        for channel, data in stream.output.items():
+            self._prefix(f"{who}: stream, {channel}", data, kinds.expected(session, channel))
+        whole = kinds.expected(session, "pty" if "pty" in stream.output else "stdout")
+        written = stream.output.get("pty", stream.output.get("stdout", b""))
+        printed = (notes.data("printed") or b"").split()
+        least = int(printed[-1]) if printed else 0
+        if stream.exit_code is not None:
+            if len(written.replace(b"\r\n", b"\n")) < least:
+                self._wrong(who, f"exit event after {len(written)} bytes of output; it had written {least}")
+            if [text for text in notes.texts("end")] == [str(session.code)] and written != whole:
+                self._wrong(who, f"ended by itself: {len(written)} of {len(whole)} bytes in the stream")
+        if session.detach:
+            return
+        out = client.out
+        self._prefix(f"{who}: client's output", out, written)
+        if session.kind == plan.INTERACTIVE:
+            errors = b""
+        else:
+            errors = b"".join(
+                line for line in client.err_path.read_bytes().splitlines(True) if not line.startswith(b"pigeon")
+            )
+            self._prefix(f"{who}: client's errors", errors, stream.output.get("stderr", b""))
+        if client.touched or client.code is None:
+            return
+        self.counts["clients left alone"] += 1
+        if stream.exit_code is not None:
+            self._check_client_with_exit(client, status, stream, out == written)
+        elif status.get("state") in FINAL and client.code not in (status.get("exit_code"), 255):
+            self._wrong(who, f"client ended with {client.code}, status {status}; it said {client.err[-300:]!r}")
+
+    def _check_client_with_exit(
+        self, client: Client, status: dict[str, Any], stream: Stream, is_whole: bool
+    ) -> None:
+        who = client.session.name
+        if client.code == stream.exit_code:
+            if not is_whole and status.get("ended_by") is None:
+                self._wrong(who, f"its client ended with {client.code} and has not printed everything")
+        elif status.get("ended_by") != "takeover":
+            self._wrong(
+                who,
+                f"exit event {stream.exit_code}, but its client ended with {client.code}: {client.err[-300:]!r}; "
+                f"{status}",
+            )
+
+    def _prefix(self, who: str, found: bytes, whole: bytes) -> None:
+        if whole.startswith(found):
+            return
+        at = next((i for i, (a, b) in enumerate(zip(found, whole, strict=False)) if a != b), len(whole))
+        self._wrong(
+            who,
+            f"differs at byte {at} of {len(found)} (of {len(whole)}): {found[at : at + 60]!r} for "
+            f"{whole[at : at + 60]!r}",
+        )
+
+    def _check_input(self, session: plan.Session, notes: Notes) -> None:
+        if session.kind == plan.BINARY:
+            received = notes.data("received") or b""
+            self._prefix(f"{session.name}: input", received, kinds.sent(session))
+            for text in notes.texts("hash"):
+                right = hashlib.sha256(kinds.sent(session)).hexdigest()
+                if text and notes.texts("end") == [str(session.code)] and text.split()[0] != right:
+                    self.counts["ended with part of the input"] += 1
+        elif session.kind == plan.INTERACTIVE:
+            heard = notes.data("heard") or b""
+            self._prefix(
+                f"{session.name}: input", heard, "".join(f"{t}\n" for t in kinds.typed(session)).encode()
+            )
+
+    def _check_sessions(self) -> None:
+        """Sessions of nobody's, and claims without an end."""
+        for place in (self.root / "sessions").iterdir():
+            status = self._status(place)
+            if (place / "worker.claim").exists() and status.get("state") not in FINAL:
+                self._wrong(place.name, f"claimed and not final: {status}")
+
+    def _check_logs(self) -> None:
+        for path in [*(self.base / "logs").iterdir(), *(self.base / "tmp").glob("pigeon-*.txt")]:
+            text = b"" if path.suffix == ".in" else path.read_bytes()
+            at = text.find(b"Traceback (most recent call last)")
+            if at >= 0 and (path.suffix != ".out" or path.name.startswith("worker")):
+                self._wrong(str(path), f"a traceback: {text[at : at + 3000].decode('utf-8', 'backslashreplace')}")
