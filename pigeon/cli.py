@@ -15,7 +15,9 @@ def main(argv: list[str] | None = None) -> int:
     arguments = sys.argv[1:] if argv is None else argv
     try:
         trace.mark("client: python is up")
-        return _dispatch(arguments)
+        code = _dispatch(arguments)
+        sys.stdout.flush()  # here, where a reader that has gone is expected
+        return code
     except PigeonError as error:
         _print_error(error)
         return error.exit_code

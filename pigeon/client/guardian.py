@@ -11,19 +11,17 @@ import os
 import select
 
 from pigeon import trace
-from pigeon.client import escapes, link
+from pigeon.client import escapes, handlers, link
 from pigeon.client.giveup import GiveUp
 from pigeon.client.signals import signals
-from pigeon.client.terminal import Terminal, in_foreground, window_size
+from pigeon.client.terminal import Terminal, in_foreground
+from pigeon.client.window import WindowReports
 from pigeon.clock import monotonic
 from pigeon.errors import EXIT_PIGEON
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-FORWARDED = ("SIGINT", "SIGQUIT", "SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2")
-_WATCHED = (*FORWARDED, "SIGTSTP", "SIGWINCH", "SIGCHLD")
 
 INTERRUPT_KEY = b"\x03"
 
@@ -33,14 +31,8 @@ LAST_WORDS_S = 1.5
 HUNG_S = 6.0
 """A pump that has not reported for this long sits in an operation on the share."""
 
-SIZE_SPACING_S = 0.03
-"""Between two sizes that are passed on while the window is being dragged; the last one always is."""
-
-REDRAW_S = 0.2
-"""A full-screen program has this long to notice the size that makes it draw itself again."""
-
 QUESTION_S = 1.0
-SWALLOW_S = 0.3
+SWALLOW_S = 0.5
 """A question that was asked within so many seconds before the end may be answered for so long after it; the answer
 must not be typed into the shell."""
 
@@ -60,17 +52,16 @@ def run(pump: Callable[[link.Link], int], *, reads_keyboard: bool, speaks: bool)
     os.set_blocking(wakeup_w, False)
     terminal = Terminal()
     guardian = Guardian(mine, terminal, wakeup_r, reads_keyboard=reads_keyboard, speaks=speaks)
-    ignored = _install_handlers(wakeup_w)
-    parent = os.getpid()
+    ignored = handlers.install(wakeup_w)
     guardian.pid = os.fork()
     if guardian.pid == 0:
         code = EXIT_PIGEON
         try:
             link.close(mine)
             os.close(wakeup_r)
-            _become_pump(ignored)
+            handlers.become_pump(ignored)
             os.close(wakeup_w)
-            other.on_end = lambda: _stand_in(parent, terminal, other.modes)
+            other.on_end = lambda: _stand_in(terminal, other.modes)
             code = pump(other)
         finally:
             os._exit(code)
@@ -78,38 +69,11 @@ def run(pump: Callable[[link.Link], int], *, reads_keyboard: bool, speaks: bool)
     return guardian.run()
 
 
-def _install_handlers(wakeup: int) -> list[int]:
-    """Watch the signals; those that were ignored already (nohup, a background job) stay ignored. Returns those."""
-    ignored = []
-    for name in _WATCHED:
-        number = getattr(signals, name)
-        if name != "SIGCHLD" and signals.getsignal(number) == signals.SIG_IGN:
-            ignored.append(number)
-        else:
-            signals.signal(number, _do_nothing)
-    signals.set_wakeup_fd(wakeup)
-    return ignored
-
-
-def _do_nothing(_number: int, _frame: object) -> None:
-    """The number has been written to the wake-up pipe; the loop acts on it."""
-
-
-def _become_pump(ignored: list[int]) -> None:
-    """Signals are the guardian's business, also those sent to the whole process group: it passes them on as frames."""
-    signals.set_wakeup_fd(-1)
-    for name in _WATCHED:
-        number = getattr(signals, name)
-        if number not in ignored:
-            signals.signal(number, signals.SIG_DFL if name == "SIGCHLD" else signals.SIG_IGN)
-
-
-def _stand_in(parent: int, terminal: Terminal, modes: bytes) -> None:
+def _stand_in(terminal: Terminal, modes: bytes) -> None:
     """In the pump, when the guardian has been killed: leave the user's terminal as he would have left it."""
-    if os.getppid() != parent:
-        signals.signal(signals.SIGTTOU, signals.SIG_IGN)
-        write_sequences(modes.partition(b"\0")[0])
-        terminal.restore_for_dead()
+    signals.signal(signals.SIGTTOU, signals.SIG_IGN)
+    write_sequences(modes.partition(b"\0")[0])
+    terminal.restore_for_dead()
 
 
 class Guardian:
@@ -132,9 +96,7 @@ class Guardian:
         self._give_up = GiveUp()
         self._questions = 0
         self._asked_at = 0.0
-        self._size_sent: tuple[int, int] | None = None
-        self._size_sent_at = 0.0
-        self._size_due: float | None = None
+        self._window = WindowReports(lambda size: mine.send(link.SIZE, size))
         self._heard_at = monotonic()
         self._said_hung = False
         self._leaving: tuple[float, int, bytes] | None = None
@@ -172,11 +134,8 @@ class Guardian:
         waits = [1.0 if self._reads and not foreground else HUNG_S]
         if self._leaving is not None or self._suspending_at is not None:
             waits.append(0.1)
-        if (due := self._give_up.due(now)) is not None:
-            waits.append(due)
-        if self._size_due is not None:
-            waits.append(self._size_due - now)
-        return max(0.0, min(waits))
+        waits += [due for due in (self._give_up.due(now), self._window.due(now)) if due is not None]
+        return min(waits)
 
     # The pump
 
@@ -224,8 +183,7 @@ class Guardian:
         now = monotonic()
         if self._code is not None:
             return
-        if self._size_due is not None and now >= self._size_due:
-            self._send_size()
+        self._window.report(now)
         if self._give_up.due(now) == 0.0:
             self._leave(
                 EXIT_PIGEON,
@@ -296,7 +254,7 @@ class Guardian:
     def _signalled(self, numbers: bytes) -> None:
         for number in numbers:
             if number == signals.SIGWINCH:
-                self._size_due = max(monotonic(), self._size_sent_at + SIZE_SPACING_S)
+                self._window.changed(monotonic())
             elif number == signals.SIGTSTP:
                 self._suspend()
             elif number != signals.SIGCHLD:
@@ -308,22 +266,6 @@ class Guardian:
         self.link.send(link.SIGNAL, b"%d" % number)
         if self.terminal.is_raw and number in (signals.SIGHUP, signals.SIGTERM):
             self._leave(128 + number, b"")
-
-    def _send_size(self) -> None:
-        self._size_due = None
-        size = window_size()
-        if size is not None and size != self._size_sent:
-            self._size_sent = size
-            self._size_sent_at = monotonic()
-            self.link.send(link.SIZE, b"%d %d" % size)
-
-    def _make_redraw(self) -> None:
-        """A size that does not change would not be noticed over there, so it does for a moment."""
-        size = window_size()
-        if size is not None:
-            self._size_sent = (size[0], size[1] - 1 if size[1] > 1 else 2)
-            self.link.send(link.SIZE, b"%d %d" % self._size_sent)
-            self._size_due = monotonic() + REDRAW_S
 
     # Suspending
 
@@ -343,16 +285,16 @@ class Guardian:
             self.terminal.restore(discard_input=False)
         signals.signal(signals.SIGTSTP, signals.SIG_DFL)
         os.kill(os.getpid(), signals.SIGTSTP)
-        signals.signal(signals.SIGTSTP, _do_nothing)
+        signals.signal(signals.SIGTSTP, handlers.do_nothing)
         on = self._modes.partition(b"\0")[2]
         if was_raw:
             self.terminal.make_raw()
             write_sequences(on)
         self._heard_at = monotonic()
-        self._size_due = self._heard_at
+        self._window.changed(self._heard_at)
         self.link.send(link.RESUME)
-        if was_raw and b"\x1b[?" in on:
-            self._make_redraw()
+        if was_raw and any(b"\x1b[?%sh" % mode in on for mode in (b"47", b"1047", b"1049")):
+            self._window.make_redraw(self._heard_at)
 
     # The end
 

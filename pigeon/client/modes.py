@@ -15,6 +15,7 @@ _SEQUENCE = re.compile(
     rb"|\]([0-9]+);?([^\x07\x1b\x9c]*)(?=[\x07\x1b\x9c])|(P[+$]q|_G))|([\x0e\x0f])"
 )
 _TAIL = re.compile(rb"\x1b(?:\[[?<>=!]?[0-9;:]*[ $\"']?|\(|P[+$]?|_|\][0-9]*;?[^\x07\x1b\x9c]{0,200})?\Z")
+_ASKING_STRING = re.compile(rb"\x1b(?:P[+$]q|_G[^;\x1b]*a=q)[^\x1b]*(?:\x1b\\)?")
 TAIL_BYTES = 256
 
 # DEC private modes that are usually off, in the order in which they are to be switched off.
@@ -30,6 +31,33 @@ _REPORTS = {b"n", b"c", b"x"}
 _WINDOW_REPORTS = {b"11", b"13", b"14", b"15", b"16", b"18", b"19", b"20", b"21"}
 
 
+def without_questions(data: bytes) -> bytes:
+    """`data`, to be shown again: without what asks the terminal something, and without what `Modes.apply` repeats.
+
+    The answers to questions of long ago would be input that the program does not expect.
+    """
+    data = _ASKING_STRING.sub(b"", data)
+    return _SEQUENCE.sub(lambda match: b"" if _is_to_be_left_out(match) else match.group(), data)
+
+
+def _is_to_be_left_out(match: re.Match[bytes]) -> bool:
+    prefix, parameters, between, final, single, _, _, text, _, _ = match.groups()
+    if final:
+        stacked = final == b"u" and bool(prefix)
+        return stacked or _is_question(prefix, parameters, between, final)
+    return single == b"Z" or (text is not None and (text == b"?" or text.endswith(b";?")))
+
+
+def _is_question(prefix: bytes, parameters: bytes, between: bytes, final: bytes) -> bool:
+    if between:
+        return between == b"$" and final == b"p"
+    if final in _REPORTS:
+        return not (prefix == b">" and final == b"n")
+    if final == b"q":
+        return prefix == b">"
+    return final == b"t" and not prefix and parameters.split(b";")[0] in _WINDOW_REPORTS
+
+
 class Modes:
     """The state of the terminal as the output has left it."""
 
@@ -41,6 +69,7 @@ class Modes:
 
     def _forget(self) -> None:
         self._on: set[bytes] = set()
+        self._kept: set[bytes] = set()
         # The normal and the alternate screen have a stack of keyboard flags each.
         self._kitty: dict[bool, list[bytes]] = {False: [], True: []}
         self._modify_keys = b""
@@ -79,6 +108,8 @@ class Modes:
         plain = not prefix and not between
         if final in b"hl" and not between:
             self._follow_mode(prefix, parameters.split(b";"), final == b"h")
+        elif final in b"sr" and prefix == b"?":
+            self._follow_kept(set(parameters.split(b";")) & _FOLLOWED, restored=final == b"r")
         elif final == b"u" and prefix in b"<>=?" and prefix:
             self._follow_kitty(prefix, parameters)
         elif final == b"m" and plain:
@@ -93,18 +124,8 @@ class Modes:
             self._margins = b"" if parameters in (b"", b";") else parameters
         elif final == b"p" and prefix == b"!":
             self._reset_softly()
-        elif self._is_question(prefix, parameters, between, final):
+        elif _is_question(prefix, parameters, between, final):
             self.questions += 1
-
-    @staticmethod
-    def _is_question(prefix: bytes, parameters: bytes, between: bytes, final: bytes) -> bool:
-        if between:
-            return between == b"$" and final == b"p"
-        if final in _REPORTS:
-            return not (prefix == b">" and final == b"n")
-        if final == b"q":
-            return prefix == b">"
-        return final == b"t" and not prefix and parameters.split(b";")[0] in _WINDOW_REPORTS
 
     def _follow_single(self, single: bytes) -> None:
         if single == b"c":
@@ -125,6 +146,12 @@ class Modes:
                     self._no_wrap = not on
                 elif mode in _FOLLOWED:
                     (self._on.add if on else self._on.discard)(mode)
+
+    def _follow_kept(self, modes: set[bytes], *, restored: bool) -> None:
+        """XTSAVE and XTRESTORE: what has not been kept counts as usual, which is off."""
+        source, target = (self._kept, self._on) if restored else (self._on, self._kept)
+        target -= modes
+        target |= modes & source
 
     def _follow_kitty(self, prefix: bytes, parameters: bytes) -> None:
         flags, _, how = parameters.partition(b";")

@@ -54,10 +54,12 @@ class Screen:
 
     def show(self, screen: bytes, modes: Modes) -> None:
         """Put the terminal into the state that the output so far has left. Raises as `write`."""
+        from pigeon.client.modes import without_questions
+
         self._modes = modes
         modes.questions = 0  # asked long ago, of another terminal
         self._tell_modes()
-        self._of_channel["stdout"].write(modes.apply() + screen)
+        self._of_channel["stdout"].write(modes.apply() + without_questions(screen))
 
     def _follow_modes(self, data: bytes) -> None:
         if self._modes is None:

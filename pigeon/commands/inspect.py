@@ -72,12 +72,12 @@ def main(args: list[str], globals_: Mapping[str, str]) -> int:
     namespace = Namespace(config.require_cache(), config.namespace)
     session_id = overview.resolve(namespace, arguments.session)
     known = look(namespace, session_id, config)
-    if known.row is None and not arguments.here and known.view.owner in known.live:
+    facts = facts_of(known)
+    if not arguments.here and _others_know_more(known, facts):
         from pigeon.client.ask import ask_worker
 
         words = ["inspect", session_id, "--here", *(["--json"] if arguments.json else [])]
         return ask_worker([*words, *(["--output", arguments.output] if arguments.output else [])], config)
-    facts = facts_of(known)
     report = _report(known, facts)
     if arguments.output:
         _print_fields(report, arguments.output)
@@ -86,6 +86,13 @@ def main(args: list[str], globals_: Mapping[str, str]) -> int:
     else:
         _print(known, report)
     return 0
+
+
+def _others_know_more(known: Known, facts: Facts) -> bool:
+    """Whether a worker elsewhere has the journal of the session, or sees who holds its directory."""
+    if known.view.owner is not None:
+        return known.row is None and known.view.owner in known.live
+    return verdict(facts)[0] in ("waits", "behind another")
 
 
 def look(namespace: Namespace, session_id: str, config: Config) -> Known:
@@ -198,9 +205,7 @@ def _add_holder(facts: Facts, known: Known) -> None:
     reason = waits_for(known.view, views, known.documents, known.live) or ""
     if " behind " in reason:
         facts.behind = reason.rpartition(" ")[2]
-    for wait in known.waits:
-        if wait.reason == "directory" and wait.held_by is None and wait.waited_s is None:
-            facts.held_unknown_s = max(0.0, clock.wall() - wait.since)
+    facts.locked_by = processes.flock_holder(namespace.lock(facts.cwd))
 
 
 def _place_of(known: Known) -> tuple[str, str]:

@@ -71,6 +71,22 @@ def state_of(pid: int, started: int | None) -> str:
     return process.state if process is not None else "-"
 
 
+def flock_holder(path: str) -> int | None:
+    """The pid, on this host, that took the flock of a file; it may have ended, and left the lock to its children."""
+    try:
+        found = os.stat(path)
+        with open("/proc/locks") as file:
+            lines = file.read().splitlines()
+    except OSError:
+        return None
+    place = f"{os.major(found.st_dev):02x}:{os.minor(found.st_dev):02x}:{found.st_ino}"
+    for line in lines:
+        words = line.split()
+        if len(words) > 5 and words[1] == "FLOCK" and words[5] == place and words[4].isdecimal():
+            return int(words[4])
+    return None
+
+
 def tree_lines(processes: list[Process]) -> list[str]:
     """One line for each, indented below its parent."""
     pids = {p.pid for p in processes}

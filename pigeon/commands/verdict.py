@@ -14,6 +14,9 @@ from pigeon.client.waiting import duration
 SILENT_S = 20.0
 """A heartbeat is due every 5 s from either side, and every second from a worker."""
 
+STARTING_S = 5.0
+"""What has been claimed is started within milliseconds."""
+
 QUIET_S = 60.0
 """Output missing for this long is worth a word."""
 
@@ -39,8 +42,8 @@ class Facts:
     """Of its route and alive, but taking no more sessions."""
     behind: str | None = None
     """The earlier session that wants the same directory and waits too."""
-    held_unknown_s: float | None = None
-    """How long its worker has found the directory locked by nobody that it knows."""
+    locked_by: int | None = None
+    """The pid, on the worker's host, that took the directory's lock, and is no session's that is known."""
     holder: str | None = None
     holder_command: str = ""
     holder_since_s: float = 0.0
@@ -136,10 +139,10 @@ VERDICTS: tuple[Rule, ...] = (
     ),
     (
         "directory held from elsewhere",
-        lambda f: f.state == "pending" and f.held_unknown_s is not None,
+        lambda f: f.state == "pending" and f.locked_by is not None,
         lambda f: (
-            f"waits for the lock on {f.cwd}, held for {duration(f.held_unknown_s or 0)} by no session that is known "
-            "here: what a killed runner's command has left behind, or another host"
+            f"waits for the lock on {f.cwd}, which pid {f.locked_by} took for no session that is known here; "
+            "if it has ended, what it started still has it"
         ),
     ),
     (
@@ -191,7 +194,10 @@ VERDICTS: tuple[Rule, ...] = (
     (
         "claimed, not started",
         lambda f: f.state == "claimed",
-        lambda f: f"claimed by {f.owner} and not started: its directory may hang on that host",
+        lambda f: (
+            f"claimed by {f.owner} and not started"
+            + (": its directory may hang on that host" if (f.stream_quiet_s or 0) > STARTING_S else " yet")
+        ),
     ),
     (
         "runner silent",

@@ -44,6 +44,7 @@ class Inbound:
         self._control = Tail(self.session.control(self.attachment), ())
         self._queue: list[bytes] = []
         self._queued = 0
+        self._is_searched = True
         self._ends: list[tuple[int, int]] = []
         self.taken_offset = 0
         self.acknowledged_input = 0
@@ -153,18 +154,38 @@ class Inbound:
             self._trace(data)
         if command.stdin is None:
             return  # the command has closed its input, or an earlier client has ended it
-        if self._queued and command.master is not None:
-            keys = command.interrupt_keys()
-            at = max((data.rfind(key) for key in keys), default=-1)
-            if at >= 0:
-                self._queue.clear()
-                self._queued = 0
-                command.flush_terminal_input()
-                command.send_signal(keys[data[at]])
-                data = data[at + 1 :]
+        keys = command.interrupt_keys()
+        at = max((data.rfind(key) for key in keys), default=-1)
+        if at >= 0 and (self._queued or command.holds_input()):
+            self._overtake(keys[data[at]], data[at:], command)
+            return
         if data:
+            self._is_searched = bool(self._queued)
             self._queue.append(data)
             self._queued += len(data)
+
+    def _overtake(self, number: int, data: bytes, command: Command) -> None:
+        """Let the key at the start of `data` act now, in place of everything that has not been read before it.
+
+        With the terminal emptied, the key takes its usual way: the line discipline shows it and sends its signal to
+        whom it concerns.
+        """
+        if command.flush_terminal_input():
+            self._queue = [data]
+        else:
+            command.send_signal(number)
+            self._queue = [data[1:]] if data[1:] else []
+        self._queued = sum(map(len, self._queue))
+        self._is_searched = True
+
+    def _search(self, command: Command) -> None:
+        """The command takes no more now: a key that came in one piece with what is before it overtakes that."""
+        self._is_searched = True
+        keys = command.interrupt_keys()
+        whole = b"".join(self._queue) if keys else b""
+        at = max((whole.rfind(key) for key in keys), default=-1)
+        if at >= 0:
+            self._overtake(keys[whole[at]], whole[at:], command)
 
     def write(self, command: Command) -> bool:
         """Give the command what it takes without blocking. True if it took something."""
@@ -174,6 +195,8 @@ class Inbound:
             try:
                 count = os.write(command.stdin, data[:WRITE_BYTES])
             except BlockingIOError:
+                if not self._is_searched:
+                    self._search(command)
                 break
             except OSError:  # EPIPE, EIO: nobody reads any more, which is the command's right
                 self._discard(command)

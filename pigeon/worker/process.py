@@ -11,6 +11,7 @@ import fcntl
 import os
 import signal
 import subprocess
+import sys
 import termios
 
 from ptyprocess import PtyProcess
@@ -23,6 +24,12 @@ PIPE_BYTES = 1024 * 1024
 
 TIOCGPTPEER = 0x5441
 """ioctl_tty(2): opens the other side of a PTY, in whatever mount namespace; not in `termios` before Python 3.13."""
+
+IUTF8 = 0o40000
+"""termios(3); not in Python's `termios`."""
+
+STUCK_BYTES = 2048
+"""Half of what the line discipline holds: less is surely not in the way of a key."""
 
 
 class CannotStart(Exception):
@@ -46,6 +53,7 @@ class Command:
         self.stdin = stdin
         self.outputs = outputs
         self.master = master
+        self._slave = self._open_slave() if master is not None else None
         self._keep = keep
         for fd in (stdin, *outputs):
             if fd is not None:
@@ -54,7 +62,10 @@ class Command:
     def try_wait(self) -> int | None:
         """The return code as Python gives it (`-n` for signal n) once the command has ended."""
         pid, status = os.waitpid(self.pid, os.WNOHANG)
-        return os.waitstatus_to_exitcode(status) if pid else None
+        if not pid:
+            return None
+        self._close_slave()
+        return os.waitstatus_to_exitcode(status)
 
     def resize(self, cols: int, rows: int) -> None:
         """Set the window size; the kernel sends SIGWINCH if it changed."""
@@ -98,15 +109,47 @@ class Command:
         )
         return {attributes[6][index][0]: number for index, number in keys if attributes[6][index] != b"\0"}
 
-    def flush_terminal_input(self) -> None:
-        """Drop what was typed and not read, as a terminal does for an interrupting key (termios(3), NOFLSH)."""
-        if self.master is None or termios.tcgetattr(self.master)[3] & termios.NOFLSH:
-            return
-        slave = fcntl.ioctl(self.master, TIOCGPTPEER, os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC)
+    def holds_input(self) -> bool:
+        """Whether the terminal holds so much input that has not been read that a key may be stuck behind it.
+
+        What the line discipline cannot take (4095 bytes) waits before it, and a key behind that does nothing.
+        """
+        if self._slave is None:
+            return False
         try:
-            termios.tcflush(slave, termios.TCIFLUSH)
-        finally:
-            os.close(slave)
+            waiting = fcntl.ioctl(self._slave, termios.FIONREAD, b"\0\0\0\0")
+        except OSError:
+            return False
+        return int.from_bytes(waiting, sys.byteorder) >= STUCK_BYTES
+
+    def flush_terminal_input(self) -> bool:
+        """Drop what was typed and not read, as a terminal does for an interrupting key. False with NOFLSH set."""
+        if self._slave is None:
+            return False
+        try:
+            if termios.tcgetattr(self._slave)[3] & termios.NOFLSH:
+                return False
+            termios.tcflush(self._slave, termios.TCIFLUSH)
+        except termios.error:
+            return False
+        return True
+
+    def _open_slave(self) -> int | None:
+        """The terminal's other side, held open for as long as the command lives.
+
+        A command that has closed its terminal may open it again (/dev/tty), and most close it a moment before they
+        end. Without this, reading would fail then as if it had ended.
+        """
+        assert self.master is not None
+        try:
+            return fcntl.ioctl(self.master, TIOCGPTPEER, os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC)
+        except OSError:
+            return None  # Linux before 4.13
+
+    def _close_slave(self) -> None:
+        if self._slave is not None:
+            os.close(self._slave)
+            self._slave = None
 
     def end_of_input_keys(self) -> bytes:
         """What to type for the end of the input: nothing in raw mode, VEOF in canonical mode."""
@@ -129,6 +172,7 @@ class Command:
         if self.stdin == fd:
             self.stdin = None
         if self.master == fd:
+            self._close_slave()
             self.master = None  # its number may soon be another file's
         os.close(fd)
 
@@ -193,11 +237,15 @@ def _on_pty(
 ) -> Command:
     cols, rows = size or (80, 24)
     variables = _encoded(env)
+    locale = env.get("LC_ALL") or env.get("LC_CTYPE") or env.get("LANG") or ""
+    utf8 = locale.lower().replace("-", "").partition("@")[0].endswith("utf8")
 
     def execute() -> None:
         # Executing here, and not after spawn's own look-up, keeps argv[0] as the user wrote it. What is raised here
         # reaches the parent as text only, so the text is the errno.
         identity.reset_signals()
+        if utf8:
+            _expect_utf8()
         try:
             os.execve(program, argv, variables)
         except OSError as error:
@@ -212,6 +260,16 @@ def _on_pty(
     master = spawned.fd
     os.set_inheritable(master, False)
     return Command(spawned.pid, master, {master: "pty"}, master=master, keep=spawned)
+
+
+def _expect_utf8() -> None:
+    """IUTF8, as terminal emulators set it: erasing takes back a whole character, not one of its bytes."""
+    try:
+        attributes = termios.tcgetattr(0)
+        attributes[0] |= IUTF8
+        termios.tcsetattr(0, termios.TCSANOW, attributes)
+    except termios.error:
+        pass  # a terminal without it is one all the same
 
 
 def _encoded(env: dict[str, str]) -> dict[bytes, bytes]:

@@ -148,9 +148,9 @@ def test_a_full_screen_program_is_drawn_again(warm: Pigeon) -> None:
 
 
 def kill_client(window: Terminal) -> None:
-    """SIGKILL to both halves at once: nobody is left to say anything."""
+    """SIGKILL to both halves, first to the one that could still say something."""
     pid = window.process.pid
-    for victim in [pid, *map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split())]:
+    for victim in [*map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split()), pid]:
         os.kill(victim, signal.SIGKILL)
     window.process.wait()
 

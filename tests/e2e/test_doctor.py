@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+from pathlib import Path
 from typing import Any
 
 from tests.helpers.pigeon import Pigeon
@@ -128,9 +129,15 @@ def test_freeing_a_strict_lock(pigeon: Pigeon) -> None:
     assert lives.code == 1
     assert "which lives" in lives.stdout.decode()
     lose_host(pigeon, session)
+    orphaned = pigeon.run("doctor", "--release", str(pigeon.work))
+    assert orphaned.code == 1, "the runner is dead, and its command is not"
+    row = pigeon.journal_row(session.id)
+    assert row is not None
+    os.kill(int(row["command_pid"]), signal.SIGKILL)
+    wait_until(lambda: not Path(f"/proc/{row['command_pid']}/cwd").is_dir(), 15, "the end of the command")
     freed = pigeon.run("doctor", "--release", str(pigeon.work))
     assert (freed.code, freed.stderr) == (0, b""), freed.stdout
-    assert "freed" in freed.stdout.decode()
+    assert "is freed from" in freed.stdout.decode()
     again = pigeon.run("doctor", "--release", ".")
     assert "is not held" in again.stdout.decode()
     pigeon.worker()

@@ -80,9 +80,11 @@ def in_batches(count: int, start: Callable[[int], Child], numbers: list[int]) ->
 
 
 @pytest.mark.slow
-def test_every_exit_code(warm: Pigeon) -> None:
-    results = in_batches(16, lambda n: warm.start(f"exit {n}", options=("--no-lock",)), list(range(256)))
-    assert {number: result.returncode for number, result in results.items()} == {n: n for n in range(256)}
+@pytest.mark.parametrize("part", range(4))
+def test_every_exit_code(warm: Pigeon, part: int) -> None:
+    codes = list(range(part, 256, 4))
+    results = in_batches(16, lambda n: warm.start(f"exit {n}", options=("--no-lock",)), codes)
+    assert {number: result.returncode for number, result in results.items()} == {n: n for n in codes}
     assert {(r.stdout, r.stderr) for r in results.values()} == {(b"", b"")}
 
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import fcntl
-import json
 import os
 import signal
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from tests.helpers.notes import Notes
 from tests.helpers.pigeon import Pigeon
 from tests.helpers.privileges import mount_small, needs_root, unmount
 from tests.helpers.share import Session
-from tests.helpers.verbs import age, rule, runner_of, waits_for_rule
+from tests.helpers.verbs import age, report, rule, runner_of, waits_for_rule
 from tests.helpers.waiting import wait_until
 
 FEATURES: dict[str, Any] = {"client": {"version": "1", "features": ["heartbeat", "ack"]}}
@@ -26,13 +26,6 @@ FEATURES: dict[str, Any] = {"client": {"version": "1", "features": ["heartbeat",
 def notes(pigeon: Pigeon) -> Notes:
     """Where the commands of a test note their times."""
     return Notes(pigeon.base / "notes")
-
-
-def facts(pigeon: Pigeon, session: Session) -> dict[str, object]:
-    """What `--json` tells."""
-    result = pigeon.run("inspect", session.id, "--json", "--here", "--journal", str(pigeon.journal))
-    found: dict[str, object] = json.loads(result.stdout)
-    return found
 
 
 def test_a_running_one_from_its_own_host_and_from_elsewhere(warm: Pigeon) -> None:
@@ -77,10 +70,10 @@ def test_what_a_running_command_does(warm: Pigeon, text: str, part: str) -> None
 
     def said() -> bool:
         window.pump()
-        found = facts(warm, session)
+        found = report(warm, session)
         return found["rule"] == "processes" and part in str(found["verdict"])
 
-    wait_until(said, 20, lambda: f"{part!r} in {facts(warm, session)['verdict']!r}")
+    wait_until(said, 20, lambda: f"{part!r} in {report(warm, session)['verdict']!r}")
     window.process.send_signal(signal.SIGTERM)
     assert window.wait().code == 143
 
@@ -103,8 +96,7 @@ def test_waiting_for_a_directory_or_a_slot(pigeon: Pigeon, notes: Notes) -> None
     notes.wait_started("holder")
     second, waits = pigeon.begin("true")
     third, slot = pigeon.begin("true", cwd=pigeon.directory("other"))
-    waits_for_rule(pigeon, waits, "waits for the directory")
-    sentence = str(facts(pigeon, waits)["verdict"])
+    sentence = waits_for_rule(pigeon, waits, "waits for the directory")
     assert f"held by {holder.id} ‘: the holder; " in sentence
     assert "gone" not in sentence
     waits_for_rule(pigeon, slot, "workers full")
@@ -126,8 +118,9 @@ def test_a_directory_that_is_held_from_elsewhere(pigeon: Pigeon) -> None:
         fcntl.flock(fd, fcntl.LOCK_EX)
         first, held = pigeon.begin("true")
         second, behind = pigeon.begin("true")
-        waits_for_rule(pigeon, held, "directory held from elsewhere")
-        waits_for_rule(pigeon, behind, "behind another")
+        sentence = waits_for_rule(pigeon, held, "directory held from elsewhere")
+        assert f"which pid {os.getpid()} took" in sentence
+        waits_for_rule(pigeon, behind, "directory held from elsewhere")
     finally:
         os.close(fd)
     assert (first.wait().code, second.wait().code) == (0, 0)
@@ -171,14 +164,23 @@ def test_owners_in_every_state(pigeon: Pigeon, notes: Notes) -> None:
 
 def test_clients_in_every_state(warm: Pigeon) -> None:
     """Suspended, gone and detached."""
-    client, session = warm.begin("exec sleep 60")
+    known = warm.namespace.session_names()
+    # A process group of its own, as a shell with job control makes: only somebody who can be resumed is stopped.
+    client = subprocess.Popen(
+        warm.command("exec sleep 60"),
+        env=warm.env(),
+        cwd=warm.work,
+        stdin=subprocess.DEVNULL,
+        process_group=0,
+    )
+    session = warm.wait_session(known)
     session.wait_event("started")
-    client.signal(signal.SIGTSTP)
+    client.send_signal(signal.SIGTSTP)
     waits_for_rule(warm, session, "client suspended")
-    client.signal(signal.SIGCONT)
+    client.send_signal(signal.SIGCONT)
     waits_for_rule(warm, session, "processes")
     family = Path(f"/proc/{client.pid}/task/{client.pid}/children").read_text().split()
-    for pid in (client.pid, *map(int, family)):
+    for pid in (*map(int, family), client.pid):  # the half that could still say something first
         os.kill(pid, signal.SIGKILL)
     client.wait()
     age(session, "control.jsonl", 60)
@@ -222,8 +224,7 @@ def test_a_share_that_is_full(pigeon: Pigeon) -> None:
         with ballast.open("wb") as file:
             file.write(bytes(5 * 1024 * 1024))
         client, session = pigeon.begin("head -c 4000000 /dev/zero")
-        waits_for_rule(pigeon, session, "share trouble")
-        assert "No space left" in str(facts(pigeon, session)["verdict"])
+        assert "No space left" in waits_for_rule(pigeon, session, "share trouble")
         ballast.unlink()
         assert client.wait(40) == (bytes(4000000), b"", 0)
         assert rule(pigeon, session) == "succeeded"

@@ -54,16 +54,18 @@ def test_a_signal(warm: Pigeon, name: str, number: int) -> None:
 
 def test_the_client_goes_on_after_a_signal(warm: Pigeon) -> None:
     """A visitor gives an order and takes nothing over: the client's input still arrives."""
-    window = warm.spawn_tty(
-        "trap 'echo got it' USR1; echo ready; while ! read -t 0.05 x; do :; done; echo $x"
+    text = (
+        "import signal; signal.signal(signal.SIGUSR1, lambda *_: print('got it', flush=True)); "
+        "print('ready', flush=True); print('[' + input() + ']')"
     )
+    window = warm.spawn_tty("/usr/bin/python3", "-c", text)
     window.wait_for("ready")
     session = warm.sessions()[-1]
     assert warm.run("stop", session.id, "--signal", "USR1").code == 0
     window.wait_for("got it")
     window.type("still here\r")
+    window.wait_for("[still here]")
     assert window.wait().code == 0
-    assert window.text().endswith("still here\nstill here")
     assert "attached" not in session.events()
 
 

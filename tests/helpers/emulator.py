@@ -17,7 +17,7 @@ _NOT_DRAWN = re.compile(
     rb"|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)"  # OSC … BEL or ST
     rb"|\x1b\[[<=>][0-9;:]*[ -/]*[@-~]"  # CSI with a private marker other than `?`
     rb"|\x1b\[\??[0-9;:]*[ -/]+[@-~]"  # CSI with an intermediate byte: cursor shape, mode report
-    rb"|\x1b\[\?[0-9;]*[mu]"  # questions about key modes, which pyte takes for colours
+    rb"|\x1b\[\?[0-9;]*[murs]"  # questions about key modes, saved modes: pyte takes them for colours and margins
     rb"|\x1b[=>]"
 )
 _UNFINISHED = re.compile(

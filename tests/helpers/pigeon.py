@@ -184,7 +184,8 @@ class Pigeon(Surroundings):
 
     def wait_quiet(self, timeout_s: float = 10.0) -> None:
         """Until nothing but the workers themselves runs."""
-        wait_until(lambda: not self.commands_left(), timeout_s, lambda: f"an end of {self.commands_left()}")
+        left = self.commands_left
+        wait_until(lambda: not left(), timeout_s, lambda: f"an end of {left()}", interval_s=0.05)
 
     def tidy(self) -> list[str]:
         """End and forget everything but the workers; returns what had not ended by itself."""
@@ -217,7 +218,7 @@ class Pigeon(Surroundings):
                 problems.append(f"still running at the end: {terminal.tell()}")
             terminal.kill()
         with contextlib.suppress(AssertionError):
-            wait_until(lambda: not marked(self.mark), 5)
+            wait_until(lambda: not marked(self.mark), 5, interval_s=0.05)
         left = marked(self.mark)
         if left:
             problems.append(f"processes left behind: {left}")

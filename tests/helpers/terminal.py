@@ -42,6 +42,8 @@ class Terminal:
     ) -> None:
         """`size`: columns, rows. A descriptor for `stdin`, `stdout` or `stderr` replaces the terminal."""
         self.emulator = Emulator(*size)
+        self.draws = True
+        """False: what comes is only kept."""
         self.raw = b""
         self.argv = list(argv)
         self._pending = b""
@@ -76,6 +78,11 @@ class Terminal:
         self._pending += data.encode() if isinstance(data, str) else data
         self.pump()
 
+    @property
+    def has_pending(self) -> bool:
+        """The terminal has not taken all that was typed."""
+        return bool(self._pending)
+
     def pump(self, wait_s: float = 0.0) -> bool:
         """Move what can be moved: keys in, drawing and answers out. True if anything came."""
         came = False
@@ -94,7 +101,8 @@ class Terminal:
                 return came
             came = True
             self.raw += data
-            self._pending += self.emulator.feed(data)
+            if self.draws:
+                self._pending += self.emulator.feed(data)
 
     def text(self) -> str:
         """The screen as text, now."""

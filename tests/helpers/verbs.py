@@ -19,24 +19,30 @@ def listed(pigeon: Pigeon, *options: str) -> dict[str, dict[str, Any]]:
     return {row["session_id"]: row for row in json.loads(result.stdout or b"[]")}
 
 
-def rule(pigeon: Pigeon, session: Session) -> str:
-    """The name of the rule by which `pigeon inspect` judges a session, on the worker's host."""
+def report(pigeon: Pigeon, session: Session) -> dict[str, Any]:
+    """What `pigeon inspect` finds on the worker's host."""
     result = pigeon.run("inspect", session.id, "--json", "--here", "--journal", str(pigeon.journal))
     assert result.code == 0, result.words
-    report = json.loads(result.stdout)
-    assert report["verdict"].startswith(session.id)
-    return str(report["rule"])
+    found: dict[str, Any] = json.loads(result.stdout)
+    assert found["verdict"].startswith(session.id)
+    return found
 
 
-def waits_for_rule(pigeon: Pigeon, session: Session, wanted: str, timeout_s: float = 30.0) -> None:
-    """Until the verdict is `wanted`."""
-    seen: list[str] = []
+def rule(pigeon: Pigeon, session: Session) -> str:
+    """The name of the rule by which it judges the session."""
+    return str(report(pigeon, session)["rule"])
+
+
+def waits_for_rule(pigeon: Pigeon, session: Session, wanted: str, timeout_s: float = 30.0) -> str:
+    """The sentence, as soon as that rule speaks."""
+    seen: list[dict[str, Any]] = []
 
     def is_so() -> bool:
-        seen.append(rule(pigeon, session))
-        return seen[-1] == wanted
+        seen.append(report(pigeon, session))
+        return bool(seen[-1]["rule"] == wanted)
 
-    wait_until(is_so, timeout_s, lambda: f"the verdict {wanted!r}, not {seen}")
+    wait_until(is_so, timeout_s, lambda: f"the verdict {wanted!r}, not {[one['verdict'] for one in seen]}")
+    return str(seen[-1]["verdict"])
 
 
 def runner_of(pigeon: Pigeon, session: Session) -> int:

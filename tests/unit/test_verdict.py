@@ -47,8 +47,8 @@ CASES: dict[str, tuple[dict[str, Any], str]] = {
         "waits for /x, behind 17-cd",
     ),
     "directory held from elsewhere": (
-        {"state": "pending", "cwd": "/x", "held_unknown_s": 300.0, "workers": 1},
-        "waits for the lock on /x, held for 5 min by no session that is known here",
+        {"state": "pending", "cwd": "/x", "locked_by": 77, "workers": 1},
+        "waits for the lock on /x, which pid 77 took for no session that is known here",
     ),
     "workers ending": ({"state": "pending", "workers_ending": 1}, "are ending and take no more"),
     "no worker": ({"state": "pending", "age_s": 7200.0}, "waits for a worker for 2 h: none of its route"),

@@ -11,6 +11,7 @@ import json
 import os
 import platform
 import shlex
+import signal
 import subprocess
 import sys
 import time
@@ -36,11 +37,17 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     if options.report:
         return _compare_files(options.report, options.compare)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _leave)  # so that what was started is ended
     try:
         return _run(options)
     except Failed as error:
         say(f"bench: {error}")
         return 255
+
+
+def _leave(number: int, _frame: object) -> None:
+    raise SystemExit(128 + number)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -209,7 +209,7 @@ CASES: tuple[Case, ...] = (
     ),
     Case(
         "chatty",
-        "ten million small writes a day, for 20 s",
+        "ten million small writes a day, for 20 s after the first 12",
         ALONE,
         costs.chatty,
         targets=(Target("stream_over_output", 1.4), Target("records/s", 20.0), Target("growth_mb", 0.5)),

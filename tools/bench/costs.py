@@ -93,19 +93,22 @@ def memory(standing: Standing) -> Metrics:
 
 
 def chatty(
-    standing: Standing, seconds: float = 20.0, rate: float = 10_000_000 / 86_400, size: int = 50
+    standing: Standing, seconds: float = 36.0, rate: float = 10_000_000 / 86_400, size: int = 50
 ) -> Metrics:
-    """Ten million small writes a day, for twenty seconds: what the stream takes, and whether memory grows."""
+    """Ten million small writes a day: what the stream takes, and whether memory grows.
+
+    The first third is let pass: for ten seconds after its start a session is served as if somebody typed.
+    """
     worker = _worker(standing)
     before = set(standing.sessions())
     text = f"echo ready; sleep 1; {standing.lab.inside('chatty', str(seconds), str(rate), str(size))}; sleep 1; read x"
     with windows(standing, [text]) as (terminal,):
         (session,) = set(standing.sessions()) - before
         stream = f"{session}/stream.jsonl"
-        hush([terminal], seconds * 0.3)
+        hush([terminal], seconds * 0.35)
         early = _footprint(terminal, worker)
         start_records, start = _records(stream), time.monotonic()
-        hush([terminal], seconds * 0.6)
+        hush([terminal], seconds * 0.55)
         records = (_records(stream) - start_records) / (time.monotonic() - start)
         late = _footprint(terminal, worker)
         hush([terminal], seconds * 0.1 + 3)

@@ -68,7 +68,7 @@ class Piped:
             size = self._exchange(buffer, memoryview(data), self.started + timeout_s)
             code = self.child.wait(timeout_s)
             seconds = time.monotonic() - self.started
-        except Failed:
+        except BaseException:
             self.child.kill()
             raise
         finally:
@@ -148,8 +148,8 @@ class Terminal:
             self.open = False
         self.seen += got
         if self.answers and _CURSOR_QUERY in self.seen:
-            del self.seen[:]
-            os.write(self.master, _CURSOR_ANSWER)
+            os.write(self.master, _CURSOR_ANSWER * self.seen.count(_CURSOR_QUERY))
+            self.seen[:] = self.seen.replace(_CURSOR_QUERY, b"")
         return len(got)
 
     def key(self, byte: bytes, timeout_s: float = 10.0) -> float:

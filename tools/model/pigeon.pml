@@ -100,6 +100,8 @@ bit endless[NS];                 /* the command ends only when it is killed */
 #define HERE      (claim[s] == h + 1)        /* whatever runs of the session runs on this host */
 #define OPEN(H, Q) (R(H, Q).state != NONE && R(H, Q).state != FINAL)
 
+#ifndef ATTACH
+
 /* ---- what readers see -------------------------------------------------------------------------------------- */
 
 #if defined(READER_LISTS)
@@ -287,14 +289,18 @@ inline list_others() {
         i = 0
     }
 }
-inline unlink_listed() {
+inline unlink_one() {            /* of those it saw; there may be none */
     d_step {
         i = 1;
         do
-        :: i < NTMP -> if :: mask & (1 << i) -> tmp[i] = 0 :: else fi; i++
+        :: i < NTMP && !(mask & (1 << i)) -> i++
         :: else -> break
         od;
-        i = 0; mask = 0
+        if
+        :: i < NTMP -> tmp[i] = 0; mask = mask & ~(1 << i)
+        :: else
+        fi;
+        i = 0
     }
 }
 
@@ -623,8 +629,9 @@ publish:                         /* replace status.json by pv */
     CRASHPOINT
     fi;
 #ifndef H_NO_FENCE
+unlinking:
     if                           /* no rename of anybody else can be carried out from here on, unless ... */
-    :: atomic { SHR(h) -> unlink_listed() }
+    :: atomic { SHR(h) -> unlink_one(); if :: mask != 0 -> goto unlinking :: else fi }
     CRASHPOINT
     fi;
     if                           /* ... it was already */
@@ -716,8 +723,9 @@ again:
     :: atomic { list_others() }
     MAYDIE
     fi;
+unlinking:
     if
-    :: atomic { unlink_listed() }
+    :: atomic { unlink_one(); if :: mask != 0 -> goto unlinking :: else fi }
     MAYDIE
     fi;
     if
@@ -862,6 +870,8 @@ proctype Watch() {               /* nothing can move any more: everybody must ha
 #endif
     }
 }
+
+#endif
 
 /* ---- attach: a scenario of its own ------------------------------------------------------------------------- */
 

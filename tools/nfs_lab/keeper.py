@@ -89,6 +89,8 @@ class Keeper:
                 await self._serve(reader, writer)
         except (ConnectionError, asyncio.IncompleteReadError):
             pass  # the caller has gone
+        except asyncio.CancelledError:
+            pass  # the keeper ends; passed on, this would be printed as a failure
         finally:
             writer.close()
 

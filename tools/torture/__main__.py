@@ -32,7 +32,9 @@ class Report:
             f"{len(field.clients)} sessions, {judge.counts['started']} commands started, {field.kills} kills, "
             f"{field.blows} other blows, {seconds:.0f} s: {len(violations)} violations"
         )
-        self.details = "\n".join(f"  {count:6} {what}" for what, count in sorted(Counter(judge.counts).items()))
+        self.details = "\n".join(
+            f"  {count:6} {what}" for what, count in sorted(Counter(judge.counts).items())
+        )
 
 
 def say(text: str) -> None:
@@ -57,7 +59,7 @@ def torture(
     with share_on(mount, base) as (share, trouble):
         field = Field(base, share, the_plan, trouble, parallel=parallel, until_s=60 * minutes)
         field.run(say)
-    judge = Judge(base, field.clients, field.owners)
+    judge = Judge(base, field.clients, field.owners, field.first_ends)
     violations = field.problems + judge.check()
     return Report(base, field, judge, violations, time.monotonic() - began)
 
@@ -96,8 +98,10 @@ def main() -> int:
         print(f"VIOLATION {violation}")
     say(report.summary)
     if report.violations:
-        say(f"kept: {base}; again: --seed {seed} --sessions {options.sessions} --kills {options.kills}"
-            f" --mount {options.mount}")
+        say(
+            f"kept: {base}; again: --seed {seed} --sessions {options.sessions} --kills {options.kills}"
+            f" --mount {options.mount}"
+        )
         return 1
     if not options.keep:
         shutil.rmtree(base)

@@ -1,4 +1,4 @@
-"""Carrying a plan out: starts workers and clients, does to them what the plan says, and in the end lets all come to rest.
+"""Carrying a plan out: starts workers and clients, does to them what the plan says, and lets all come to rest.
 
 Owns every process of a run and the log of what was done (`actions.log`). Says nothing about right and wrong; that is
 `judge.py`, from what lies there afterwards.
@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from tests.helpers.processes import Child, kill_marked, marked
-from tests.helpers.share import Share
+from tests.helpers.share import FINAL, Share
 from tests.helpers.surroundings import Surroundings, pigeon_command
 from tools.torture import kinds, people, plan
 from tools.torture.clients import Client
@@ -20,7 +20,7 @@ from tools.torture.points import Points
 from tools.torture.trouble import Trouble
 
 MAX_JOBS = 4
-CLIENT_TIMEOUT_S = 8.0
+CLIENT_TIMEOUT_S = 10.0
 HOST_TIMEOUT_S = 12.0
 WORKER_TIMEOUT_S = 10.0
 REST_S = 150.0
@@ -44,7 +44,14 @@ class Field(Surroundings):
     """One run. After `run`, `clients`, `touched` and the directory hold the evidence."""
 
     def __init__(
-        self, base: Path, share: Share, the_plan: plan.Plan, trouble: Trouble, *, parallel: int, until_s: float
+        self,
+        base: Path,
+        share: Share,
+        the_plan: plan.Plan,
+        trouble: Trouble,
+        *,
+        parallel: int,
+        until_s: float,
     ) -> None:
         super().__init__(base, share)
         self.plan = the_plan
@@ -57,13 +64,19 @@ class Field(Surroundings):
         self.job.write_text(kinds.JOB)
         self.job.chmod(0o700)
         self.points = Points(base / "points")
-        self.slots = [Slot(name, base / "journal" / name / "pigeon.db") for name in ("a", "b")]
+        self.slots = [
+            Slot(name, base / "journal" / ("a" if the_plan.one_journal else name) / "pigeon.db")
+            for name in ("a", "b")
+        ]
         self.clients: list[Client] = []
         self.running: list[Client] = []
         self.stopped: dict[int, float] = {}
         self.kills = self.blows = 0
         self.killed_commands: set[int] = set()
         self.problems: list[str] = []
+        self.first_ends: dict[str, tuple[str, int]] = {}
+        """Session id -> the first final state and exit code that were seen: no later one may differ."""
+        self._next_census = 0.0
         self._lives: Iterator[plan.Life] = iter(the_plan.lives)
         self._workers_started = 0
         self._resting = False
@@ -71,7 +84,7 @@ class Field(Surroundings):
         self._born = time.monotonic()
         self._until = self._born + until_s
         for slot in self.slots:
-            slot.journal.parent.mkdir()
+            slot.journal.parent.mkdir(exist_ok=True)
         self.configure(
             client={"worker_timeout": WORKER_TIMEOUT_S, "claim_timeout": 60.0},
             worker={
@@ -124,12 +137,17 @@ class Field(Surroundings):
         for slot in self.slots:
             self._look_after(slot, now)
         self.trouble.turn(now)
+        if now >= self._next_census:
+            self.unfinished()
+            self._next_census = time.monotonic() + 1.0
         if wait_s:
             time.sleep(wait_s)
 
     def _look_after(self, slot: Slot, now: float) -> None:
         if slot.child is not None and not slot.child.running:
             self.log(f"worker {slot.name} (pid {slot.child.pid}) has ended: {slot.child.process.returncode}")
+            if slot.child.process.returncode not in (0, -signal.SIGKILL, -signal.SIGTERM):
+                self.problems.append(f"a worker ended by itself: {slot.child.tell()}")
             slot.child = None
             life = LIVES_AT_REST if self._resting else next(self._lives, LIVES_AT_REST)
             slot.points = life.points
@@ -195,7 +213,9 @@ class Field(Surroundings):
 
     def _everybody(self) -> list[people.Process]:
         schedulers = {slot.child.pid for slot in self.slots if slot.child is not None}
-        return people.find(self.mark, schedulers, {client.pid for client in self.clients if client.code is None})
+        return people.find(
+            self.mark, schedulers, {client.pid for client in self.clients if client.code is None}
+        )
 
     def _strike(self, step: plan.Action) -> None:
         everybody = self._everybody()
@@ -215,7 +235,9 @@ class Field(Surroundings):
             if people.send(process.pid, self.mark, number):
                 self._struck(process, step, int(number))
 
-    def _descendants(self, scheduler: people.Process, everybody: list[people.Process]) -> list[people.Process]:
+    def _descendants(
+        self, scheduler: people.Process, everybody: list[people.Process]
+    ) -> list[people.Process]:
         found, more = [], [scheduler]
         while more:
             parents = {process.pid for process in more}
@@ -274,6 +296,7 @@ class Field(Surroundings):
             people.send(pid, self.mark, signal.SIGCONT)
         self._stop_workers()
         self._sweep()
+        self._log.close()
 
     def _working(self) -> list[people.Process]:
         return [process for process in self._everybody() if process.role not in ("scheduler",)]
@@ -282,8 +305,13 @@ class Field(Surroundings):
         """Ids of published sessions without a final state."""
         found = []
         for session in self.sessions():
-            state = session.state
-            if state is not None and state not in ("succeeded", "failed", "cancelled"):
+            if session.id in self.first_ends:
+                continue
+            status = session.status
+            state = status.get("state")
+            if state in FINAL:
+                self.first_ends[session.id] = (state, int(status["exit_code"]))
+            elif state is not None:
                 found.append(session.id)
         return found
 
@@ -317,6 +345,5 @@ class Field(Surroundings):
 
     @property
     def owners(self) -> dict[str, Path]:
-        """Journals by the name of their worker."""
-        return {slot.name: slot.journal for slot in self.slots}
-
+        """Journals by name."""
+        return {slot.journal.parent.name: slot.journal for slot in self.slots}

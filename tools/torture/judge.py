@@ -16,11 +16,12 @@ from typing import Any, NamedTuple
 
 from tests.helpers.evidence import journal_rows
 from tests.helpers.notes import Interval, overlapping
+from tests.helpers.share import FINAL
 from tools.torture import kinds, plan
 from tools.torture.clients import Client
 from tools.torture.journals import check_journals
 
-FINAL = ("succeeded", "failed", "cancelled")
+_BASH_SAYS = re.compile(rb"^(\S+: line \d+: +\d+ )?(Hangup|Terminated|Killed).*\n", re.M)
 
 
 class Stream(NamedTuple):
@@ -95,11 +96,23 @@ def read_stream(path: Path) -> Stream:
     return Stream(output, exit_code, events, damage)
 
 
+def _own(data: bytes) -> bytes:
+    """Without what bash says of a child that was killed."""
+    return _BASH_SAYS.sub(b"", data)
+
+
 class Judge:
     """One run's evidence. `violations` after `check`."""
 
-    def __init__(self, base: Path, clients: list[Client], journals: dict[str, Path]) -> None:
+    def __init__(
+        self,
+        base: Path,
+        clients: list[Client],
+        journals: dict[str, Path],
+        first_ends: dict[str, tuple[str, int]],
+    ) -> None:
         self.base = base
+        self.first_ends = first_ends
         self.clients = clients
         self.journals = journals
         self.violations: list[str] = []
@@ -142,7 +155,7 @@ class Judge:
 
     def _ids(self) -> dict[int, str]:
         """Session number -> id, by the name in the request's command."""
-        found = {}
+        found: dict[int, str] = {}
         for path in (self.root / "sessions").glob("*/request.json"):
             try:
                 text = json.loads(path.read_bytes())["command"][-1]
@@ -178,7 +191,9 @@ class Judge:
     ) -> None:
         who = f"{client.session.name} ({session_id})"
         state, code = status.get("state"), status.get("exit_code")
-        self.counts[f"state {state or 'unpublished'}{' by ' + status['ended_by'] if status.get('ended_by') else ''}"] += 1
+        self.counts[
+            f"state {state or 'unpublished'}{' by ' + status['ended_by'] if status.get('ended_by') else ''}"
+        ] += 1
         if notes.session_id not in (None, session_id):
             self._wrong(who, f"its command ran in {notes.session_id}")
         if not status:
@@ -208,7 +223,7 @@ class Judge:
     def _check_output(self, client: Client, notes: Notes, status: dict[str, Any], stream: Stream) -> None:
         session, who = client.session, client.session.name
         for channel, data in stream.output.items():
-            self._prefix(f"{who}: stream, {channel}", data, kinds.expected(session, channel))
+            self._prefix(f"{who}: stream, {channel}", _own(data), kinds.expected(session, channel))
         whole = kinds.expected(session, "pty" if "pty" in stream.output else "stdout")
         written = stream.output.get("pty", stream.output.get("stdout", b""))
         printed = (notes.data("printed") or b"").split()
@@ -216,17 +231,25 @@ class Judge:
         if stream.exit_code is not None:
             if len(written.replace(b"\r\n", b"\n")) < least:
                 self._wrong(who, f"exit event after {len(written)} bytes of output; it had written {least}")
-            if [text for text in notes.texts("end")] == [str(session.code)] and written != whole:
+            if notes.texts("end") == [str(session.code)] and written != whole:
                 self._wrong(who, f"ended by itself: {len(written)} of {len(whole)} bytes in the stream")
         if session.detach:
             return
         out = client.out
-        self._prefix(f"{who}: client's output", out, written)
+        if (
+            session.kind == plan.INTERACTIVE
+        ):  # typed when its command had been killed: the terminal was cooked again
+            out = re.sub(rb"(?<=> )(line \d+|quit)\r\n\Z", b"", out)
+        if session.kind != plan.INTERACTIVE or not client.touched:
+            # What is typed while the guardian is stopped, or has given the terminal back, is echoed in between.
+            self._prefix(f"{who}: client's output", out, written)
         if session.kind == plan.INTERACTIVE:
             errors = b""
         else:
             errors = b"".join(
-                line for line in client.err_path.read_bytes().splitlines(True) if not line.startswith(b"pigeon")
+                line
+                for line in client.err_path.read_bytes().splitlines(True)
+                if not line.startswith(b"pigeon")
             )
             self._prefix(f"{who}: client's errors", errors, stream.output.get("stderr", b""))
         if client.touched or client.code is None:
@@ -235,7 +258,9 @@ class Judge:
         if stream.exit_code is not None:
             self._check_client_with_exit(client, status, stream, out == written)
         elif status.get("state") in FINAL and client.code not in (status.get("exit_code"), 255):
-            self._wrong(who, f"client ended with {client.code}, status {status}; it said {client.err[-300:]!r}")
+            self._wrong(
+                who, f"client ended with {client.code}, status {status}; it said {client.err[-300:]!r}"
+            )
 
     def _check_client_with_exit(
         self, client: Client, status: dict[str, Any], stream: Stream, is_whole: bool
@@ -279,6 +304,9 @@ class Judge:
         """Sessions of nobody's, and claims without an end."""
         for place in (self.root / "sessions").iterdir():
             status = self._status(place)
+            end = (status.get("state"), status.get("exit_code"))
+            if self.first_ends.get(place.name, end) != end:
+                self._wrong(place.name, f"had ended as {self.first_ends[place.name]}, and then: {status}")
             if (place / "worker.claim").exists() and status.get("state") not in FINAL:
                 self._wrong(place.name, f"claimed and not final: {status}")
 
@@ -287,4 +315,6 @@ class Judge:
             text = b"" if path.suffix == ".in" else path.read_bytes()
             at = text.find(b"Traceback (most recent call last)")
             if at >= 0 and (path.suffix != ".out" or path.name.startswith("worker")):
-                self._wrong(str(path), f"a traceback: {text[at : at + 3000].decode('utf-8', 'backslashreplace')}")
+                self._wrong(
+                    str(path), f"a traceback: {text[at : at + 3000].decode('utf-8', 'backslashreplace')}"
+                )

@@ -148,6 +148,8 @@ class Plan:
 
     steps: tuple[Step, ...]
     lives: tuple[Life, ...]
+    one_journal: bool
+    """Both workers keep the same journal, as two that are started by hand on one host do."""
 
     @property
     def digest(self) -> str:
@@ -176,7 +178,7 @@ def make(seed: int, sessions: int, kills: int, mount: str) -> Plan:
         if session is not None:
             steps.append(session)
     lives = tuple(_life(rng, first=number < 2) for number in range(2 + 2 * kills))
-    return Plan(tuple(steps), lives)
+    return Plan(tuple(steps), lives, one_journal=rng.random() < 0.5)
 
 
 def _session(rng: random.Random, number: int) -> Session:
@@ -251,7 +253,14 @@ def _signal(rng: random.Random) -> Action:
     if rng.random() < 0.2:
         return Action(_gap(rng), "window", "guardian", rng.random(), rng.random())
     target, number = rng.choice(
-        (("guardian", 15), ("guardian", 1), ("guardian", 2), ("scheduler", 15), ("runner", 15), ("command", 15))
+        (
+            ("guardian", 15),
+            ("guardian", 1),
+            ("guardian", 2),
+            ("scheduler", 15),
+            ("runner", 15),
+            ("command", 15),
+        )
     )
     return Action(_gap(rng), "signal", target, rng.random(), rng.random(), signal=number)
 
@@ -281,7 +290,9 @@ FAULTS = (
 
 def _fault(rng: random.Random) -> Action:
     which = rng.randrange(len(FAULTS))
-    return Action(_gap(rng), "fault", str(which), rng.random(), rng.random(), rng.choice((0.2, 1.0, 4.0, 8.0)))
+    return Action(
+        _gap(rng), "fault", str(which), rng.random(), rng.random(), rng.choice((0.2, 1.0, 4.0, 8.0))
+    )
 
 
 def _fill(rng: random.Random) -> Action:

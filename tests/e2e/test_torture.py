@@ -1,0 +1,37 @@
+"""A short torture: real processes are killed at random and at named steps, and no promise is broken.
+
+The long form is `tools/torture/run`. Each seed is a schedule of its own; the one that failed is printed.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.mounts.rigs import require
+from tools.torture import plan
+from tools.torture.__main__ import torture
+
+
+@pytest.mark.slow
+def test_no_promise_is_broken(tmp_path: Path) -> None:
+    report = torture(tmp_path, seed=1, sessions=25, kills=15, parallel=8, minutes=0.2)
+    assert report.kills >= 5 and report.sessions >= 15, report.summary
+    assert not report.violations, "\n".join([report.summary, *report.violations])
+
+
+@pytest.mark.long
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("mount", plan.MOUNTS)
+def test_no_promise_is_broken_for_minutes(tmp_path: Path, mount: str) -> None:
+    if mount == plan.TWOCACHE:
+        require("twocache")
+    report = torture(tmp_path, seed=2, sessions=300, kills=150, mount=mount, minutes=10)
+    assert not report.violations, "\n".join([report.summary, *report.violations])
+
+
+def test_a_seed_is_a_schedule() -> None:
+    one, again, other = (plan.make(seed, 60, 30, plan.TWOCACHE) for seed in (5, 5, 6))
+    assert one == again
+    assert one.digest == again.digest != other.digest

@@ -1,0 +1,235 @@
+"""Pigeon with its client behind one mount and its worker behind another, on each rig; and in bad moments."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import subprocess
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from tests.helpers.notes import Notes, overlapping
+from tests.helpers.pigeon import Pigeon, pigeon_in
+from tests.helpers.share import Share
+from tests.helpers.waiting import wait_until
+from tests.mounts.control import Control
+from tests.mounts.rigs import gluster_mounts, plain_dir, require, two_mounts
+
+RIGS = ("plain", "twocache", "gluster")
+PLACES = tuple(f"share/namespaces/test/{name}" for name in ("sessions", "locks", "workers"))
+MEBIBYTE = 1024 * 1024
+
+
+class Rig:
+    """A pigeon over two mounts, and what controls them."""
+
+    def __init__(self, pigeon: Pigeon, control: Control, other: Path) -> None:
+        self.pigeon = pigeon
+        self.control = control
+        self.other = other
+        """The share as the client's host sees it."""
+
+
+def _rig(stack: ExitStack, name: str, base: Path) -> Rig:
+    if name == "plain":
+        a, b, control = stack.enter_context(plain_dir())
+    elif name == "twocache":
+        require("twocache")
+        a, b, control = stack.enter_context(two_mounts(ttl_s=3, negative_ttl_s=30))
+    else:
+        require("gluster")
+        a, b, control = stack.enter_context(gluster_mounts())
+    # The tests look for files by name on the client's side; a miss would hide them for the time of its cache.
+    for place in ("share", "share/namespaces", "share/namespaces/test", *PLACES):
+        (a / place).mkdir(mode=0o700)
+    wait_until(lambda: "share" in os.listdir(b), 60, "the share on the worker's mount")
+    share = Share(a / "share", b / "share")
+    return Rig(stack.enter_context(pigeon_in(base, lambda: False, share)), control, a / "share")
+
+
+@pytest.fixture(scope="module", params=RIGS)
+def rig(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
+    """One rig for the module's tests, with a worker."""
+    with ExitStack() as stack:
+        made = _rig(stack, request.param, tmp_path_factory.mktemp(request.param))
+        made.pigeon.worker(max_jobs=16)
+        yield made
+
+
+@pytest.fixture
+def faulty(tmp_path: Path) -> Iterator[Rig]:
+    """A two-cache rig of this test's own, with a worker."""
+    with ExitStack() as stack:
+        made = _rig(stack, "twocache", tmp_path)
+        made.pigeon.worker(debug=True)
+        yield made
+
+
+def test_output_codes_and_stderr(rig: Rig) -> None:
+    result = rig.pigeon.run("echo out; echo err >&2; exit 9")
+    assert (result.stdout, result.stderr, result.code) == (b"out\n", b"err\n", 9)
+    assert rig.pigeon.run("kill -TERM $$").code == 143
+
+
+def test_pipes_are_exact_both_ways(rig: Rig) -> None:
+    data = os.urandom(10 * MEBIBYTE)
+    result = rig.pigeon.run("cat", stdin=data, timeout_s=100)
+    assert result.code == 0
+    assert hashlib.sha256(result.stdout).digest() == hashlib.sha256(data).digest()
+
+
+def test_input_over_several_turns(rig: Rig) -> None:
+    client = rig.pigeon.start('while read -r line; do echo "got $line"; done', stdin=subprocess.PIPE)
+    for turn in range(5):
+        client.type(b"%d\n" % turn)
+        wait_until(lambda turn=turn: b"got %d\n" % turn in client.out, 30, f"the answer to turn {turn}")  # type: ignore[misc]
+    client.close_stdin()
+    assert client.wait().code == 0
+
+
+def test_a_terminal(rig: Rig) -> None:
+    window = rig.pigeon.spawn_tty("bash --norc --noprofile")
+    window.wait_for("bash-", timeout_s=30)
+    window.type(b"echo $((6*7)); sleep 100\r")
+    window.wait_for("42", timeout_s=30)
+    window.type(b"\x03")
+    window.type(b"exit 5\r")
+    assert window.wait(timeout_s=30).code == 5
+
+
+def test_many_at_once(rig: Rig) -> None:
+    pigeon = rig.pigeon
+    clients = [pigeon.start(f"echo {n}; exit {n}", cwd=pigeon.directory(f"many{n}")) for n in range(50)]
+    for number, client in enumerate(clients):
+        result = client.wait(120)
+        assert (result.stdout, result.code) == (b"%d\n" % number, number), result.words
+
+
+def test_two_workers_share_the_work_and_exclude_each_other(rig: Rig) -> None:
+    """The second worker sits behind the client's mount: two hosts that serve one namespace."""
+    pigeon = rig.pigeon
+    notes = Notes(pigeon.base / "notes")
+    swapped = pigeon.share
+    pigeon.share = Share(swapped.client_path, swapped.client_path)
+    second = pigeon.worker(max_jobs=16, journal=pigeon.base / "second.db")
+    pigeon.share = swapped
+    names = [f"s{n}" for n in range(12)]
+    clients = [pigeon.start(notes.text(name)) for name in names]
+    for client in clients:
+        assert client.wait(120).code == 0
+    assert overlapping(notes.intervals(names)) == []
+    second.stop()
+
+
+FAULTS = [
+    ("ESTALE", "open", "*/stream.jsonl", {"times": 6}),
+    ("EIO", "read", "*/stream.jsonl", {"times": 6}),
+    ("ENOENT", "open", "*/stdin.jsonl", {"times": 8}),
+    ("ESTALE", "open", "*/control.jsonl", {"times": 6}),
+    ("ENOSPC", "write", "*/stream.jsonl", {"times": 5}),
+    ("EDQUOT", "flush", "*/stream.jsonl", {"times": 5}),
+    ("EIO", "rename", "*/status.json", {"times": 2}),
+    ("ENOSPC", "create", "*/.tmp-*", {"times": 3}),
+    ("EIO", "flush", "*/stdin.jsonl", {"times": 5}),
+    ("EIO", "readdir", "*/sessions", {"times": 5}),
+]
+
+
+@pytest.mark.parametrize(
+    ("error", "operation", "path", "details"), FAULTS, ids=[f"{f[0]} {f[1]} {f[2]}" for f in FAULTS]
+)
+def test_a_bad_moment_loses_nothing(
+    faulty: Rig, error: str, operation: str, path: str, details: dict[str, int]
+) -> None:
+    """Errors that pass are carried through: every byte arrives once, in order, and the exit code is the command's."""
+    data = os.urandom(300_000)
+    client = faulty.pigeon.start("cat; exit 3", stdin=subprocess.PIPE)
+    client.type(data[:1000])
+    wait_until(lambda: len(client.out) >= 1000, 60, "the first bytes")
+    fault = faulty.control.fail(operation, path, error, **details)
+    client.type(data[1000:])
+    client.close_stdin()
+    result = client.wait(90)
+    assert (result.code, result.stdout == data) == (3, True), (result.words, len(result.stdout), fault.fired)
+
+
+@pytest.mark.parametrize("operation", ["link", "rename", "create", "write"])
+def test_a_lost_reply_does_nothing_twice(faulty: Rig, operation: str) -> None:
+    """The operation was carried out and an error reported: nobody claims, starts or writes twice."""
+    notes = Notes(faulty.pigeon.base / "notes")
+    faulty.control.lose_reply(operation, "*/sessions/*", times=2, nth=4)
+    client = faulty.pigeon.start(notes.text("it", "echo out"))
+    result = client.wait(60)
+    if result.code == 0:
+        assert result.stdout == b"out\n"
+        assert len(notes.starts("it")) == 1
+    else:  # its own publication failed: told, and nothing ran
+        assert result.code == 255 and result.words and not notes.starts("it")
+
+
+def test_a_publication_that_fails_is_told_and_leaves_nothing(faulty: Rig) -> None:
+    faulty.control.fail("flush", "*/stream.jsonl", "EDQUOT", times=50)
+    result = faulty.pigeon.run("true")
+    assert result.code == 255 and "disk quota exceeded" in result.words
+    assert faulty.pigeon.namespace.session_names() == set()
+
+
+def test_a_stall_of_everything_is_waited_for_and_told(faulty: Rig) -> None:
+    client = faulty.pigeon.start("for i in 1 2 3 4 5 6; do echo $i; sleep 0.2; done", options=("-v",))
+    wait_until(lambda: b"1\n" in client.out, 30, "the first line")
+    faulty.control.stall(seconds=9)
+    result = client.wait(90)
+    assert (result.stdout, result.code) == (b"1\n2\n3\n4\n5\n6\n", 0), result.words
+    assert "has not answered" in result.words
+
+
+def test_a_short_write_is_completed(faulty: Rig) -> None:
+    data = os.urandom(200_000)
+    faulty.control.shorten("write", "*.jsonl", size_bytes=1000, times=20)
+    result = faulty.pigeon.run("cat", stdin=data, timeout_s=60)
+    assert (result.stdout == data, result.code) == (True, 0)
+
+
+def test_a_full_share_holds_the_command_up(faulty: Rig) -> None:
+    faulty.control.limit_space(1 * MEBIBYTE)
+    client = faulty.pigeon.start("head -c 4194304 /dev/zero; echo; exit 4")
+    wait_until(lambda: len(client.out) > 100_000, 60, "the output that fits")
+    faulty.control.limit_space(None)
+    result = client.wait(90)
+    assert (len(result.stdout), result.code) == (4 * MEBIBYTE + 1, 4)
+
+
+def test_clocks_that_disagree_change_nothing(faulty: Rig) -> None:
+    """The files' times and the stamps in them are hours off; only what is printed differs."""
+    client, session = faulty.pigeon.begin("echo on; sleep 1; echo off")
+    for path in Path(session.directory).iterdir():
+        os.utime(path, (0, 0))
+    assert client.wait(60).stdout == b"on\noff\n"
+
+
+# Politeness: visits to the share, counted by the filesystem itself; upper bounds, so that nobody makes it worse unseen.
+
+BUDGET_TRUE = {"a": 60, "b": 70}
+"""Requests of one warm `pigeon true` that only the server can answer, on the client's and the worker's mount."""
+
+
+def test_what_a_true_costs(faulty: Rig) -> None:
+    faulty.pigeon.run("true")
+    faulty.control.reset_counts()
+    faulty.pigeon.run("true")
+    writes = {m: sum(n for kind, n in faulty.control.counts(m).items() if kind in WRITES) for m in "ab"}
+    assert writes["a"] <= BUDGET_TRUE["a"] and writes["b"] <= BUDGET_TRUE["b"], {
+        m: faulty.control.counts(m) for m in "ab"
+    }
+
+
+WRITES = ("create", "mkdir", "rename", "link", "unlink", "write", "flush")
+"""What changes the share; reading depends on how long the command took."""
+
+
+def test_no_fsync_on_the_data_path(faulty: Rig) -> None:
+    faulty.pigeon.run("head -c 1000000 /dev/zero", stdin=b"x" * 1000)
+    assert faulty.control.counts("a").get("fsync", 0) == faulty.control.counts("b").get("fsync", 0) == 0

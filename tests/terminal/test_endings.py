@@ -1,0 +1,217 @@
+"""Whatever ends, and however: the user's terminal is as it was, and no mode of the program's is left on."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.helpers.pigeon import Pigeon
+from tests.helpers.processes import marked
+from tests.helpers.terminal import Terminal
+from tests.helpers.waiting import wait_until
+from tests.terminal.modes import modes_on
+
+MODES = r"\033[?1049h\033[?25l\033[?2004h\033[?1003;1006h\033[?1004h\033[>1u\033[>4;2m\033=\033[1;31m\033[?7l"
+FULL_SCREEN = f"stty raw -echo; printf '{MODES}'; echo ready; exec sleep 60"
+
+
+def pump_of(window: Terminal) -> int:
+    """The child that works on the share."""
+    pid = window.process.pid
+    (child,) = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return int(child)
+
+
+def runner_of(pigeon: Pigeon) -> int:
+    """The runner of the only session that runs."""
+    scheduler = pigeon.workers[0].pid
+    (child,) = Path(f"/proc/{scheduler}/task/{scheduler}/children").read_text().split()
+    return int(child)
+
+
+def kill_command(pigeon: Pigeon, window: Terminal) -> None:
+    (pid,) = [pid for pid, line in marked(pigeon.mark).items() if line.startswith("sleep 60")]
+    os.kill(pid, signal.SIGKILL)
+
+
+def full_screen(pigeon: Pigeon, **how: object) -> Terminal:
+    """A program that has switched much on, as a window in which it runs."""
+    window = pigeon.spawn_tty(FULL_SCREEN, **how)
+    window.wait_for("ready")
+    assert len(modes_on(window.raw)) >= 9
+    assert window.settings() != window.settings_before
+    return window
+
+
+# What happens -> (how, the exit code). 255 is pigeon's own.
+ENDINGS: dict[str, tuple[Callable[[Pigeon, Terminal], None], int]] = {
+    "SIGTERM": (lambda pigeon, window: window.process.send_signal(signal.SIGTERM), 143),
+    "SIGHUP": (lambda pigeon, window: window.process.send_signal(signal.SIGHUP), 129),
+    "escape": (lambda pigeon, window: window.type("\r~."), 255),
+    "runner killed": (lambda pigeon, window: os.kill(runner_of(pigeon), signal.SIGKILL), 255),
+    "pump killed": (lambda pigeon, window: os.kill(pump_of(window), signal.SIGKILL), 255),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ENDINGS)
+def test_an_abnormal_end_switches_off_what_is_on(pigeon: Pigeon, name: str) -> None:
+    pigeon.worker(client_timeout=10)
+    act, code = ENDINGS[name]
+    window = full_screen(pigeon)
+    act(pigeon, window)
+    assert window.wait(30).code == code
+    assert window.settings() == window.settings_before
+    assert modes_on(window.raw) == {}, window.tell()
+    pigeon.sessions()[0].wait_final(40)
+    pigeon.wait_quiet(30)
+
+
+def test_a_killed_command_is_an_end_like_any_other(warm: Pigeon) -> None:
+    """As in a plain terminal, what a program leaves on when it ends is left on; termios is pigeon's own."""
+    window = full_screen(warm, cwd=warm.directory("killed"))
+    before = window.raw
+    kill_command(warm, window)
+    assert window.wait().code == 137
+    assert window.settings() == window.settings_before
+    assert window.raw == before
+
+
+def test_nothing_is_sent_that_is_not_needed(warm: Pigeon) -> None:
+    window = warm.spawn_tty(r"printf '\033[?2004h'; echo ready; exec sleep 60", cwd=warm.directory("needed"))
+    window.wait_for("ready")
+    before = len(window.raw)
+    window.process.send_signal(signal.SIGTERM)
+    assert window.wait().code == 143
+    assert window.raw[before:] == b"\x1b[?2004l"
+
+
+def test_a_normal_end_sends_nothing(warm: Pigeon) -> None:
+    window = warm.spawn_tty(r"printf '\033[?1049h\033[31m\033[?1049l'", cwd=warm.directory("normal"))
+    assert window.wait().code == 0
+    assert window.raw == b"\x1b[?1049h\x1b[31m\x1b[?1049l"
+
+
+def test_the_window_is_closed(warm: Pigeon) -> None:
+    window = full_screen(warm, cwd=warm.directory("closed"))
+    session = warm.sessions()[-1]
+    window.hang_up()  # the kernel sends SIGHUP to the session's leader, which pigeon is here
+    window.process.wait(20)
+    assert session.wait_final(20)["state"] == "cancelled"
+    warm.wait_quiet()
+
+
+def in_a_shell(pigeon: Pigeon, name: str) -> tuple[Terminal, str]:
+    """A window with an interactive shell in which the program has been started, and what `stty -a` said before."""
+    window = pigeon.spawn_plain("bash", "--norc", "-i", env={"PS1": "$ "}, cwd=pigeon.directory(name))
+    window.wait_for(lambda text: text.endswith("$"))
+    before = stty(window, "before")
+    window.type(shlex.join([str(word) for word in pigeon.command(FULL_SCREEN)]) + "\r")
+    window.wait_for("\nready")
+    return window, before
+
+
+def stty(window: Terminal, name: str) -> str:
+    """What `stty -a` says in the window's shell, while a command of it runs."""
+    path = Path(os.readlink(f"/proc/{window.process.pid}/cwd")) / name
+    window.type(f"stty -a > {name}; echo done {name} | tr a-z A-Z\r")
+    window.wait_for(f"DONE {name.upper()}")
+    return path.read_text()
+
+
+def pigeon_in(window: Terminal) -> int:
+    """The guardian: the shell's child."""
+    pid = window.process.pid
+    (child,) = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return int(child)
+
+
+@pytest.mark.slow
+def test_the_half_that_has_the_terminal_is_killed(warm: Pigeon) -> None:
+    """The other half switches the modes off; the shell, or if it does not care that half too, restores termios."""
+    window, before = in_a_shell(warm, "guardian")
+    session = warm.sessions()[-1]
+    os.kill(pigeon_in(window), signal.SIGKILL)
+    window.wait_for("Killed")
+    wait_until(lambda: window.pump(0.005) or set(modes_on(window.raw)) <= {"mode 2004"}, 15, window.tell)
+    assert stty(window, "after") == before
+    assert session.wait_final(20)["state"] == "cancelled"
+    window.type("exit\r")
+    assert window.wait().code == 0
+    warm.wait_quiet()
+
+
+def test_the_half_that_has_the_terminal_is_killed_without_a_shell(warm: Pigeon) -> None:
+    window = full_screen(warm, cwd=warm.directory("alone"))
+    session = warm.sessions()[-1]
+    window.process.kill()
+    wait_until(lambda: window.pump(0.005) or not modes_on(window.raw), 15, window.tell)
+    wait_until(lambda: window.settings() == window.settings_before, 15, window.tell)
+    window.process.wait()
+    assert session.wait_final(20)["state"] == "cancelled"
+    warm.wait_quiet()
+
+
+@pytest.mark.slow
+def test_suspending_and_coming_back(warm: Pigeon) -> None:
+    """`~^Z` gives the shell its terminal; `fg` puts the modes on again, and the program hears of a new size."""
+    place = warm.directory("suspended")
+    text = f"trap 'stty size' WINCH; stty -echo; printf '{MODES}'; echo ready; while :; do sleep 0.05; done"
+    window = warm.spawn_plain("bash", "--norc", "-i", env={"PS1": "$ "}, cwd=place)
+    window.wait_for(lambda text: text.endswith("$"))
+    before = stty(window, "before")
+    window.type(shlex.join([str(word) for word in warm.command(text)]) + "\r")
+    window.wait_for("\nready")
+    on = modes_on(window.raw)
+    window.type("\r~\x1a")
+    window.wait_for("Stopped")
+    wait_until(lambda: window.pump(0.005) or set(modes_on(window.raw)) <= {"mode 2004"}, 15, window.tell)
+    assert stty(window, "after") == before
+    window.type("fg\r")
+    window.wait_for(lambda text: re.search(r"23 80\s+24 80", text))
+    assert {**modes_on(window.raw), "style": b""} == {**on, "style": b""}
+    window.type("\x03")
+    window.type("\r~.")
+    window.wait_for(lambda text: text.endswith("$"))
+    assert stty(window, "later") == before
+    assert set(modes_on(window.raw)) <= {"mode 2004"}
+    window.type("exit\r")
+    window.wait()
+    warm.wait_quiet()
+
+
+@pytest.mark.slow
+def test_a_shell_that_started_it_in_the_background(warm: Pigeon) -> None:
+    """It stops when it wants the terminal, as every program does; brought to the foreground it is at home."""
+    window = warm.spawn_plain("bash", "--norc", "-i", env={"PS1": "$ "}, cwd=warm.directory("background"))
+    window.wait_for(lambda text: text.endswith("$"))
+    before = stty(window, "before")
+    window.type(shlex.join([str(word) for word in warm.command('read -r line; echo "[$line]"')]) + " &\r")
+    wait_until(lambda: window.pump(0.005) or children(window), 15, window.tell)
+    pid = children(window)
+    wait_until(lambda: window.pump(0.005) or state_of(pid) == "T", 15, lambda: window.tell())
+    window.type("\rfg\r")
+    wait_until(lambda: window.pump(0.005) or state_of(pid) == "S", 15, window.tell)
+    window.type("here\r")
+    window.wait_for("[here]")
+    assert stty(window, "after") == before
+    window.type("exit\r")
+    assert window.wait().code == 0
+
+
+def children(window: Terminal) -> int:
+    """The first child of the window's shell, or 0."""
+    pid = window.process.pid
+    found = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return int(found[0]) if found else 0
+
+
+def state_of(pid: int) -> str:
+    """The letter of proc(5)."""
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]

@@ -1,0 +1,128 @@
+"""A megabyte pasted: whole where the program reads it, and no obstacle to Ctrl-C where it does not."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.helpers.pigeon import Pigeon
+from tests.helpers.processes import marked
+from tests.helpers.terminal import Terminal
+from tests.helpers.waiting import wait_until
+
+MEGABYTE = 1024 * 1024
+LINES = b"".join(b"%07d %s\n" % (n, b"x" * (n % 70)) for n in range(25_000))[:MEGABYTE] + b"\n"
+TICKS = os.sysconf("SC_CLK_TCK")
+
+
+def cpu_s(pigeon: Pigeon) -> float:
+    """Seconds that pigeon's processes other than the scheduler have computed so far."""
+    total = 0
+    for pid, line in marked(pigeon.mark).items():
+        if " -m pigeon" in line or "pigeon.pyz" in line or "/pigeon " in line:
+            fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+            total += int(fields[11]) + int(fields[12])
+    return total / TICKS
+
+
+def taken(window: Terminal) -> bool:
+    """Pigeon has read all that was pasted."""
+    window.pump(0.01)
+    return not window.has_pending
+
+
+@pytest.mark.slow
+def test_into_a_program_that_reads_lines(warm: Pigeon) -> None:
+    place = warm.directory("lines")
+    window = warm.spawn_tty("echo ready; cat > file", cwd=place)
+    window.wait_for("ready")
+    window.draws = False  # the echo of a megabyte keeps the emulator busy for long
+    window.type(LINES)
+    path = place / "file"
+    wait_until(lambda: taken(window) and path.stat().st_size == len(LINES), 60, window.tell)
+    window.type(b"\x04")
+    assert window.wait().code == 0
+    assert path.read_bytes() == LINES
+
+
+@pytest.mark.slow
+def test_into_a_raw_program(warm: Pigeon) -> None:
+    """Any bytes: three times the interrupt key in a paste is no wish to leave."""
+    data = bytes(range(256)) * (MEGABYTE // 256)
+    place = warm.directory("raw")
+    window = warm.spawn_tty(f"stty raw -echo; echo ready; head -c {len(data)} > file", cwd=place)
+    window.wait_for("ready")
+    window.type(data)
+    assert window.wait(60).code == 0
+    assert (place / "file").read_bytes() == data
+
+
+# A terminal's own buffers hold some 12 kB: these stop in the line discipline, before it, and in pigeon's queue.
+@pytest.mark.parametrize("count", [3000, 8000, 20_000, MEGABYTE])
+@pytest.mark.parametrize("mode", ["icanon", "-icanon min 1"])
+def test_into_a_program_that_does_not_read(warm: Pigeon, count: int, mode: str) -> None:
+    window = warm.spawn_tty(
+        f"stty {mode}; echo ready; exec sleep 100", cwd=warm.directory(f"no {count} {mode}")
+    )
+    window.wait_for("ready")
+    session = warm.sessions()[-1]
+    window.type(LINES[:count])
+    wait_until(lambda: taken(window), 30, window.tell)
+    wait_until(
+        lambda: window.pump() or len(stdin_of(session.records("stdin.jsonl"))) >= count, 30, window.tell
+    )
+    began, used = time.monotonic(), cpu_s(warm)
+    wait_until(lambda: window.pump(0.01) or time.monotonic() - began > 0.5)
+    assert cpu_s(warm) - used < 0.4 * (time.monotonic() - began) + 0.1
+    window.type(b"\x03")
+    assert window.wait(15).code == 130
+    assert window.text().endswith("^C")
+
+
+def stdin_of(records: list[dict[str, str]]) -> str:
+    """Roughly so much input has been written: base64 is longer than what it stands for."""
+    return "".join(record.get("data_b64", "") for record in records)
+
+
+@pytest.mark.parametrize("mode", ["icanon", "-icanon min 1"])
+def test_the_key_in_one_piece_with_what_it_overtakes(warm: Pigeon, mode: str) -> None:
+    place = warm.directory(f"piece {mode}")
+    window = warm.spawn_tty(f"stty {mode}; echo ready; exec sleep 100", cwd=place)
+    window.wait_for("ready")
+    window.type(LINES[:30_000] + b"\x03")
+    assert window.wait(15).code == 130
+
+
+def test_what_is_typed_after_the_key_arrives(warm: Pigeon) -> None:
+    """The queue is dropped, and only that."""
+    text = (
+        "trap 'echo got it' INT; echo ready; while :; do sleep 0.05; [ -e gone ] && break; done; cat > file"
+    )
+    place = warm.directory("after")
+    window = warm.spawn_tty(text, cwd=place)
+    window.wait_for("ready")
+    window.type(LINES[:100_000])
+    wait_until(lambda: taken(window), 30, window.tell)
+    window.type(b"\x03")
+    window.wait_for("^Cgot it")
+    (place / "gone").touch()
+    window.type(b"the end\n\x04")
+    assert window.wait().code == 0
+    assert (place / "file").read_bytes() == b"the end\n"
+
+
+def test_keys_held_down_do_not_leave_a_program_that_answers(warm: Pigeon) -> None:
+    """Ten presses at once, into a program that takes them silently."""
+    text = "trap : INT; echo ready; until [ -e gone ]; do sleep 0.05; done; exit 3"
+    place = warm.directory("held")
+    window = warm.spawn_tty(text, cwd=place)
+    window.wait_for("ready")
+    session = warm.sessions()[-1]
+    for _ in range(10):
+        window.type(b"\x03")
+    wait_until(lambda: window.pump(0.01) or '"ack"' in (session.directory / "stream.jsonl").read_text(), 15)
+    (place / "gone").touch()
+    assert window.wait().code == 3
