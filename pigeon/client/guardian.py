@@ -203,12 +203,12 @@ class Guardian:
                 f"({'~. or ' if self._escapes.character else ''}Ctrl-C three times gives the shell back)"
             )
 
-    def _leave(self, code: int, message: bytes) -> None:
+    def _leave(self, code: int, message: bytes, kind: bytes = link.HANG_UP) -> None:
         """Tell the pump to end the session, and leave whether it can or not."""
         if self._leaving is None:
             self._leaving = (monotonic(), code, message)
             self._abnormal = True
-            self.link.send(link.HANG_UP)
+            self.link.send(kind)
 
     # The user
 
@@ -219,7 +219,7 @@ class Guardian:
             data = b""
         if not data:
             if self.terminal.is_raw:
-                self._leave(128 + signals.SIGHUP, b"")  # the terminal has gone away
+                self._leave(128 + signals.SIGHUP, b"", link.GONE)  # the terminal has gone away
             else:
                 self.link.send(link.KEYS_END)
             self._reads = False
@@ -265,7 +265,7 @@ class Guardian:
             self._give_up.pressed(monotonic())
         self.link.send(link.SIGNAL, b"%d" % number)
         if self.terminal.is_raw and number in (signals.SIGHUP, signals.SIGTERM):
-            self._leave(128 + number, b"")
+            self._leave(128 + number, b"", link.GONE)
 
     # Suspending
 

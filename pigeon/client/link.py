@@ -18,6 +18,7 @@ KEYS_END = b"e"  # the keyboard was closed (Ctrl-D on a cooked terminal)
 SIGNAL = b"s"  # payload: the number in ASCII
 SIZE = b"w"  # payload: "cols rows"
 HANG_UP = b"h"  # end the session; the user has left
+GONE = b"g"  # the user's terminal has gone: end the session, or leave it if it is to be kept
 DETACH = b"d"
 SUSPEND = b"z"
 RESUME = b"c"

@@ -15,6 +15,7 @@ class Options:
 
     __slots__ = (
         "escape_char",
+        "keeps",
         "keyboard",
         "pty",
         "raw",
@@ -40,6 +41,8 @@ class Options:
         """Notices are printed: somebody reads stderr."""
         self.window: tuple[int, int] | None = None
         self.read_only = False
+        self.keeps = False
+        """The command goes on when this client is lost (`--keep`)."""
 
 
 class Outcome(Exception):

@@ -137,7 +137,7 @@ class Pump:
     def _hear(self) -> None:
         frames = self.guardian.receive()
         if frames is None:  # the guardian was killed: nobody is there any more
-            self._last_words("hangup")
+            self._gone(Outcome(EXIT_PIGEON))
             raise Outcome(EXIT_PIGEON)
         for kind, payload in frames:
             if kind == link.KEYS:
@@ -151,6 +151,8 @@ class Pump:
                 self._resized(*map(int, payload.split()))
             elif kind == link.HANG_UP:
                 self._hang_up(Outcome(EXIT_PIGEON, abnormal=True))
+            elif kind == link.GONE:
+                self._gone(Outcome(EXIT_PIGEON, abnormal=True))
             elif kind == link.DETACH:
                 self._detach_wanted = True
             elif kind == link.SUSPEND:
@@ -181,7 +183,7 @@ class Pump:
         if self.options.read_only:
             raise Outcome(128 + number)
         if self.options.pty and number in (SIGTERM, SIGHUP):
-            self._hang_up(Outcome(128 + number, abnormal=True))
+            self._gone(Outcome(128 + number, abnormal=True))
         else:
             self.upstream.signal(number)
         self.screen.verbose(f"{name} passed on")
@@ -201,6 +203,14 @@ class Pump:
         except OSError:
             pass  # it goes with the next write
         self.guardian.send(link.SUSPENDED)
+
+    def _gone(self, outcome: Outcome) -> None:
+        """The user's terminal has gone. A session that is to be kept goes on without a client."""
+        if self.options.keeps and self._started:
+            self._last_words("detached")
+            raise outcome
+        self._hang_up(outcome)
+        self._last_words("hangup")
 
     def _hang_up(self, outcome: Outcome) -> None:
         if self._hung_up_at is not None:

@@ -74,6 +74,7 @@ def _attach(mine: link.Link, arguments: argparse.Namespace, config: Config, *, s
     options.keyboard = is_terminal(0)
     options.reads_stdin = options.keyboard
     options.pty = view.request.pty
+    options.keeps = view.request.on_disconnect == "keep"
     options.raw = options.pty and options.keyboard
     options.escape_char = "" if config.client.escape_char == "none" else config.client.escape_char
     options.verbose, options.speaks = arguments.verbose, speaks

@@ -90,6 +90,7 @@ def _session(mine: link.Link, invocation: Invocation, *, speaks: bool) -> Outcom
     options = Options()
     options.keyboard = request.stdin_isatty
     options.pty = request.pty
+    options.keeps = request.on_disconnect == "keep"
     options.raw = request.pty and request.stdin_isatty
     options.escape_char = "" if settings.client.escape_char == "none" else settings.client.escape_char
     options.verbose, options.speaks = invocation.verbose, speaks

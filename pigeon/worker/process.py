@@ -55,17 +55,20 @@ class Command:
         self.master = master
         self._slave = self._open_slave() if master is not None else None
         self._keep = keep
+        self._return_code: int | None = None
         for fd in (stdin, *outputs):
             if fd is not None:
                 os.set_blocking(fd, False)
 
     def try_wait(self) -> int | None:
         """The return code as Python gives it (`-n` for signal n) once the command has ended."""
-        pid, status = os.waitpid(self.pid, os.WNOHANG)
-        if not pid:
-            return None
-        self._close_slave()
-        return os.waitstatus_to_exitcode(status)
+        if self._return_code is None:
+            pid, status = os.waitpid(self.pid, os.WNOHANG)
+            if not pid:
+                return None
+            self._close_slave()
+            self._return_code = os.waitstatus_to_exitcode(status)
+        return self._return_code
 
     def resize(self, cols: int, rows: int) -> None:
         """Set the window size; the kernel sends SIGWINCH if it changed."""

@@ -46,6 +46,11 @@ class Waiting:
         """Whether it wants its directory for itself."""
         return self.request.lock == "cwd" and self.refusal is None
 
+    def waited_for(self, reason: str, now: float) -> float:
+        """Seconds it has waited for `reason` so far, the present wait included."""
+        present = now - self.reason_since if self.reason == reason else 0.0
+        return self.waited.get(reason, 0.0) + present
+
     def wait_for(self, reason: str | None, behind: str | None, now: float) -> bool:
         """Note what it waits for from `now` on. True if that has changed."""
         if (reason, behind) == (self.reason, self.behind):

@@ -254,7 +254,8 @@ class Relay:
                 self._owe_answer()
             if self.return_code is None and self.inbound.poll_input(self.command):
                 self._brisk()
-            self._trouble_over()
+            if not self.outbound.appender.queued_bytes:
+                self._trouble_over()  # else it is the writing that fails, and a read says nothing of it
         except OSError as error:
             self._trouble_began(error)
         except DamagedSession as error:
@@ -313,7 +314,7 @@ class Relay:
             self.inbound.switch(attachers[-1])
             self.watch.judges_client = True
             self.watch.note("attached", n=attachers[-1])
-            self.outbound.acknowledged = None
+            self.outbound.acknowledged = self.outbound.appender.end
             self.outbound.say("attached", n=attachers[-1])
             self._brisk()
 

@@ -326,6 +326,8 @@ class Runner:
         self.worker.debug.say(
             "success", f"{self.task.session_id}: started, pid {command.pid}: {self.task.request.command}"
         )
+        if "ack" in self.task.request.features:
+            outbound.acknowledged = 0  # the window counts from the first byte on
         outbound.say("started", pid=command.pid)
         for note in self._notes:
             outbound.say("notice", message=note, verbose=True)
@@ -526,8 +528,10 @@ class Runner:
         """Superseded: hang the command up, by the same steps, and wait for it."""
         began = clock.monotonic()
         for after, numbers in lifecycle.HANGUP:
-            while (now := clock.monotonic()) < began + after and command.try_wait() is None:
+            while command.try_wait() is None and (now := clock.monotonic()) < began + after:
                 clock.sleep(min(0.05, began + after - now))
+            if command.try_wait() is not None:
+                return
             command.hang_up(numbers)
 
     def _note(self, event: str, **detail: object) -> None:

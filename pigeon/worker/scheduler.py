@@ -299,6 +299,9 @@ class Scheduler:
         free = self.max_jobs - sum(not r.is_recovery for r in busy)
         for verdict in queue.decide(list(self.waiting.values()), held, free, now):
             waiting = verdict.waiting
+            if verdict.reason is None and waiting.held_elsewhere:
+                self._launch(waiting)  # only a try: it goes on waiting unless that succeeds
+                continue
             if waiting.wait_for(verdict.reason, verdict.behind, now) and verdict.reason is not None:
                 behind = f" behind {verdict.behind}" if verdict.behind else ""
                 self.worker.debug.say("lock", f"{waiting.session_id}: waits for {verdict.reason}{behind}")
@@ -306,13 +309,15 @@ class Scheduler:
                 self._launch(waiting)
 
     def _launch(self, waiting: Waiting) -> None:
-        self._close_waits(waiting)
+        now = clock.monotonic()
+        if not waiting.held_elsewhere:
+            self._close_waits(waiting)
         task = Task(
             waiting.session_id,
             waiting.request,
             waiting.seen_at,
-            slot_wait_s=waiting.waited.get(queue.SLOT, 0.0),
-            lock_wait_s=waiting.waited.get(queue.DIRECTORY, 0.0),
+            slot_wait_s=waiting.waited_for(queue.SLOT, now),
+            lock_wait_s=waiting.waited_for(queue.DIRECTORY, now),
             refusal=waiting.refusal,
             row=waiting.row,
         )
@@ -382,10 +387,14 @@ class Scheduler:
         self._dirty = True
         self._news_at = clock.monotonic()
         waiting = running.waiting
+        tried = code in (RunnerExit.HELD, RunnerExit.SHARE)
+        if waiting is not None and waiting.held_elsewhere and not tried:
+            waiting.wait_for(None, None, clock.monotonic())
+            self._close_waits(waiting)
         if running.is_recovery:
             if code != RunnerExit.DONE:
                 self._due["recover"] = clock.monotonic() + 1.0
-        elif code in (RunnerExit.HELD, RunnerExit.SHARE) and waiting is not None:
+        elif tried and waiting is not None:
             waiting.held_elsewhere = code == RunnerExit.HELD
             waiting.retry_at = clock.monotonic() + waiting.backoff.failed()
             self._requeue(waiting)

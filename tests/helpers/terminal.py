@@ -120,6 +120,15 @@ class Terminal:
         wait_until(there, timeout_s, lambda: f"{wanted!r} on the screen\n{self.tell()}", interval_s=0.0)
         return self.emulator.text
 
+    def wait_true(self, condition: Callable[[], object], timeout_s: float = 15.0) -> None:
+        """Until `condition()` is true, moving the bytes meanwhile."""
+
+        def met() -> bool:
+            self.pump(0.005)
+            return bool(condition())
+
+        wait_until(met, timeout_s, lambda: f"a condition\n{self.tell()}", interval_s=0.0)
+
     def wait_still(self, still_s: float = 0.3, timeout_s: float = 15.0) -> None:
         """Until the program has drawn something and then nothing for `still_s`."""
         deadline = time.monotonic() + patient(timeout_s)

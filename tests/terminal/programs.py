@@ -228,7 +228,7 @@ PROGRAMS = [
     ),
     Program(
         "mc",
-        "XDG_CONFIG_HOME=$PWD/config mc -u .",
+        "XDG_CONFIG_HOME=$PWD/config XDG_DATA_HOME=$PWD/config XDG_CACHE_HOME=$PWD/config mc -u .",
         (
             Step("", lambda text: text.count("beta") >= 2),
             Step(DOWN + DOWN, "alpha"),
@@ -280,10 +280,11 @@ PROGRAMS = [
             Step("\r", "Push <RETURN>"),
             Step("\r", "leading zeros"),
             Step("\r", "Enter choice number"),
-            Step("3\r", "Enter choice number"),
+            Step("3\r", "installed character sets"),
+            Step("\r", "Enter choice number"),
         ),
         ("vttest",),
-        last_keys="0\r0\r",
+        last_keys="0\r",
     ),
 ]
 

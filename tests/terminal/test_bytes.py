@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import shlex
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from tests.helpers.pigeon import Pigeon
 from tests.helpers.terminal import Terminal
-from tests.helpers.waiting import wait_until
 
 RAW = "stty raw -echo; echo ready; "
 ALL = bytes(range(256))
@@ -33,7 +33,7 @@ def typed(window: Terminal, place: Path, data: bytes) -> bytes:
     window.wait_for("ready")
     window.type(data)
     path = place / "read"
-    wait_until(lambda: window.pump() or path.exists(), 20, lambda: f"{path}\n{window.tell()}")
+    window.wait_true(path.exists, 20)
     return path.read_bytes()
 
 
@@ -70,10 +70,9 @@ def test_what_the_program_writes_reaches_the_terminal(warm: Pigeon) -> None:
     assert window.raw == data
 
 
-def raw_now(window: Terminal) -> bytes:
-    """What the terminal has got so far."""
-    window.pump(0.005)
-    return window.raw
+def has_got(window: Terminal, wanted: bytes) -> bool:
+    """Whether the terminal has got exactly that."""
+    return window.raw == wanted
 
 
 def test_characters_split_anywhere(warm: Pigeon) -> None:
@@ -88,8 +87,7 @@ def test_characters_split_anywhere(warm: Pigeon) -> None:
     window.wait_for("ready")
     for position in range(len(text)):
         window.type(text[position : position + 1])
-        echoed = b"ready" + text[: position + 1]
-        wait_until(lambda echoed=echoed: raw_now(window) == echoed, 10, window.tell)
+        window.wait_true(partial(has_got, window, b"ready" + text[: position + 1]))
     assert window.wait().code == 0
 
 

@@ -8,9 +8,15 @@ import signal
 from pathlib import Path
 
 from tests.helpers.pigeon import Pigeon
+from tests.helpers.processes import Child
 from tests.helpers.waiting import wait_until
 
 NAMES = ("INT", "QUIT", "TERM", "HUP", "USR1", "USR2")
+
+
+def wait_for_output(child: Child, wanted: bytes) -> None:
+    """Until the client has printed it."""
+    wait_until(lambda: wanted in child.out, 15, child.tell)
 
 
 def test_each_is_forwarded(warm: Pigeon) -> None:
@@ -21,7 +27,7 @@ def test_each_is_forwarded(warm: Pigeon) -> None:
     wait_until(lambda: b"ready" in child.out, 15, child.tell)
     for name in NAMES:
         child.signal(getattr(signal, f"SIG{name}"))
-        wait_until(lambda name=name: f"got {name}\n".encode() in child.out, 15, child.tell)
+        wait_for_output(child, f"got {name}\n".encode())
     (place / "gone").touch()
     assert child.wait().code == 9
     assert child.out.split() == b" ".join([b"ready", *(f"got {name}".encode() for name in NAMES)]).split()

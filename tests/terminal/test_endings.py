@@ -14,7 +14,6 @@ import pytest
 from tests.helpers.pigeon import Pigeon
 from tests.helpers.processes import marked
 from tests.helpers.terminal import Terminal
-from tests.helpers.waiting import wait_until
 from tests.terminal.modes import modes_on
 
 MODES = r"\033[?1049h\033[?25l\033[?2004h\033[?1003;1006h\033[?1004h\033[>1u\033[>4;2m\033=\033[1;31m\033[?7l"
@@ -40,9 +39,9 @@ def kill_command(pigeon: Pigeon, window: Terminal) -> None:
     os.kill(pid, signal.SIGKILL)
 
 
-def full_screen(pigeon: Pigeon, **how: object) -> Terminal:
+def full_screen(pigeon: Pigeon, cwd: Path | None = None) -> Terminal:
     """A program that has switched much on, as a window in which it runs."""
-    window = pigeon.spawn_tty(FULL_SCREEN, **how)
+    window = pigeon.spawn_tty(FULL_SCREEN, cwd=cwd)
     window.wait_for("ready")
     assert len(modes_on(window.raw)) >= 9
     assert window.settings() != window.settings_before
@@ -118,7 +117,8 @@ def in_a_shell(pigeon: Pigeon, name: str) -> tuple[Terminal, str]:
 
 
 def stty(window: Terminal, name: str) -> str:
-    """What `stty -a` says in the window's shell, while a command of it runs."""
+    """What `stty -a` says in the window's shell, once it prompts again."""
+    window.wait_for(lambda text: text.endswith("$"))
     path = Path(os.readlink(f"/proc/{window.process.pid}/cwd")) / name
     window.type(f"stty -a > {name}; echo done {name} | tr a-z A-Z\r")
     window.wait_for(f"DONE {name.upper()}")
@@ -139,7 +139,7 @@ def test_the_half_that_has_the_terminal_is_killed(warm: Pigeon) -> None:
     session = warm.sessions()[-1]
     os.kill(pigeon_in(window), signal.SIGKILL)
     window.wait_for("Killed")
-    wait_until(lambda: window.pump(0.005) or set(modes_on(window.raw)) <= {"mode 2004"}, 15, window.tell)
+    window.wait_true(lambda: set(modes_on(window.raw)) <= {"mode 2004"})
     assert stty(window, "after") == before
     assert session.wait_final(20)["state"] == "cancelled"
     window.type("exit\r")
@@ -151,8 +151,8 @@ def test_the_half_that_has_the_terminal_is_killed_without_a_shell(warm: Pigeon) 
     window = full_screen(warm, cwd=warm.directory("alone"))
     session = warm.sessions()[-1]
     window.process.kill()
-    wait_until(lambda: window.pump(0.005) or not modes_on(window.raw), 15, window.tell)
-    wait_until(lambda: window.settings() == window.settings_before, 15, window.tell)
+    window.wait_true(lambda: not modes_on(window.raw))
+    window.wait_true(lambda: window.settings() == window.settings_before)
     window.process.wait()
     assert session.wait_final(20)["state"] == "cancelled"
     warm.wait_quiet()
@@ -171,7 +171,7 @@ def test_suspending_and_coming_back(warm: Pigeon) -> None:
     on = modes_on(window.raw)
     window.type("\r~\x1a")
     window.wait_for("Stopped")
-    wait_until(lambda: window.pump(0.005) or set(modes_on(window.raw)) <= {"mode 2004"}, 15, window.tell)
+    window.wait_true(lambda: set(modes_on(window.raw)) <= {"mode 2004"})
     assert stty(window, "after") == before
     window.type("fg\r")
     window.wait_for(lambda text: re.search(r"23 80\s+24 80", text))
@@ -193,11 +193,11 @@ def test_a_shell_that_started_it_in_the_background(warm: Pigeon) -> None:
     window.wait_for(lambda text: text.endswith("$"))
     before = stty(window, "before")
     window.type(shlex.join([str(word) for word in warm.command('read -r line; echo "[$line]"')]) + " &\r")
-    wait_until(lambda: window.pump(0.005) or children(window), 15, window.tell)
+    window.wait_true(lambda: children(window))
     pid = children(window)
-    wait_until(lambda: window.pump(0.005) or state_of(pid) == "T", 15, lambda: window.tell())
+    window.wait_true(lambda: state_of(pid) == "T")
     window.type("\rfg\r")
-    wait_until(lambda: window.pump(0.005) or state_of(pid) == "S", 15, window.tell)
+    window.wait_true(lambda: state_of(pid) == "S")
     window.type("here\r")
     window.wait_for("[here]")
     assert stty(window, "after") == before

@@ -11,7 +11,6 @@ import pytest
 from tests.helpers.pigeon import Pigeon
 from tests.helpers.processes import marked
 from tests.helpers.terminal import Terminal
-from tests.helpers.waiting import wait_until
 
 MEGABYTE = 1024 * 1024
 LINES = b"".join(b"%07d %s\n" % (n, b"x" * (n % 70)) for n in range(25_000))[:MEGABYTE] + b"\n"
@@ -30,7 +29,6 @@ def cpu_s(pigeon: Pigeon) -> float:
 
 def taken(window: Terminal) -> bool:
     """Pigeon has read all that was pasted."""
-    window.pump(0.01)
     return not window.has_pending
 
 
@@ -42,7 +40,7 @@ def test_into_a_program_that_reads_lines(warm: Pigeon) -> None:
     window.draws = False  # the echo of a megabyte keeps the emulator busy for long
     window.type(LINES)
     path = place / "file"
-    wait_until(lambda: taken(window) and path.stat().st_size == len(LINES), 60, window.tell)
+    window.wait_true(lambda: taken(window) and path.stat().st_size == len(LINES), 60)
     window.type(b"\x04")
     assert window.wait().code == 0
     assert path.read_bytes() == LINES
@@ -70,12 +68,10 @@ def test_into_a_program_that_does_not_read(warm: Pigeon, count: int, mode: str) 
     window.wait_for("ready")
     session = warm.sessions()[-1]
     window.type(LINES[:count])
-    wait_until(lambda: taken(window), 30, window.tell)
-    wait_until(
-        lambda: window.pump() or len(stdin_of(session.records("stdin.jsonl"))) >= count, 30, window.tell
-    )
+    window.wait_true(lambda: taken(window), 30)
+    window.wait_true(lambda: len(stdin_of(session.records("stdin.jsonl"))) >= count, 30)
     began, used = time.monotonic(), cpu_s(warm)
-    wait_until(lambda: window.pump(0.01) or time.monotonic() - began > 0.5)
+    window.wait_true(lambda: time.monotonic() - began > 0.5)
     assert cpu_s(warm) - used < 0.4 * (time.monotonic() - began) + 0.1
     window.type(b"\x03")
     assert window.wait(15).code == 130
@@ -105,7 +101,7 @@ def test_what_is_typed_after_the_key_arrives(warm: Pigeon) -> None:
     window = warm.spawn_tty(text, cwd=place)
     window.wait_for("ready")
     window.type(LINES[:100_000])
-    wait_until(lambda: taken(window), 30, window.tell)
+    window.wait_true(lambda: taken(window), 30)
     window.type(b"\x03")
     window.wait_for("^Cgot it")
     (place / "gone").touch()
@@ -123,6 +119,6 @@ def test_keys_held_down_do_not_leave_a_program_that_answers(warm: Pigeon) -> Non
     session = warm.sessions()[-1]
     for _ in range(10):
         window.type(b"\x03")
-    wait_until(lambda: window.pump(0.01) or '"ack"' in (session.directory / "stream.jsonl").read_text(), 15)
+    window.wait_true(lambda: '"ack"' in (session.directory / "stream.jsonl").read_text())
     (place / "gone").touch()
     assert window.wait().code == 3

@@ -50,11 +50,11 @@ def idle_session(silence_s: float) -> Measure:
         with _echoing(standing, 1) as (terminal,):
             hush([terminal], silence_s)
             clients, workers = own_processes(terminal.child.pid), own_processes(worker.pid)
+            tally = _count(standing, clients + workers, _WINDOW_S)
             before, start = [cpu_seconds(clients), cpu_seconds(workers)], time.monotonic()
             hush([terminal], 30)
             wall = time.monotonic() - start
             client_cpu, worker_cpu = cpu_seconds(clients) - before[0], cpu_seconds(workers) - before[1]
-            tally = _count(standing, clients + workers, _WINDOW_S)
         rate = {pid: count / _WINDOW_S for pid, count in tally.by_pid.items()}
         return {
             "visits/s": tally.visits / _WINDOW_S,
