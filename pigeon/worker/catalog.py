@@ -82,7 +82,7 @@ class Catalog:
         entry = self._incomplete[name]
         try:
             waiting = self.look(name, now)
-        except (OSError, _Unpublished):
+        except (OSError, Unpublished):
             if now - entry.since > INCOMPLETE_S:
                 del self._incomplete[name]
             entry.retry_at = now + entry.backoff.failed()
@@ -94,7 +94,7 @@ class Catalog:
         """The session `name` if this worker may take it; None if it is somebody else's business or final.
 
         Raises:
-            OSError, _Unpublished: it cannot be said yet.
+            OSError, Unpublished: it cannot be said yet.
         """
         session = self.namespace.session(name)
         try:
@@ -121,11 +121,11 @@ class Catalog:
         return Waiting(name, request, clock.wall(), now, refusal=refusal)
 
     def _status(self, session: SessionFiles) -> Status | str:
-        """The status, or why there can be none. Raises _Unpublished while its client may still be writing."""
+        """The status, or why there can be none. Raises Unpublished while its client may still be writing."""
         try:
             return parse_status(files.read(session.status, MAX_DOCUMENT_BYTES), session.session_id)
         except FileNotFoundError:
-            raise _Unpublished from None
+            raise Unpublished from None
         except (files.Refused, BadDocument) as error:
             return _reason("status.json", error)
 
@@ -134,7 +134,7 @@ class Catalog:
         self._known.discard(name)
 
 
-class _Unpublished(Exception):
+class Unpublished(Exception):
     """status.json or request.json is not there yet."""
 
 
@@ -142,7 +142,7 @@ def read_request(session: SessionFiles) -> tuple[Request, str | None]:
     """The request, or a stand-in and the reason why the session must be refused.
 
     Raises:
-        _Unpublished: it is not there yet.
+        Unpublished: it is not there yet.
         OSError: it could not be read now.
     """
     stand_in = Request(session.session_id, ["-"], "/")
@@ -150,7 +150,7 @@ def read_request(session: SessionFiles) -> tuple[Request, str | None]:
         data = files.read(session.request, MAX_REQUEST_BYTES, one_link=True)
         return parse_request(data, session.session_id), None
     except FileNotFoundError:
-        raise _Unpublished from None
+        raise Unpublished from None
     except (files.Refused, BadDocument) as error:
         return stand_in, _reason("request.json", error)
     except OSError as error:

@@ -8,14 +8,19 @@ own, for filesystems whose flock does not reach other hosts. Lock files are neve
 from __future__ import annotations
 
 import os
+import socket
 
 from filelock import StrictSoftFileClaim, StrictSoftFileLock, Timeout, lock_descriptor, unlock_descriptor
 
 from pigeon.mountinfo import Mount
 from pigeon.wire import files
+from pigeon.worker import identity
 
 FLOCK = "flock"
 STRICT = "strict"
+
+FIRST_PID_NAMESPACE = 0xEFFFFFFC
+"""Its inode, fixed by the kernel (PROC_PID_INIT_INO in proc_ns.h)."""
 
 
 class Choice:
@@ -107,10 +112,8 @@ def try_lock(lock_path: str, mode: str) -> CwdLock | None:
             return None
         strict = None
         if mode == STRICT:
-            strict = StrictSoftFileLock(strict_path(lock_path), thread_local=False)
-            try:
-                strict.acquire(timeout=0)
-            except Timeout:
+            strict = _try_strict(lock_path) or (_try_strict(lock_path) if _break_dead(lock_path) else None)
+            if strict is None:
                 unlock_descriptor(descriptor)
                 os.close(descriptor)
                 return None
@@ -118,6 +121,39 @@ def try_lock(lock_path: str, mode: str) -> CwdLock | None:
     except OSError:
         os.close(descriptor)
         raise
+
+
+def _try_strict(lock_path: str) -> StrictSoftFileLock | None:
+    strict = StrictSoftFileLock(strict_path(lock_path), thread_local=False)
+    try:
+        strict.acquire(timeout=0)
+        return strict
+    except Timeout:
+        return None
+
+
+def _break_dead(lock_path: str) -> bool:
+    """Remove the claims of runners of this host that were killed. True if there were any.
+
+    Only for who holds the flock: a runner and its command hold it beside the claim, so a claim of this host (and pid
+    namespace) whose process is gone belongs to nobody, whatever journal the dead had.
+    """
+    here = _own_name()
+    dead = [
+        c for c in strict_holders(lock_path) if c.hostname == here and not identity.is_running(c.pid, None)
+    ]
+    for claim in dead:
+        try:
+            break_claim(lock_path, claim.name)
+        except FileNotFoundError:
+            pass  # another was quicker
+    return bool(dead)
+
+
+def _own_name() -> str:
+    """What filelock puts into a claim for this host: outside the first pid namespace it adds that to the name."""
+    inode = os.stat("/proc/self/ns/pid").st_ino
+    return socket.gethostname() + ("" if inode == FIRST_PID_NAMESPACE else f"?pidns-{inode:x}")
 
 
 def try_flock(descriptor: int) -> bool:

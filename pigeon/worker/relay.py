@@ -96,7 +96,7 @@ class Relay:
         self._next_look = self._now
         self._next_list = self._now + LIST_S
         self._said_at = self._now
-        self._last_seen = clock.boottime()
+        self.last_seen = clock.boottime()
         self._ack_due: float | None = None
         self._owes_since = 0.0
         self._trouble = Trouble()
@@ -192,10 +192,10 @@ class Relay:
 
     def _notice_absence(self) -> None:
         seen = clock.boottime()
-        if seen - self._last_seen > ABSENCE_S:
+        if seen - self.last_seen > ABSENCE_S:
             self._must_list = True
             self.inbound.silence.failed()
-        self._last_seen = seen
+        self.last_seen = seen
 
     # The command's end
 

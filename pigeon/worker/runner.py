@@ -27,7 +27,7 @@ from pigeon.worker.environment import command_environment
 from pigeon.worker.inbound import Inbound
 from pigeon.worker.lifecycle import RunnerExit
 from pigeon.worker.outbound import Outbound
-from pigeon.worker.relay import Ending, Relay, Watch
+from pigeon.worker.relay import ABSENCE_S, Ending, Relay, Watch
 
 
 @dataclass(frozen=True)
@@ -202,6 +202,7 @@ class Runner:
             journal.begin_claim(self._new_row())
         elif row.state == lifecycle.CLAIMED:
             # A claim of ours that a dead runner left: put this runner's name on it.
+            self._check_takeover()
             self._advance(journal, (lifecycle.CLAIMED,), lifecycle.CLAIMED, self._owner())
             return True
         text = claim.worker_claim(
@@ -217,6 +218,8 @@ class Runner:
         if not won:
             journal.forget(self.token, self.epoch)
             return False
+        if row is not None:
+            self._check_takeover()
         trace.mark("runner: claim made")
         self._advance(
             journal, (lifecycle.CLAIMING,), lifecycle.CLAIMED, {"claimed_at": clock.wall(), **self._owner()}
@@ -272,6 +275,11 @@ class Runner:
                 self.worker.debug.say("failure", f"{self.task.session_id}: {error}")
                 clock.sleep(backoff.failed())
             self._check_ownership()
+
+    def _check_takeover(self) -> None:
+        """An old claim of ours: its session may have been given an end since, and is then never started."""
+        if "takeover.claim" in self._until_it_works(lambda: os.listdir(self.session.directory)):
+            raise Superseded("another worker has taken the session over")
 
     def _check_ownership(self) -> None:
         try:
@@ -451,6 +459,8 @@ class Runner:
 
     def _finish(self, ending: Ending, outbound: Outbound, inbound: Inbound, relay: Relay) -> None:
         code = states.exit_code_of(ending.return_code)
+        if clock.boottime() - relay.last_seen > ABSENCE_S:
+            self._check_takeover()  # stopped meanwhile: the session may have been given an end
         if not ending.is_unkillable:
             outbound.say("exit", exit_code=code, raw_return_code=ending.return_code)
         self._until_it_works(lambda: outbound.flush(clock.monotonic()))

@@ -22,9 +22,10 @@ from pigeon.errors import PigeonError
 from pigeon.journal.queries import Row
 from pigeon.journal.store import Journal
 from pigeon.wire import files, states
+from pigeon.wire.documents import Request
 from pigeon.wire.pacing import HEARTBEAT_S, scan_interval
 from pigeon.worker import identity, queue, recovery, runner
-from pigeon.worker.catalog import Catalog, read_request
+from pigeon.worker.catalog import Catalog, Unpublished, read_request
 from pigeon.worker.heartbeat import INTERVAL_S, Heartbeat
 from pigeon.worker.housekeeping import SWEEP_S, Housekeeping, Retention
 from pigeon.worker.lifecycle import Recovery, RunnerExit
@@ -394,6 +395,8 @@ class Scheduler:
         if running.is_recovery:
             if code != RunnerExit.DONE:
                 self._due["recover"] = clock.monotonic() + 1.0
+            else:  # ended, or left to one who has begun to take it over: looked at again until it is final
+                self.catalog.claimed[running.session_id] = clock.monotonic()
         elif tried and waiting is not None:
             waiting.held_elsewhere = code == RunnerExit.HELD
             waiting.retry_at = clock.monotonic() + waiting.backoff.failed()
@@ -406,6 +409,8 @@ class Scheduler:
             self._tell(f"pigeon worker: the runner of {running.session_id} died ({_death(code)})")
             self.worker.debug.say("failure", f"{running.session_id}: its runner died ({_death(code)})")
             self._due["recover"] = 0.0
+            # It may have died before it wrote a row, and then recovery knows nothing of the session: see it anew.
+            self.catalog.forget(running.session_id)
 
     def _requeue(self, waiting: Waiting) -> None:
         """Back to its place: the order is that in which this worker first saw the sessions."""
@@ -456,20 +461,19 @@ class Scheduler:
     def _recover_one(self, row: Row, decision: Recovery) -> None:
         session_id = row.session_id
         self.worker.debug.say("failure", f"{session_id}: was {row.state}, runner dead: {decision.value}")
-        session = self.worker.namespace.session(session_id)
         if decision in (Recovery.START, Recovery.CLAIM_AGAIN):
             try:
-                if recovery.ends_cleanly(session):
-                    request, problem = read_request(session)
-                    refusal = (states.FAILED, problem) if problem else None
-                    waiting = Waiting(
-                        session_id, request, clock.wall(), clock.monotonic(), refusal=refusal, row=row
-                    )
-                    self.waiting[session_id] = waiting
-                    self._dirty = True
+                waiting = self._again(row, decision)
+            except OSError as error:
+                if files.may_pass(error):
+                    # No reason to end it: the row stays, and the next turn takes it again.
+                    self._due["recover"] = clock.monotonic() + 1.0
                     return
-            except Exception:
-                pass  # it cannot be read: end it below, as far as the share lets us
+                waiting = None
+            if waiting is not None:
+                self.waiting[session_id] = waiting
+                self._dirty = True
+                return
             decision = Recovery.END_AS_LOST
         pid = self._fork(lambda: recovery.end(self.worker, row, decision))
         self.children[pid] = Running(
@@ -482,6 +486,22 @@ class Scheduler:
             token=row.claim_token,
             is_recovery=True,
         )
+
+    def _again(self, row: Row, decision: Recovery) -> Waiting | None:
+        """The session of a dead runner, to be tried again; None if it must be ended as lost.
+
+        Whose row says `claiming` may not end anything: the session may be another's, and its runner finds out by
+        repeating the claim. Raises OSError when it cannot be said now.
+        """
+        session = self.worker.namespace.session(row.session_id)
+        if decision is Recovery.START and not recovery.ends_cleanly(session):
+            return None
+        try:
+            request, problem = read_request(session)
+        except Unpublished:
+            request, problem = Request(row.session_id, ["-"], row.cwd or "/"), "its request.json is gone"
+        refusal = (states.FAILED, problem) if problem else None
+        return Waiting(row.session_id, request, clock.wall(), clock.monotonic(), refusal=refusal, row=row)
 
     # Saying
 
