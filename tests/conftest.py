@@ -81,6 +81,7 @@ def pigeon(request: pytest.FixtureRequest, tmp_path: Path, share: Share) -> Iter
 def _warm(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[Pigeon]:
     with pigeon_in(tmp_path_factory.mktemp("warm"), lambda: request.session.testsfailed > 0) as made:
         made.worker(max_jobs=8)
+        WITNESSES.remove(made.tell)  # it speaks only in tests that use it
         yield made
 
 
@@ -92,7 +93,9 @@ def warm(_warm: Pigeon, request: pytest.FixtureRequest) -> Iterator[Pigeon]:
     """
     assert _warm.workers[0].child.running, f"the shared worker ended\n{_warm.workers[0].child.tell()}"
     settings = _warm.settings
+    WITNESSES.append(_warm.tell)
     yield _warm
+    WITNESSES.remove(_warm.tell)
     _warm.settings = settings
     problems = _warm.tidy()
     if problems and not _has_failed(request):

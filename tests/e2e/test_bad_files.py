@@ -150,17 +150,22 @@ def test_a_request_that_vanishes_before_the_claim(pigeon: Pigeon) -> None:
 
 def test_a_session_that_vanishes_while_it_waits(pigeon: Pigeon) -> None:
     pigeon.worker(max_jobs=1)
-    holder = raw.publish(pigeon, "sleep 0.5")
+    gate = pigeon.base / "gate"
+    gate.touch()
+    holder = raw.publish(pigeon, f"while [ -e {gate} ]; do sleep 0.02; done")
+    holder.wait_state("running")
     session = raw.publish(pigeon, "touch ran")
-    holder.wait_state("running", "succeeded")
+    wait_until(lambda: pigeon.namespace.workers()[0]["running"], 10, "a look of the worker")
     shutil.rmtree(session.directory)
+    gate.unlink()
+    holder.wait_final()
     goes_on(pigeon)
     assert not (pigeon.work / "ran").exists()
 
 
 def test_a_session_that_vanishes_while_it_runs(pigeon: Pigeon) -> None:
     pigeon.worker(host_timeout=10)
-    session = raw.publish(pigeon, "trap 'exit 0' HUP TERM; echo ready; while :; do sleep 0.05; done")
+    session = raw.publish(pigeon, "trap 'exit 0' HUP TERM; echo ready; while :; do sleep 0.2; done")
     wait_until(lambda: session.output() == b"ready\r\n", 15, "the command")
     shutil.rmtree(session.directory)
     goes_on(pigeon)

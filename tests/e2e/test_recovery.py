@@ -81,7 +81,7 @@ def test_a_runner_killed_there(
         worker.kill()
         pigeon.worker()
     result = client.wait(40)
-    assert result.code == code, result.err
+    assert result.code == code, result.words
     status = session.wait_final()
     assert status["exit_code"] == code
     assert len(notes.starts("it")) == starts

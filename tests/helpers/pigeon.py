@@ -185,7 +185,7 @@ class Pigeon(Surroundings):
     def wait_quiet(self, timeout_s: float = 10.0) -> None:
         """Until nothing but the workers themselves runs."""
         left = self.commands_left
-        wait_until(lambda: not left(), timeout_s, lambda: f"an end of {left()}", interval_s=0.05)
+        wait_until(lambda: not left(), timeout_s, lambda: f"an end of {left()}", interval_s=0.1)
 
     def tidy(self) -> list[str]:
         """End and forget everything but the workers; returns what had not ended by itself."""
@@ -208,7 +208,8 @@ class Pigeon(Surroundings):
 
     def close(self) -> list[str]:
         """End everything; returns what was found wrong: processes left, tracebacks in logs."""
-        WITNESSES.remove(self.tell)
+        if self.tell in WITNESSES:
+            WITNESSES.remove(self.tell)
         problems = [f"still running at the end: {child.tell()}" for child in self._still_running()]
         problems += self._stop_workers()
         for child in self.started:
@@ -218,7 +219,7 @@ class Pigeon(Surroundings):
                 problems.append(f"still running at the end: {terminal.tell()}")
             terminal.kill()
         with contextlib.suppress(AssertionError):
-            wait_until(lambda: not marked(self.mark), 5, interval_s=0.05)
+            wait_until(lambda: not marked(self.mark), 5, interval_s=0.1)
         left = marked(self.mark)
         if left:
             problems.append(f"processes left behind: {left}")

@@ -79,7 +79,7 @@ def compare(pigeon: Pigeon, program: Program) -> None:
     plain = _spawn(pigeon, program, place, through=False)
     for step in program.steps:
         plain.type(step.keys)
-        plain.wait_for(step.shows)
+        plain.wait_for(step.shows, 30)
         _wait_foreground(pigeon, step)
         plain.wait_still(STILL_S)
         expected.append(picture(plain) if step.is_alike else None)
@@ -89,7 +89,7 @@ def compare(pigeon: Pigeon, program: Program) -> None:
     window = _spawn(pigeon, program, place, through=True)
     for step, wanted in zip(program.steps, expected, strict=True):
         window.type(step.keys)
-        window.wait_for(step.shows, 20)
+        window.wait_for(step.shows, 30)
         if wanted is not None:
             _wait_same(window, wanted, f"{program.name} after {step.keys!r}")
         _wait_foreground(pigeon, step)
@@ -110,7 +110,7 @@ def _spawn(pigeon: Pigeon, program: Program, place: Path, *, through: bool) -> T
 
 def _end(window: Terminal, program: Program) -> Ending:
     window.type(program.last_keys)
-    code = window.wait(15).code
+    code = window.wait(30).code
     last = picture(window) if program.end_is_alike else None
     return Ending(code, last, window.settings(), modes_on(window.raw))
 
@@ -139,7 +139,7 @@ def _wait_same(window: Terminal, wanted: Picture, what: str) -> None:
     def describe() -> str:
         return f"the same screen: {what}\n{_difference(picture(window), wanted)}\n{window.tell()}"
 
-    wait_until(same, 20, describe, interval_s=0.0)
+    wait_until(same, 30, describe, interval_s=0.0)
 
 
 def _difference(got: Picture, wanted: Picture) -> str:

@@ -23,7 +23,7 @@ def test_a_size_that_changed_while_nobody_ran_it(pigeon: Pigeon) -> None:
     window.resize(91, 31)
     wait_until(lambda: any(r["type"] == "resize" for r in session.records("control.jsonl")), 15, window.tell)
     pigeon.worker()
-    window.wait_for("31 91")
+    window.wait_for("31 91", 30)
     (pigeon.work / "gone").touch()
     assert window.wait().code == 0
 
