@@ -16,7 +16,8 @@ def main(argv: list[str] | None = None) -> int:
     try:
         trace.mark("client: python is up")
         code = _dispatch(arguments)
-        sys.stdout.flush()  # here, where a reader that has gone is expected
+        if sys.stdout is not None:  # closed by the shell (`>&-`)
+            sys.stdout.flush()  # here, where a reader that has gone is expected
         return code
     except PigeonError as error:
         _print_error(error)

@@ -62,6 +62,7 @@ class Outbound:
         self._held = 0
         self._flushed_at = 0.0
         self._urgent = False
+        self._tail = b""
 
     @property
     def is_full(self) -> bool:
@@ -99,7 +100,9 @@ class Outbound:
             self.channel_bytes[channel] += taken
             self.last_output = now
             if not self._urgent and channel == "pty" and now > self.brisk_until:
-                self._urgent = any(b"\x1b" in d and _QUERY.search(d) for _, d in self._parts)
+                # The end of the last piece is looked at again: a question may be split over two reads.
+                self._urgent = bool(_QUERY.search(self._tail + b"".join(d for _, d in self._parts[-64:])))
+                self._tail = self._parts[-1][1][-32:]
                 if self._urgent:
                     self.brisk_until = now + BRISK_S
         return True
