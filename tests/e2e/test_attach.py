@@ -75,6 +75,30 @@ def test_detaching_and_coming_back(warm: Pigeon) -> None:
     assert third.wait().code == 6
 
 
+@pytest.mark.parametrize("how", ["window", "killed"])
+def test_a_kept_session_outlives_its_client(warm: Pigeon, how: str) -> None:
+    """`--keep`: the window is closed, or both of the client's processes are killed; a REPL is where it was left."""
+    first = warm.spawn_tty("python3 -q", options=("--keep",))
+    first.wait_for(">>>")
+    session = warm.sessions()[-1]
+    first.type("answer = 6 * 7\r")
+    first.wait_for(lambda text: text.rstrip().endswith(">>>") and "answer" in text)
+    if how == "window":
+        first.hang_up()
+    else:
+        pid = first.process.pid
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        for one in (pid, *map(int, children)):
+            os.kill(one, signal.SIGKILL)
+    first.process.wait(20)
+    back = warm.spawn_tty("attach", session.id)
+    session.wait_event("attached")
+    back.type("print('it is', answer)\r")
+    back.wait_for("it is 42")
+    back.type("exit(9)\r")
+    assert back.wait().code == 9
+
+
 def test_the_second_takes_over_and_the_first_says_so(warm: Pigeon) -> None:
     first = warm.spawn_tty(ECHO)
     first.wait_for("24 80")

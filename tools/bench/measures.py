@@ -102,6 +102,9 @@ def first_key_after(silence_s: float, sessions: int = 5) -> Measure:
 
 def hush(terminals: list[Terminal], seconds: float) -> None:
     """Let time pass, with the terminals attended."""
+    if not terminals:
+        time.sleep(seconds)
+        return
     end = time.monotonic() + seconds
     pump(terminals, lambda: time.monotonic() >= end, seconds + 5, "silence")
 

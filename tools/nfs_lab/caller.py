@@ -39,16 +39,19 @@ def connect(lab: str) -> socket.socket:
 
 def ask(lab: str, **request: Any) -> dict[str, Any]:
     """One question to the keeper. Raises `LabError` with its refusal."""
-    with connect(lab) as end:
-        end.sendall(frames.pack(frames.REQUEST, 0, json.dumps(request).encode()))
-        splitter = frames.Splitter()
-        while data := end.recv(65536):
-            for _, _, payload in splitter.feed(data):
-                reply: dict[str, Any] = json.loads(payload)
-                if "error" in reply:
-                    raise LabError(reply["error"], reply["hint"])
-                return reply
-    raise LabError(f"the keeper of lab `{lab}` went away", "look whether its machines were killed")
+    try:
+        with connect(lab) as end:
+            end.sendall(frames.pack(frames.REQUEST, 0, json.dumps(request).encode()))
+            splitter = frames.Splitter()
+            while data := end.recv(65536):
+                for _, _, payload in splitter.feed(data):
+                    reply: dict[str, Any] = json.loads(payload)
+                    if "error" in reply:
+                        raise LabError(reply["error"], reply["hint"])
+                    return reply
+    except ConnectionError:
+        pass  # it was killed while we waited: the same as a connection that it closed
+    raise LabError(f"the keeper of lab `{lab}` is gone, and its machines with it")
 
 
 def terminal_size() -> list[int]:
@@ -92,7 +95,10 @@ class Call:
         signal.set_wakeup_fd(self._writer, warn_on_full_buffer=False)
 
     def send(self, kind: bytes, payload: bytes = b"") -> None:
-        self.end.sendall(frames.pack(kind, 0, payload))
+        try:
+            self.end.sendall(frames.pack(kind, 0, payload))
+        except ConnectionError as error:  # not to be taken for a closed stdout
+            raise LabError("the lab's keeper is gone") from error
 
     def run(self) -> int:
         """Until the command ended; returns the exit code."""
@@ -134,9 +140,12 @@ class Call:
             self.send(frames.INPUT_END)
 
     def _receive(self) -> int | None:
-        data = self.end.recv(65536)
+        try:
+            data = self.end.recv(65536)
+        except ConnectionResetError:
+            data = b""
         if not data:
-            return fail("the keeper went away")
+            return fail("the lab's keeper is gone")
         for kind, _, payload in self.splitter.feed(data):
             if kind in (frames.OUTPUT, frames.ERRORS):
                 write_all(1 if kind == frames.OUTPUT else 2, payload)
