@@ -45,8 +45,8 @@ def interval(steps: Steps, silence_s: float) -> float:
 
 
 def scan_interval(silence_s: float, ceiling_s: float) -> float:
-    """Seconds between two listings of `sessions/`: a twentieth of the time without news, at most `ceiling_s`."""
-    return min(ceiling_s, max(0.002, silence_s / 20))
+    """Seconds between two listings of `sessions/`: a hundredth of the time without news, at most `ceiling_s`."""
+    return min(ceiling_s, max(0.002, silence_s / 100))
 
 
 def polite(wait_s: float, cost_s: float) -> float:

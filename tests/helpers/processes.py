@@ -7,6 +7,7 @@ leftovers are found without knowing their names, and nothing else on the machine
 from __future__ import annotations
 
 import os
+import select
 import signal
 import subprocess
 from collections.abc import Iterable, Mapping, Sequence
@@ -206,6 +207,7 @@ def kill_marked(mark: str, pids: Iterable[int]) -> None:
         try:
             if pid in marked(mark):
                 signal.pidfd_send_signal(fd, signal.SIGKILL)
+                select.select([fd], [], [], 5)  # readable once it has ended
         except OSError:  # ended between the look and the signal
             pass
         finally:

@@ -180,10 +180,13 @@ def test_a_publication_that_fails_is_told_and_leaves_nothing(faulty: Rig) -> Non
 def test_a_stall_of_everything_is_waited_for_and_told(faulty: Rig) -> None:
     client = faulty.pigeon.start("for i in 1 2 3 4 5 6; do echo $i; sleep 0.2; done", options=("-v",))
     wait_until(lambda: b"1\n" in client.out, 30, "the first line")
-    faulty.control.stall(seconds=9)
-    result = client.wait(90)
+    stall = faulty.control.stall()
+    try:
+        wait_until(lambda: "has not answered" in client.err, 30, "a word that the share hangs")
+    finally:
+        stall.remove()
+    result = client.wait(60)
     assert (result.stdout, result.code) == (b"1\n2\n3\n4\n5\n6\n", 0), result.words
-    assert "has not answered" in result.words
 
 
 def test_a_short_write_is_completed(faulty: Rig) -> None:

@@ -33,6 +33,12 @@
 #define LATE 0
 #endif
 
+/* `-D PROBE=n`: does any run come to this place, in this condition?  (SPIN then says how.) */
+#ifndef PROBE
+#define PROBE 0
+#endif
+#define REACH(N, C) assert(PROBE != (N) || !(C))
+
 /* status.json; 0 is "not published" */
 #define PENDING   1
 #define RUN       2
@@ -176,9 +182,11 @@ inline exec_checks(q) {
     assert(!withdrawn[q] && st[q] != CANC);                                        /* WITHDRAWN */
     assert(st[q] < OK || (listed[q] && tk[q] != 0));                               /* NOTAFTER */
 #if NS == 2
+    REACH(17, cmd[1 - q] == LEFT);                                                 /* REACHED */
     assert(cmd[1 - q] != ALIVE);                                                   /* OVERLAP */
     assert(starts[1 - q] == 0 || st[1 - q] >= OK || killed[1 - q]);                /* ORDER */
 #endif
+    REACH(16, st[q] >= OK);                                                        /* REACHED */
     starts[q]++;
     if
 #ifdef ENDLESS
@@ -374,9 +382,11 @@ looking:                         /* after any error, what worker.claim holds dec
 #elif defined(M_LOST_REPLY_IS_WIN)
     :: atomic { SHR(h) -> goto won }
 #else
-    :: atomic { SHR(h) && claim[s] == h + 1 -> goto won }
+    :: atomic { SHR(h) && claim[s] == h + 1 -> REACH(19, !rec);                    /* REACHED */
+                goto won }
     :: atomic { SHR(h) && claim[s] == 0 -> goto linking }
-    :: atomic { SHR(h) && claim[s] != h + 1 && claim[s] != 0 -> goto foreign }
+    :: atomic { SHR(h) && claim[s] != h + 1 && claim[s] != 0 -> REACH(20, claim[s] == EMPTY);  /* REACHED */
+                goto foreign }
 #endif
     CRASHPOINT
     fi;
@@ -410,13 +420,14 @@ won:
     fi;
 #endif
     if
-    :: rec -> goto relock
+    :: atomic { rec -> REACH(1, true); goto relock }                                 /* REACHED */
     :: else -> goto start
     fi;
 
 relock:                          /* a restart under the same claim needs the directory like any other */
     if
-    :: atomic { SHR(h) -> if :: nolock || lk == me :: !nolock && lk == 0 -> lk = me :: else -> goto lose fi }
+    :: atomic { SHR(h) -> REACH(18, lk != 0 && lk != me);                          /* REACHED */
+                if :: nolock || lk == me :: !nolock && lk == 0 -> lk = me :: else -> goto lose fi }
     CRASHPOINT
     fi;
 
@@ -439,6 +450,7 @@ start_now:
 #endif
     if
     :: atomic { LOC(h) -> assert(!CMDHOLDS(s));                                    /* ONCE */
+                REACH(2, rec);                                                     /* REACHED */
                 cmd[s] = FORKED; cmdof[s] = me; listed[s] = looked }
     CRASHPOINT
     fi;
@@ -490,6 +502,7 @@ end_wait:
                 exitev[s] = 1;
                 assert(tk[s] == 0 || looked);                                      /* TAKEN */
                 lateexit[s] = (tk[s] != 0);
+                REACH(15, lateexit[s] && st[s] == FAIL);                           /* REACHED */
                 observe(s) }
     CRASHPOINT
     fi;
@@ -531,7 +544,7 @@ lose:                            /* late, second, or the directory is held elsew
 
 taken:                           /* takeover.claim is there: hang up, write nothing more */
     if
-    :: atomic { LOC(h) ->
+    :: atomic { LOC(h) -> REACH(7, cmd[s] == ALIVE);                               /* REACHED */
                 if :: cmdof[s] == me && CMDHOLDS(s) -> cmd_gone(s) :: else fi;
                 alive[me] = 0; close_lock(me, s); reset(); goto spawn }
     CRASHPOINT
@@ -572,12 +585,16 @@ end_proof:
                 fi }
     CRASHPOINT
     fi;
-    pv = (sst == EXITED -> OK : FAIL);
-    goto clean;
+    atomic { REACH(3, sst == STARTING && cmd[s] == ALIVE);                         /* REACHED */
+             REACH(4, sst == RUNNING && cmd[s] == ALIVE);                          /* REACHED */
+             REACH(5, sst == EXITED && cmd[s] == LEFT && lk == cmdof[s]);          /* REACHED */
+             pv = (sst == EXITED -> OK : FAIL);
+             goto clean };
 
 complete:                        /* the session was taken over: finish that, if the taker did not */
     if
-    :: atomic { SHR(h) -> pv = OUTCOME(s) }
+    :: atomic { SHR(h) -> REACH(6, st[s] < OK);                                    /* REACHED */
+                pv = OUTCOME(s) }
     CRASHPOINT
     fi;
 
@@ -649,7 +666,8 @@ renaming:
     fi;
     if                           /* look */
     :: atomic { SHR(h) && !fence -> if :: SEES_TK -> goto taken :: else -> goto published fi }
-    :: atomic { SHR(h) && fence -> if :: st[s] >= OK -> goto has_recovered :: else -> goto progress_again fi }
+    :: atomic { SHR(h) && fence -> REACH(8, st[s] >= OK && tk[s] != 0);            /* REACHED */
+                if :: st[s] >= OK -> goto has_recovered :: else -> goto progress_again fi }
     CRASHPOINT
     fi;
 progress_again:
@@ -742,7 +760,7 @@ unlinking:
     fi;
     if                           /* ENOENT: somebody else ends it too (each may stop the other; they back off) */
     :: st[0] >= OK -> goto stop
-    :: st[0] < OK
+    :: atomic { st[0] < OK -> REACH(9, true) }                                       /* REACHED */
     fi;
 progress_again:
     goto again;
@@ -797,9 +815,11 @@ linking:
     CDIES
     fi;
     if
-    :: atomic { claim[0] == CLIENT -> withdrawn[0] = 1 }
+    :: atomic { claim[0] == CLIENT -> REACH(13, true);                             /* REACHED */
+                withdrawn[0] = 1 }
     :: claim[0] == 0 -> goto linking
-    :: claim[0] != CLIENT && claim[0] != 0 -> goto stop        /* it runs, and is treated as such */
+    :: atomic { claim[0] != CLIENT && claim[0] != 0 -> REACH(14, cmd[0] == ALIVE); /* REACHED */
+                goto stop }                                    /* it runs, and is treated as such */
     CDIES
     fi;
     if
@@ -821,10 +841,12 @@ stop:
 proctype Server() {              /* carries out, at last, what a killed process had under way; a retry sees no difference */
 end:
     do
-    :: atomic { late_rename != 0 ->
+    :: atomic { late_rename != 0 -> REACH(10, tmp[late_rename] != 0);              /* REACHED */
+                REACH(11, tmp[late_rename] == 0 && st[0] >= OK);                   /* REACHED */
                 if :: tmp[late_rename] != 0 -> put(0, tmp[late_rename]); tmp[late_rename] = 0 :: else fi;
                 late_rename = 0 }
-    :: atomic { late_link != 0 -> if :: claim[0] == 0 -> claim[0] = late_link :: else fi; late_link = 0 }
+    :: atomic { late_link != 0 -> REACH(12, claim[0] == 0 && late_link == CLIENT); /* REACHED */
+                if :: claim[0] == 0 -> claim[0] = late_link :: else fi; late_link = 0 }
     :: atomic { late_unlink != 0 -> claim[0] = 0; late_unlink = 0 }
     od
 }
@@ -937,7 +959,7 @@ again:
     if
     :: said == n
 #ifndef H_ATTACH_WAITS_FOR_ITS_OWN
-    :: said > n -> goto stop                           /* superseded before it began */
+    :: atomic { said > n -> REACH(21, true); goto stop }   /* superseded before it began */  /* REACHED */
 #endif
     :: atomic { ncrash > 0 -> ncrash--; goto stop }
     fi;

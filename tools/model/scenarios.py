@@ -43,6 +43,31 @@ CYCLES = ["local-small", "race-small", "cwd-small", "takeover-small"]
 
 LARGE = {"takeover", "takeover-recoverers", "no-hard-links"}
 
+PLACES: list[tuple[str, str]] = [
+    # A property that holds because nothing ever comes to where it could break says nothing: these must be reached.
+    ("recovery wins the claim of a dead `claiming` runner", "local-small"),
+    ("recovery restarts a claimed session", "local-small"),
+    ("recovery of `starting` finds the command running", "local-small"),
+    ("recovery of `running` finds the command running", "local-small"),
+    ("recovery of `exited` finds a leftover with the lock", "local-small"),
+    ("recovery finishes a takeover", "takeover-small"),
+    ("a runner finds takeover.claim and hangs up", "takeover-small"),
+    ("a recoverer's rename comes after a taker's", "takeover-small"),
+    ("a taker's .tmp-* is unlinked, and it looks again", "takeover-small"),
+    ("a late rename lands", "local-small"),
+    ("a late rename finds its source gone, after the end", "local-small"),
+    ("the late link of a dead client lands", "race-small"),
+    ("a client withdraws", "race-small"),
+    ("a client is too late to withdraw: the command runs", "race-small"),
+    ("a paused runner's exit event lands after a takeover", "takeover-small"),
+    ("a command starts after a takeover, listed before", "takeover-small"),
+    ("a command starts beside another's leftover", "cwd-small"),
+    ("a session to be restarted waits for its directory", "cwd-small"),
+    ("a lost reply, and the look at worker.claim", "local-small"),
+    ("an exclusive create seen empty", "empty-claim"),
+    ("an attacher is superseded before its turn", "attach"),
+]
+
 MUTANTS: list[tuple[str, str, str, str]] = [
     # definition, what is taken out, size, properties of which one must break
     ("M_NO_CLAIMING_ROW", "claim before there is a row", "local-no-loss", "END"),
