@@ -376,6 +376,9 @@ class Pump:
         self._next_status = self._now + (STATUS_S if self._started else PENDING_STATUS_S)
         try:
             status = submit.read_status(self.session)
+        except files.Refused as error:
+            text = f"pigeon: `{self.session.status}` cannot be trusted: {error.strerror}"
+            raise Outcome(EXIT_PIGEON, text, abnormal=True) from None
         except OSError:
             return  # the stream, which is read far more often, tells when something is wrong with the share
         if status is None:

@@ -58,6 +58,9 @@ CHANNELS = ("pty", "stdout", "stderr")
 
 Record = dict[str, object]
 
+DECODED = " data"
+"""Where a Tail leaves the decoded payload in a record; what a peer writes there is overwritten."""
+
 
 def output_line(seq: int, channel: str, data: bytes) -> bytes:
     """An `output` record. Written by concatenation: the general encoder would scan the payload once more."""
@@ -111,16 +114,19 @@ def decode_line(line: bytes) -> Record:
 
 
 def data_of(record: Record) -> bytes:
-    """The payload of an `output` or `stdin` record.
+    """The payload of an `output` or `stdin` record; decoded once, where a Tail has read it.
 
     Raises:
         ValueError: it has none, or not in base64.
     """
+    known = record.get(DECODED)
+    if isinstance(known, bytes):
+        return known
     text = record.get("data_b64")
     if not isinstance(text, str):
         raise ValueError("no `data_b64`")
     try:
-        return a2b_base64(text)
+        return a2b_base64(text, strict_mode=True)
     except Base64Error as error:
         raise ValueError(f"`data_b64`: {error}") from None
 

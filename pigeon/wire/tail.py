@@ -7,7 +7,7 @@ import os
 from pigeon.clock import monotonic
 from pigeon.errors import DamagedSession
 from pigeon.wire.files import open_checked
-from pigeon.wire.records import MAX_LINE_BYTES, Record, decode_line, integer
+from pigeon.wire.records import DECODED, MAX_LINE_BYTES, Record, data_of, decode_line, integer
 
 CHUNK_BYTES = 1024 * 1024
 """Read at most this much at a time: about 20 ms of work, after which the caller looks at its other business."""
@@ -101,5 +101,10 @@ class Tail:
                     self.path, self.offset, f"seq {self.next_seq}, not {record.get('seq')!r}"
                 )
             self.next_seq += 1
+            if "data_b64" in record:
+                try:
+                    record[DECODED] = data_of(record)
+                except ValueError as error:
+                    raise DamagedSession(self.path, self.offset, f"a payload ({error})") from None
         self.offset += len(line) + 1
         return record

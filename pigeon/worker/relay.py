@@ -45,6 +45,9 @@ OUTPUT_CLOSED_GRACE_S = 2.0
 
 UNKILLABLE_S = 20.0
 
+REMOVED_S = 3.0
+"""A session whose directory has been missing for this long, though its parent can be listed, can have no end."""
+
 CHORES_S = 0.02
 """A command that ends sooner was never seen to run: it goes from `pending` to its end, which saves it three writes."""
 
@@ -426,6 +429,14 @@ class Relay:
         self.inbound.silence.failed()
         if self._trouble.failed(self._now, error):
             self.watch.note("share_trouble", error=str(error))
+        since = self._trouble.since
+        if isinstance(error, FileNotFoundError) and since is not None and self._now - since > REMOVED_S:
+            try:
+                names = os.listdir(os.path.dirname(self.session.directory))
+            except OSError:
+                return  # what cannot be listed is not proven gone
+            if self.session.session_id not in names:
+                self._supersede("the session's directory has been removed")
 
     def _trouble_over(self) -> None:
         if self._trouble.succeeded():

@@ -273,6 +273,8 @@ class Runner:
                 raise
             except OSError as error:
                 self.worker.debug.say("failure", f"{self.task.session_id}: {error}")
+                if not files.may_pass(error) and not isinstance(error, FileNotFoundError):
+                    raise Superseded(f"the session's files cannot be written: {error}") from error
                 clock.sleep(backoff.failed())
             self._check_ownership()
 
@@ -316,11 +318,16 @@ class Runner:
     # The command
 
     def _execute(self, wakeup: int) -> None:
+        try:
+            offset = self._until_it_works(self._stream_offset)
+        except files.Refused as error:
+            self._end_unstarted(Refusal(states.FAILED, f"stream.jsonl refused: {error.strerror}"))
+            return
         trace.mark("runner: starting row written")
         outbound = Outbound(
             self.session.stream,
             max_bytes=self.worker.max_stream_bytes,
-            offset=self._until_it_works(self._stream_offset),
+            offset=offset,
             trace=self.worker.debug.bytes_of(self.task.session_id, "output"),
         )
         try:

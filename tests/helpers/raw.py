@@ -17,7 +17,7 @@ STAMP = "2026-01-31T08:09:10.123456Z"
 
 
 def new_id() -> str:
-    """A session id as PROTOCOL describes it."""
+    """A session id as FORMAT.md describes it."""
     return f"{int(time.time() * 1000)}-{os.urandom(6).hex()}"
 
 

@@ -41,7 +41,7 @@ def make_share(base: Path) -> Share:
 
 
 class Session:
-    """One session's directory, read as PROTOCOL says: each time anew, whole lines only."""
+    """One session's directory, read as FORMAT.md says: each time anew, whole lines only."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory

@@ -121,6 +121,8 @@ def split_options(text: str) -> list[str]:
 def start_lab(options: argparse.Namespace, detach: bool) -> Lab:
     if not 10 <= options.lease <= 3600:
         raise LabError(f"a lease of {options.lease} s is out of range", "the kernel takes 10 to 3600 s")
+    # Ends like Ctrl-C, so that `with` also ends its command.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     print("nfs-lab: booting three machines", file=sys.stderr)
     return Lab.start(
         options.lab,
@@ -160,7 +162,6 @@ def do_start(options: argparse.Namespace) -> int:
         return 0
     with lab:
         print(f"nfs-lab: Ctrl-C ends it; `tools/nfs-lab run --lab {lab.name} client -- …`", file=sys.stderr)
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
         try:
             lab.wait()
         except KeyboardInterrupt:
