@@ -54,7 +54,7 @@ def main(args: list[str], globals_: Mapping[str, str]) -> int:
         help="say what happens, bytes included",
     )
     config = load_config(parser.parse_args(args), globals_)
-    worker, route = _worker(config)
+    worker, announcement = _worker(config)
     retention = Retention(
         config.worker.retention,
         config.worker.terminal_retention,
@@ -64,14 +64,17 @@ def main(args: list[str], globals_: Mapping[str, str]) -> int:
     scheduler = Scheduler(
         worker,
         retention,
-        route=route,
+        route=config.worker.route,
         max_jobs=config.worker.max_jobs,
         poll_ceiling_s=config.worker.poll_interval,
     )
+    scheduler.listen()
+    print(announcement, file=sys.stderr, flush=True)
     return scheduler.run()
 
 
-def _worker(config: Config) -> tuple[Worker, str | None]:
+def _worker(config: Config) -> tuple[Worker, str]:
+    """The worker, and what it says when it starts."""
     namespace = Namespace(config.require_cache(), config.namespace)
     files.fsync = config.wire.fsync
     _make_share(namespace)
@@ -95,16 +98,14 @@ def _worker(config: Config) -> tuple[Worker, str | None]:
         debug=Debug(enabled=config.worker.debug, environ=os.environ),
     )
     route = config.worker.route
-    print(
+    said = (
         f"pigeon worker {worker.worker_id}: namespace `{namespace.name}` in {namespace.cache}"
         f"{f', route `{route}`' if route else ''}, up to {config.worker.max_jobs} commands at a time\n"
-        f"  journal {journal_path}, directory lock: {lock.mode} ({lock.reason})",
-        file=sys.stderr,
-        flush=True,
+        f"  journal {journal_path}, directory lock: {lock.mode} ({lock.reason})"
     )
     if lock.warning:
-        print(f"pigeon worker: warning: {lock.warning}", file=sys.stderr, flush=True)
-    return worker, route
+        said += f"\npigeon worker: warning: {lock.warning}"
+    return worker, said
 
 
 def own_command() -> tuple[str, ...]:

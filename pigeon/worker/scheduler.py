@@ -97,14 +97,17 @@ class Scheduler:
         }
         self._recorded: set[str] = set()
 
-    def run(self) -> int:
-        """Serve until stopped twice, or once and nothing runs any more. Returns the exit code."""
+    def listen(self) -> None:
+        """From now on SIGINT and SIGTERM are orders to stop; before anybody is told that the worker is there."""
         self._wakeup, self._wakeup_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         signal.set_wakeup_fd(self._wakeup_write, warn_on_full_buffer=False)
         for number in (signal.SIGCHLD, signal.SIGHUP):
             signal.signal(number, lambda *_: None)  # caught, not ignored: commands would inherit that
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, self._on_stop)
+
+    def run(self) -> int:
+        """Serve until stopped twice, or once and nothing runs any more. Returns the exit code."""
         gc.collect()
         gc.freeze()  # forked runners then share these objects' pages instead of copying them
         try:
