@@ -13,6 +13,7 @@ from tests.helpers import raw
 from tests.helpers.notes import Notes, overlapping
 from tests.helpers.pigeon import Pigeon
 from tests.helpers.processes import Child, Result
+from tests.helpers.surroundings import LISTENER
 from tests.helpers.waiting import wait_until
 
 CLIENT = Path(__file__).parents[1] / "peers" / "part1_client.py"
@@ -72,13 +73,12 @@ def test_its_input_and_the_end_of_it(warm: Pigeon) -> None:
 
 
 def test_signals_and_resizes(warm: Pigeon) -> None:
-    text = "trap 'stty size' WINCH; trap 'echo int; exit 5' INT; echo ready; while :; do sleep 0.02; done"
-    client = old_client(warm, text)
+    client = old_client(warm, LISTENER)
     wait_until(lambda: client.out == b"ready\r\n", 15, "the command")
     client.signal(signal.SIGWINCH)
-    wait_until(lambda: b"33 101\r\n" in client.out, 15, "the new size")
+    wait_until(lambda: b"size 101 33\r\n" in client.out, 15, "the new size")
     client.signal(signal.SIGINT)
-    assert outcome(client.wait()) == (b"ready\r\n33 101\r\nint\r\n", 5)
+    assert outcome(client.wait()) == (b"ready\r\nsize 101 33\r\ngot SIGINT\r\n", 9)
 
 
 def test_quick_commands_on_a_terminal_are_not_hung_up(warm: Pigeon) -> None:

@@ -12,6 +12,7 @@ import pytest
 from tests.helpers.notes import Notes, overlapping
 from tests.helpers.pigeon import Pigeon
 from tests.helpers.processes import Child
+from tests.helpers.surroundings import LISTENER
 from tests.helpers.waiting import wait_until
 
 WORKER = Path(__file__).parents[1] / "peers" / "part1_worker.py"
@@ -47,12 +48,12 @@ def test_a_terminal(served: Pigeon) -> None:
 
 
 def test_interrupt_and_resize(served: Pigeon) -> None:
-    window = served.spawn_tty("trap 'stty size' WINCH; echo ready; while :; do sleep 0.02; done")
+    window = served.spawn_tty(LISTENER)
     window.wait_for("ready")
     window.resize(90, 30)
-    window.wait_for("30 90")
+    window.wait_for("size 90 30")
     window.type("\x03")
-    assert window.wait(15).code == 130
+    assert window.wait(15).code == 9
 
 
 def test_input_from_a_pipe_and_its_end(served: Pigeon) -> None:
@@ -63,12 +64,10 @@ def test_input_from_a_pipe_and_its_end(served: Pigeon) -> None:
 
 
 def test_a_signal(served: Pigeon) -> None:
-    client = served.start("trap 'echo term; exit 9' TERM; echo ready; while :; do sleep 0.02; done")
+    client = served.start(LISTENER)
     wait_until(lambda: client.out == b"ready\r\n", 15, "the command")
     client.signal(signal.SIGTERM)
-    result = client.wait()
-    assert result.code == 9
-    assert b"\nterm\r\n" in result.stdout
+    assert client.wait() == (b"ready\r\ngot SIGTERM\r\n", b"", 9)
 
 
 def test_a_big_output(served: Pigeon) -> None:

@@ -14,6 +14,7 @@ import pytest
 
 from tests.helpers.pigeon import Pigeon
 from tests.helpers.processes import Word
+from tests.helpers.surroundings import LISTENER
 from tests.helpers.terminal import Terminal
 
 Spawn = Callable[..., Terminal]
@@ -95,11 +96,11 @@ def test_interrupt(warm: Pigeon) -> None:
 
 
 def test_an_interrupt_that_the_command_takes(warm: Pigeon) -> None:
-    window = warm.spawn_tty("trap 'echo got it; exit 7' INT; echo ready; while :; do sleep 0.02; done")
+    window = warm.spawn_tty(LISTENER)
     window.wait_for("ready")
     window.type("\x03")
-    assert window.wait(10).code == 7
-    assert "^Cgot it" in window.text()
+    assert window.wait(10).code == 9
+    assert "^Cgot SIGINT" in window.text()
 
 
 def test_quit_key(warm: Pigeon) -> None:
@@ -110,15 +111,15 @@ def test_quit_key(warm: Pigeon) -> None:
 
 
 def test_a_new_size_reaches_the_command(warm: Pigeon) -> None:
-    window = warm.spawn_tty("trap 'stty size' WINCH; echo ready; while :; do sleep 0.02; done")
+    window = warm.spawn_tty(LISTENER)
     window.wait_for("ready")
     window.resize(90, 30)
-    window.wait_for("30 90")
+    window.wait_for("size 90 30")
     for rows in range(10, 30):
         window.resize(60 + rows, rows)
-    window.wait_for("29 89")
+    window.wait_for("size 89 29")
     window.type("\x03")
-    assert window.wait(10).code == 130
+    assert window.wait(10).code == 9
 
 
 def test_an_interactive_shell_with_job_control(warm: Pigeon) -> None:
@@ -151,15 +152,27 @@ def test_bare_pigeon_without_a_terminal_shows_its_usage(warm: Pigeon) -> None:
     assert "usage" in result.words.lower()
 
 
-def edit(spawn: Spawn, words: list[Word], keys: list[str]) -> list[object]:
-    """What is on the screen after each of `keys`, and how it ended."""
+KEYS: list[tuple[str, Callable[[str], object]]] = [
+    ("ihello\rworld \u00fc", lambda screen: "world \u00fcfirst" in screen and "-- INSERT --" in screen),
+    ("\x1b", lambda screen: "-- INSERT --" not in screen),
+    ("yypp:s/w/W/\r", lambda screen: "World" in screen),
+    (":syntax on | set hls\r", lambda screen: "set hls" in screen),
+    ("/l\r", lambda screen: screen.splitlines()[-1].startswith("/l")),
+]
+"""What is typed into vim, and how to see that it has been taken."""
+
+
+def edit(spawn: Spawn, words: list[Word]) -> list[object]:
+    """What is on the screen after each of the keys, and how it ended."""
     window = spawn(*words, size=(80, 24))
     window.wait_for(lambda screen: screen.count("\n~") > 10)
     seen: list[object] = []
-    for key in keys:
+    for keys, taken in KEYS:
+        window.type(keys)
+        window.wait_for(taken)
         window.wait_still(0.4)
         seen += [window.emulator.cells(), window.emulator.cursor]
-        window.type(key)
+    window.type("ZZ")
     seen += [window.wait(10).code, window.text()]
     assert window.settings() == window.settings_before
     return seen
@@ -178,12 +191,11 @@ def test_vim_looks_the_same_and_saves(warm: Pigeon) -> None:
         "set nomore ruler showcmd nu",
         "file",
     ]
-    keys = ["ihello\rworld \u00fc", "\x1b", "yypp:s/w/W/\r", ":syntax on | set hls\r", "/l\r", "ZZ"]
     screens = {}
     for name, spawn in (("plain", warm.spawn_plain), ("pigeon", warm.spawn_tty)):
         path = warm.work / "file"
         path.write_text("first line\n\tsecond\n")
-        screens[name] = edit(spawn, words, keys), path.read_text()
+        screens[name] = edit(spawn, words), path.read_text()
     line = "world \u00fcfirst line\n"
     assert screens["plain"][1] == f"hello\n{line}{line}W{line[1:]}\tsecond\n"
     assert screens["pigeon"][1] == screens["plain"][1]

@@ -34,6 +34,9 @@ STARTUP_FILES = (
     ".inputrc",
 )
 
+LISTENER = f"exec /usr/bin/python3 -S -E {shlex.quote(str(Path(__file__).with_name('listener.py')))}"
+"""A shell text that says `ready`, then each new size, and ends with code 9 at the first signal."""
+
 Extra = Mapping[str, str | None]
 
 
