@@ -38,13 +38,13 @@ SCENARIOS: list[tuple[str, str]] = [
     ("attach", "three attachers, one may die; a lost reply"),
 ]
 
-# The END property looks at states in which nothing moves; these sizes are searched for runs without an end, too.
+# END looks at states in which nothing moves; these sizes are searched for runs without an end, too.
 CYCLES = ["local-small", "race-small", "cwd-small", "takeover-small"]
 
 LARGE = {"takeover", "takeover-recoverers", "no-hard-links"}
 
 PLACES: list[tuple[str, str]] = [
-    # A property that holds because nothing ever comes to where it could break says nothing: these must be reached.
+    # A property holds also where nothing ever comes to the point; so these must be reached.
     ("recovery wins the claim of a dead `claiming` runner", "local-small"),
     ("recovery restarts a claimed session", "local-small"),
     ("recovery of `starting` finds the command running", "local-small"),
