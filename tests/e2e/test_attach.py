@@ -60,7 +60,7 @@ def test_detaching_and_coming_back(warm: Pigeon) -> None:
     assert window.wait(10).code == 0
     assert f"pigeon attach {session.id}" in window.text().replace("\n", "")
     assert window.settings() == window.settings_before
-    assert session.state == "running"
+    session.wait_state("running")
     back = warm.spawn_tty("attach", session.id)
     back.wait_for("got [one]")
     session.wait_event("attached")
@@ -195,7 +195,7 @@ def test_clients_and_attachers_that_die(pigeon: Pigeon) -> None:
     wait_until(lambda: other.pump() or not other.running, 15, "the end of the first client")
     assert hangs.wait_final(40)["state"] == "cancelled"
     keeps.wait_event("client_lost", 30)
-    assert keeps.state == "running"
+    keeps.wait_state("running")
     back = pigeon.spawn_tty("attach", keeps.id)
     back.wait_for("24 80")
     keeps.wait_event("attached")

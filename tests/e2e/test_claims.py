@@ -61,7 +61,7 @@ def test_a_claim_whose_journal_is_lost(pigeon: Pigeon) -> None:
     worker.kill()
     pigeon.worker(journal=pigeon.base / "journal" / "new.db")
     beside(pigeon)
-    assert pigeon.sessions()[0].state == "running"
+    pigeon.sessions()[0].wait_state("running")
     notes.release("held")
     assert client.wait(20).code == 0
     assert len(notes.starts("held")) == 1
