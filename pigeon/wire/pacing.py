@@ -25,17 +25,6 @@ INTERACTIVE: Steps = (
 )
 """Stream and input of a running session."""
 
-PENDING: Steps = (
-    (0.05, 0.001),  # a free worker takes a session within a few milliseconds
-    (0.3, 0.004),
-    (1.0, 0.020),  # a storm of waiting clients must leave the machine to those that run
-    (5.0, 0.050),
-    (30.0, 0.100),
-    (float("inf"), 0.250),
-)
-"""A client whose session nobody has started yet."""
-
-
 def interval(steps: Steps, silence_s: float) -> float:
     """Seconds to wait before the next look after `silence_s` without news."""
     for until, wait in steps:
@@ -44,9 +33,22 @@ def interval(steps: Steps, silence_s: float) -> float:
     return steps[-1][1]
 
 
+def pending_interval(waited_s: float) -> float:
+    """For a client whose session nobody has started yet: an eighth of what it has waited already.
+
+    So a free worker's answer is seen at once, and however many clients wait in a storm, they leave the machine to those
+    that run.
+    """
+    return min(0.25, max(0.001, waited_s / 8))
+
+
 def scan_interval(silence_s: float, ceiling_s: float) -> float:
-    """Seconds between two listings of `sessions/`: a hundredth of the time without news, at most `ceiling_s`."""
-    return min(ceiling_s, max(0.002, silence_s / 100))
+    """Seconds between two listings of `sessions/`, at most `ceiling_s`.
+
+    Short while the next command is likely, 1/300 of the time without news; with the usual ceiling of a quarter of a
+    second, as rare as it gets after 22 seconds.
+    """
+    return min(ceiling_s, max(0.001, silence_s / 300, (silence_s - 2) / 80))
 
 
 def polite(wait_s: float, cost_s: float) -> float:
@@ -55,13 +57,14 @@ def polite(wait_s: float, cost_s: float) -> float:
 
 
 class Backoff:
-    """Waiting times for what failed and may pass: 20 ms, doubling up to `ceiling_s`, from anew after a success."""
+    """Waiting times for what failed and may pass: `first_s`, doubling up to `ceiling_s`, from anew after a success."""
 
-    __slots__ = ("ceiling_s", "_next_s")
+    __slots__ = ("ceiling_s", "first_s", "_next_s")
 
-    def __init__(self, ceiling_s: float = 1.0) -> None:
+    def __init__(self, ceiling_s: float = 1.0, first_s: float = 0.02) -> None:
         self.ceiling_s = ceiling_s
-        self._next_s = 0.02
+        self.first_s = first_s
+        self._next_s = first_s
 
     def failed(self) -> float:
         """Seconds to wait before the next attempt."""
@@ -71,7 +74,7 @@ class Backoff:
 
     def succeeded(self) -> None:
         """The next failure starts from the short wait again."""
-        self._next_s = 0.02
+        self._next_s = self.first_s
 
 
 class Silence:

@@ -35,7 +35,8 @@ class Incomplete:
 
     since: float
     retry_at: float = 0.0
-    backoff: Backoff = field(default_factory=Backoff)
+    backoff: Backoff = field(default_factory=lambda: Backoff(first_s=0.001))
+    """A client that is just publishing is done within a millisecond or two."""
 
 
 class Catalog:
@@ -102,6 +103,8 @@ class Catalog:
         except files.Refused:
             return None  # another user's: neither ours to run nor to end
         entries = os.listdir(session.directory)
+        if "status.json" not in entries:
+            raise Unpublished  # not asked for: the answer "there is none" would be remembered (FORMAT.md, "Reading")
         status = self._status(session)
         if isinstance(status, Status):
             if status.is_final:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from tests.helpers.evidence import show_journal, show_tree
-from tests.helpers.processes import Child, Result, Word, kill_marked, marked, run_to_end
+from tests.helpers.processes import Child, Result, Word, is_standby, kill_marked, marked, run_to_end
 from tests.helpers.share import Session, Share
 from tests.helpers.surroundings import Extra, Surroundings, pigeon_command
 from tests.helpers.terminal import Terminal
@@ -178,9 +178,10 @@ class Pigeon(Surroundings):
         return terminal
 
     def commands_left(self) -> dict[int, str]:
-        """Processes of this test other than the workers: runners, clients and commands."""
+        """Processes of this test other than the workers and their standbys: runners, clients and commands."""
         parents = {worker.child.pid for worker in self.workers} | {worker.pid for worker in self.workers}
-        return {pid: line for pid, line in marked(self.mark).items() if pid not in parents}
+        left = {pid: line for pid, line in marked(self.mark).items() if pid not in parents}
+        return {pid: line for pid, line in left.items() if not is_standby(pid, parents)}
 
     def wait_quiet(self, timeout_s: float = 10.0) -> None:
         """Until nothing but the workers themselves runs."""
@@ -197,9 +198,10 @@ class Pigeon(Surroundings):
                 child.kill()
         for terminal in self._terminals:
             terminal.kill()
-        with contextlib.suppress(AssertionError):
+        try:
             self.wait_quiet(1 if problems else 10)
-        if left := self.commands_left():
+        except AssertionError:
+            left = self.commands_left()
             problems.append(f"commands left behind: {left}")
             kill_marked(self.mark, list(left))
         self.started = workers

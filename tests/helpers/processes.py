@@ -10,7 +10,7 @@ import os
 import select
 import signal
 import subprocess
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import IO, NamedTuple
 
@@ -176,6 +176,16 @@ def run_to_end(
             process.kill()
             raise
     return Result(out, err, process.returncode)
+
+
+def is_standby(pid: int, schedulers: Collection[int]) -> bool:
+    """Whether it is the runner without a session that a living worker keeps ready."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return False
+    name, _, fields = stat.partition("(")[2].rpartition(")")
+    return name == "pigeon-standby" and int(fields.split()[1]) in schedulers
 
 
 def marked(mark: str) -> dict[int, str]:

@@ -2,17 +2,45 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pigeon.wire.pacing import INTERACTIVE, PENDING, Backoff, Silence, Steps, interval, polite, scan_interval
+from pigeon.wire.pacing import (
+    INTERACTIVE,
+    Backoff,
+    Silence,
+    interval,
+    pending_interval,
+    polite,
+    scan_interval,
+)
 
 
-@pytest.mark.parametrize("steps", [INTERACTIVE, PENDING])
-def test_intervals_never_shrink(steps: Steps) -> None:
-    waits = [interval(steps, silence / 10) for silence in range(100_000)]
+@pytest.mark.parametrize(
+    "wait",
+    [lambda s: interval(INTERACTIVE, s), pending_interval, lambda s: scan_interval(s, 0.25)],
+    ids=["interactive", "pending", "scan"],
+)
+def test_intervals_never_shrink(wait: Callable[[float], float]) -> None:
+    waits = [wait(silence / 10) for silence in range(100_000)]
     assert waits == sorted(waits)
+
+
+def test_a_client_that_waits_looks_less_and_less_often() -> None:
+    looks, waited = 0, 0.0
+    while waited < 5:
+        waited += pending_interval(waited)
+        looks += 1
+    assert looks < 70, "200 of them must leave the machine to those that run"
+    assert pending_interval(0.008) == 0.001
+
+
+def test_an_idle_worker_is_quiet_soon() -> None:
+    assert scan_interval(0.3, 0.25) == 0.001, "the next command is likely"
+    assert scan_interval(22.0, 0.25) == 0.25
 
 
 def test_interactive_budgets() -> None:
@@ -29,7 +57,7 @@ def test_visits_of_an_idle_session_stay_in_their_budget() -> None:
 
 @given(st.floats(0, 1e6), st.floats(0.01, 5))
 def test_scan_interval_has_a_floor_and_a_ceiling(silence: float, ceiling: float) -> None:
-    assert 0.002 <= scan_interval(silence, ceiling) <= max(ceiling, 0.002)
+    assert 0.001 <= scan_interval(silence, ceiling) <= max(ceiling, 0.001)
 
 
 def test_polite_slows_down_with_the_filesystem() -> None:

@@ -82,9 +82,10 @@ def memory(standing: Standing) -> Metrics:
     with _echoing(standing, 5) as terminals:
         hush(terminals, 3)
         clients = [[pss_mb(pid) for pid in own_processes(terminal.child.pid)] for terminal in terminals]
-        five = sum(pss_mb(pid) for pid in own_processes(worker.pid))
+        everybody = own_processes(worker.pid)
+        five = sum(pss_mb(pid) for pid in everybody)
         terminals[0].child.end()
-        await_condition(lambda: len(own_processes(worker.pid)) < 6, 10, "end of the first session's runner")
+        await_condition(lambda: len(own_processes(worker.pid)) < len(everybody), 10, "end of the first session's runner")
         four = sum(pss_mb(pid) for pid in own_processes(worker.pid))
     figures = {"client_mb": max(map(sum, clients)), "worker_mb": alone, "session_mb": five - four}
     for number, part in enumerate(clients[0]):

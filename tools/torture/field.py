@@ -299,7 +299,7 @@ class Field(Surroundings):
         self._log.close()
 
     def _working(self) -> list[people.Process]:
-        return [process for process in self._everybody() if process.role not in ("scheduler",)]
+        return [process for process in self._everybody() if process.role not in ("scheduler", "standby")]
 
     def unfinished(self) -> list[str]:
         """Ids of published sessions without a final state."""

@@ -7,11 +7,11 @@ import signal
 from collections.abc import Collection
 from typing import NamedTuple
 
-from tests.helpers.processes import MARK
+from tests.helpers.processes import MARK, is_standby
 
 
 class Process(NamedTuple):
-    """One living process. `role`: scheduler, runner, guardian, pump, command, other."""
+    """One living process. `role`: scheduler, standby (of a living scheduler), runner, guardian, pump, command, other."""
 
     pid: int
     parent: int
@@ -53,7 +53,7 @@ def _role(pid: int, words: str, schedulers: Collection[int], guardians: Collecti
     if pid in guardians:
         return "guardian"
     if " -m pigeon worker" in words:
-        return "runner"
+        return "standby" if is_standby(pid, schedulers) else "runner"
     if " -m pigeon " in words:
         return "pump"
     return "command" if "/bin/job " in words and "bash -lc" not in words else "other"
