@@ -50,7 +50,8 @@ def main(args: list[str], globals_: Mapping[str, str]) -> int:
         return 0
     number = _signal_number(arguments.signal) if arguments.signal is not None else None
     try:
-        if arguments.force:
+        # What is pending and unclaimed has no owner to be silent: giving it up takes the claim itself.
+        if arguments.force and view.state != states.PENDING:
             return _force(namespace, view, config.worker.host_timeout)
         return _stop(namespace, view, number)
     except OSError as error:

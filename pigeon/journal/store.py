@@ -160,19 +160,30 @@ class Journal:
 
         return self._writer.step(write, durable=durable)
 
-    def raise_epoch(self, claim_token: str, epoch: int) -> bool:
-        """Take an unfinished session over: whoever knows only `epoch` fails from now on. False: another was first.
+    def raise_epoch(self, claim_token: str, epoch: int, state: str, **owner: object) -> bool:
+        """Take a session over that was last seen with `epoch` in `state`, which is not `final`.
 
-        After a commit whose outcome SQLite could not tell, False though it worked is possible; the next turn of
-        recovery then begins with the epoch that it finds.
+        Whoever knows only `epoch` fails from now on. The columns of the new owner are set in the same step: he holds
+        his proof of life already, so at no time does the row name a dead one while he is at work. False: it has
+        changed since it was seen, so another was first.
         """
-        sql = "UPDATE sessions SET epoch = epoch + 1 WHERE claim_token = ? AND epoch = ? AND state <> 'final'"
+        changes = _known(owner)
+        sql = (
+            f"UPDATE sessions SET epoch = epoch + 1{''.join(f', {name} = ?' for name in changes)}"
+            " WHERE claim_token = ? AND epoch = ? AND state = ? AND state <> 'final'"
+        )
+        values = [*changes.values(), claim_token, epoch, state]
 
-        def write(_again: bool) -> bool:
-            if self._db.execute(sql, (claim_token, epoch)).rowcount != 1:
-                return False
-            self._record(claim_token, "taken_over", {"epoch": epoch + 1})
-            return True
+        def write(again: bool) -> bool:
+            if self._db.execute(sql, values).rowcount == 1:
+                self._record(claim_token, "taken_over", {"epoch": epoch + 1})
+                return True
+            row = queries.get(self._db.conn, claim_token) if again and changes else None
+            return (
+                row is not None
+                and row.epoch == epoch + 1
+                and all(getattr(row, name) == value for name, value in changes.items())
+            )
 
         return self._writer.step(write)
 

@@ -1,4 +1,5 @@
-"""Every write to the share, and every checked open. Nothing else of pigeon changes a file there.
+"""Every write to the share, and every checked open. But for the replacing of status.json (publish.py), nothing else
+of pigeon changes a file there.
 
 Each function is one step that either happened or did not; where a failure leaves that open (a lost reply on NFS,
 link(2), rename(2), open(2) "BUGS"), the function looks at the result before it answers. Files are 0600 and
@@ -108,6 +109,15 @@ def create(path: str, data: bytes = b"") -> None:
     _write_and_close(fd, data, 0)
 
 
+def create_anew(path: str, data: bytes) -> None:
+    """A new file at a name that nobody else uses; what an attempt of ours that broke off left there goes first."""
+    try:
+        create(path, data)
+    except FileExistsError:
+        os.unlink(path)
+        create(path, data)
+
+
 def open_lock(path: str) -> int:
     """A descriptor of a lock file, made if need be; writable, since some filesystems lock exclusively only then."""
     fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
@@ -164,11 +174,7 @@ def try_link(files: SessionFiles, path: str, token: str, text: bytes) -> bool:
         OSError: it cannot be said whether the claim was made; try again with the same token.
     """
     private = f"{files.directory}/{CLAIM_PREFIX}{token}"
-    try:
-        create(private, text)
-    except FileExistsError:
-        os.unlink(private)  # ours: an attempt that broke off; nobody else knows the token
-        create(private, text)
+    create_anew(private, text)  # nobody else knows the token
     try:
         os.link(private, path)
         won = True

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import os
+
 from pigeon import clock
-from pigeon.errors import EXIT_PIGEON
-from pigeon.wire import claim, files, states
-from pigeon.wire.documents import MAX_DOCUMENT_BYTES, BadDocument, Status, claim_text, parse_status
+from pigeon.errors import EXIT_CANCELLED, EXIT_PIGEON
+from pigeon.wire import claim, files, publish, states
+from pigeon.wire.documents import MAX_DOCUMENT_BYTES, Status, claim_text
 from pigeon.wire.names import Namespace, SessionFiles, new_token
 from pigeon.wire.pacing import Silence
+from pigeon.wire.records import decode_line, integer
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+_TAIL_BYTES = 4096
+"""The last record of a stream, if it is an exit event, is far shorter."""
 
 LOOK_S = 1.0
 """Between two looks; silence counts at most this much for each."""
@@ -88,7 +94,7 @@ _tokens: dict[str, str] = {}
 
 
 def end(session: SessionFiles, by: str, owner: str, *, stalled: bool = False) -> bool:
-    """Take the right to end the session, and end it as `failed`. False if it has an end already or somebody else will.
+    """Take the right to end the session, and end it. False if it has an end already or somebody else will.
 
     `stalled`: another took the right and was then silent for as long as the owner: he died in between, and whatever
     he still writes says the same. So the end is written for him.
@@ -96,33 +102,69 @@ def end(session: SessionFiles, by: str, owner: str, *, stalled: bool = False) ->
     Raises:
         OSError: it cannot be said; call again.
     """
-    status = _read(session)
+    status = publish.read_status(session)
     if status is not None and status.is_final:
         return False
     token = _tokens.setdefault(session.session_id, new_token())  # a repeated call knows its own claim
     won = claim.try_takeover(session, token, claim_text({"taken_over_by": by, "takeover_token": token}))
     if not won and not stalled:
         return False
-    status = _read(session)
-    if status is not None and status.is_final:
-        return False
-    final = Status(
+    ended = publish.end(session, token, outcome(session, by, owner))
+    _tokens.pop(session.session_id, None)
+    return ended
+
+
+def outcome(session: SessionFiles, by: str, owner: str) -> Status:
+    """The end of a session that has been taken over; to be asked for only once takeover.claim is there.
+
+    From then on its owner writes nothing more, so an exit event that stands in the stream is the outcome, and one that
+    does not will not come.
+    """
+    silent = f"its worker {owner} has been silent for too long"
+    code = _exit_in(session)
+    if code is not None:
+        state, exit_code = states.state_of(code), states.exit_code_of(code)
+        error = f"{silent} after the command had ended; ended by {by}"
+    elif "withdrawn_by" in owner_of(session):
+        state, exit_code = states.CANCELLED, EXIT_CANCELLED
+        error = f"its client gave it up, and died before it could say so; ended by {by}"
+    else:
+        state, exit_code = states.FAILED, EXIT_PIGEON
+        error = f"{silent}; ended by {by}; the command may have run in part, and is not run again"
+    return Status(
         session.session_id,
-        states.FAILED,
-        created_at=status.created_at if status else clock.utc_text(),
-        exit_code=EXIT_PIGEON,
+        state,
+        created_at=clock.utc_text(),
+        exit_code=exit_code,
         ended_by="takeover",
         finished_at=clock.utc_text(),
-        error=f"its worker {owner} has been silent for too long; ended by {by}; "
-        "the command may have run in part, and is not run again",
+        error=error,
     )
-    files.replace(session.status, final.encode())
-    _tokens.pop(session.session_id, None)
-    return True
 
 
-def _read(session: SessionFiles) -> Status | None:
+def owner_of(session: SessionFiles) -> dict[str, str]:
+    """The fields of the claim; none where there is none that can be read. Raises OSError if that may pass."""
     try:
-        return parse_status(files.read(session.status, MAX_DOCUMENT_BYTES), session.session_id)
-    except (FileNotFoundError, BadDocument):
+        return claim.read_claim(session)
+    except OSError as error:
+        if files.may_pass(error):
+            raise
+        return {}
+
+
+def _exit_in(session: SessionFiles) -> int | None:
+    """The return code in the exit event, if the stream has one: it is the last record."""
+    try:
+        fd = files.open_checked(session.stream)
+    except (FileNotFoundError, files.Refused):
         return None
+    try:
+        size = os.fstat(fd).st_size
+        lines = os.pread(fd, _TAIL_BYTES, max(0, size - _TAIL_BYTES)).split(b"\n")
+    finally:
+        os.close(fd)
+    try:
+        record = decode_line(lines[-2]) if len(lines) > 1 else {}
+    except ValueError:
+        return None  # the middle of a long record, or one that was torn
+    return integer(record, "raw_return_code") if record.get("event") == "exit" else None

@@ -7,12 +7,15 @@ own, for filesystems whose flock does not reach other hosts. Lock files are neve
 
 from __future__ import annotations
 
+import errno
+import fcntl
+import mmap
 import os
 import socket
 
 from filelock import StrictSoftFileClaim, StrictSoftFileLock, Timeout, lock_descriptor, unlock_descriptor
 
-from pigeon.mountinfo import Mount
+from pigeon.mountinfo import Mount, is_network
 from pigeon.wire import files
 from pigeon.worker import identity
 
@@ -21,6 +24,12 @@ STRICT = "strict"
 
 FIRST_PID_NAMESPACE = 0xEFFFFFFC
 """Its inode, fixed by the kernel (PROC_PID_INIT_INO in proc_ns.h)."""
+
+_DROPPED = (errno.EIO, errno.ESTALE)
+"""What reading through the descriptor of a lock says that the server has dropped."""
+
+START_TICKS = (1 << 64) - 1
+"""The part of a claim's `start` that is the process's start in ticks since boot; above it stands the boot's id."""
 
 
 class Choice:
@@ -32,7 +41,7 @@ class Choice:
         self.warning = warning
 
 
-_NO_GLOBAL_FLOCK = "`flock` stays inside one host here, so pigeon also takes a lock made of files"
+_NO_GLOBAL_FLOCK = "`flock` may stay inside one host here, so pigeon also takes a lock made of files"
 
 
 def choose(setting: str, mount: Mount) -> Choice:
@@ -55,7 +64,8 @@ def _automatic(mount: Mount) -> Choice:
     if kind in ("nfs", "nfs4"):
         local = options & {"nolock", "local_lock=flock", "local_lock=all"}
         if local:
-            return Choice(STRICT, f"{kind} mounted with `{min(local)}`: {_NO_GLOBAL_FLOCK}")
+            said = "nolock" if "nolock" in local else min(local)  # the kernel shows what follows from it, too
+            return Choice(STRICT, f"{kind} mounted with `{said}`: {_NO_GLOBAL_FLOCK}")
         return Choice(FLOCK, f"{kind} carries flock to the server")
     if kind == "lustre":
         if "flock" in options:
@@ -63,7 +73,7 @@ def _automatic(mount: Mount) -> Choice:
         return Choice(STRICT, f"lustre mounted without `flock`: {_NO_GLOBAL_FLOCK}")
     if kind in ("ceph", "fuse.ceph", "fuse.ceph-fuse", "fuse.glusterfs", "fuse.moosefs", "fuse.mfs"):
         return Choice(FLOCK, f"{kind} carries flock to the server")
-    if kind in ("beegfs", "gpfs", "cifs", "smb3", "9p", "afs") or kind.startswith("fuse"):
+    if is_network(kind) or kind == "unknown":
         return Choice(STRICT, f"{kind}: {_NO_GLOBAL_FLOCK}")
     return Choice(FLOCK, f"{kind} is a local filesystem, where flock is exact")
 
@@ -71,8 +81,9 @@ def _automatic(mount: Mount) -> Choice:
 class CwdLock:
     """A held lock. `descriptor` is to be passed on to the command."""
 
-    def __init__(self, descriptor: int, strict: StrictSoftFileLock | None) -> None:
+    def __init__(self, path: str, descriptor: int, strict: StrictSoftFileLock | None) -> None:
         self.descriptor = descriptor
+        self._path = path
         self._strict = strict
 
     def release(self) -> None:
@@ -86,12 +97,44 @@ class CwdLock:
             self._strict.release()
 
     def is_lost(self) -> bool:
-        """Whether the server has dropped the lock (NFSv4 after a lease without contact): reading then gives EIO."""
-        try:
-            os.pread(self.descriptor, 1, 0)
+        """Whether the server has dropped the lock (NFSv4 after a lease without contact): its descriptor then gives EIO.
+
+        Costs one read that goes to the server. False also where nothing can be told: a filesystem that keeps no such
+        state (NFSv3), or one that fails for every reader (`soft` mounts, while the server is silent).
+        """
+        if _read_error(self.descriptor) not in _DROPPED:
             return False
+        try:
+            anew = os.open(self._path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return True  # the locked file is gone: whoever comes next makes and locks another
         except OSError:
-            return True
+            return False
+        try:
+            # Asked again: an error that passes is no loss.
+            return _read_error(anew) is None and _read_error(self.descriptor) in _DROPPED
+        finally:
+            os.close(anew)
+
+
+def _read_error(descriptor: int) -> int | None:
+    """Read past this host's cache, which would answer for an empty file without asking; the error's number, if any.
+
+    O_DIRECT is set for that moment on the open file itself: another open of it would have no lock to lose.
+    """
+    flags = fcntl.fcntl(descriptor, fcntl.F_GETFL)
+    try:
+        fcntl.fcntl(descriptor, fcntl.F_SETFL, flags | os.O_DIRECT)
+    except OSError:
+        pass  # not to be had here (tmpfs): a plain read it is
+    try:
+        with mmap.mmap(-1, mmap.PAGESIZE) as aligned:
+            os.preadv(descriptor, [aligned], 0)
+    except OSError as error:
+        return error.errno
+    finally:
+        fcntl.fcntl(descriptor, fcntl.F_SETFL, flags)
+    return None
 
 
 def strict_path(lock_path: str) -> str:
@@ -117,7 +160,7 @@ def try_lock(lock_path: str, mode: str) -> CwdLock | None:
                 unlock_descriptor(descriptor)
                 os.close(descriptor)
                 return None
-        return CwdLock(descriptor, strict)
+        return CwdLock(lock_path, descriptor, strict)
     except OSError:
         os.close(descriptor)
         raise
@@ -133,21 +176,25 @@ def _try_strict(lock_path: str) -> StrictSoftFileLock | None:
 
 
 def _break_dead(lock_path: str) -> bool:
-    """Remove the claims of runners of this host that were killed. True if there were any.
+    """Remove the claims of runners of this host that were killed, or ended with it. True if there were any.
 
     Only for who holds the flock: a runner and its command hold it beside the claim, so a claim of this host (and pid
     namespace) whose process is gone belongs to nobody, whatever journal the dead had.
     """
     here = _own_name()
-    dead = [
-        c for c in strict_holders(lock_path) if c.hostname == here and not identity.is_running(c.pid, None)
-    ]
+    dead = [c for c in strict_holders(lock_path) if c.hostname == here and not _is_running(c)]
     for claim in dead:
         try:
             break_claim(lock_path, claim.name)
         except FileNotFoundError:
             pass  # another was quicker
     return bool(dead)
+
+
+def _is_running(claim: StrictSoftFileClaim) -> bool:
+    """Whether its process lives; one that got the same number later (after a reboot, say) is another."""
+    started = None if claim.start is None else claim.start & START_TICKS
+    return identity.is_running(claim.pid, started)
 
 
 def _own_name() -> str:

@@ -14,14 +14,8 @@ from dataclasses import dataclass
 from pigeon import clock
 from pigeon.errors import JournalError
 from pigeon.journal.store import Journal
-from pigeon.wire import claim, files, states, takeover
-from pigeon.wire.documents import (
-    MAX_DOCUMENT_BYTES,
-    MAX_REQUEST_BYTES,
-    BadDocument,
-    parse_request,
-    parse_status,
-)
+from pigeon.wire import files, publish, takeover
+from pigeon.wire.documents import MAX_DOCUMENT_BYTES, MAX_REQUEST_BYTES, BadDocument, parse_request
 from pigeon.wire.names import SessionFiles
 from pigeon.wire.pacing import Silence
 from pigeon.worker.catalog import Catalog
@@ -152,7 +146,7 @@ class Housekeeping:
             self.catalog.claimed.pop(name, None)
             self.catalog.finished[name] = now
             return None
-        owner = _owner(session)
+        owner = takeover.owner_of(session)
         watch = takeover.OwnerWatch(
             self.worker.namespace,
             session,
@@ -176,7 +170,7 @@ class Housekeeping:
 
     def _take_over(self, name: str) -> None:
         session = self.worker.namespace.session(name)
-        owner = _owner(session).get("worker_id") or "unknown"
+        owner = takeover.owner_of(session).get("worker_id") or "unknown"
         ended = takeover.end(session, f"worker {self.worker.worker_id}", owner, stalled=name in self._stalled)
         del self._watches[name]
         if not ended and not _is_final(session):
@@ -208,22 +202,9 @@ class Housekeeping:
                 self._workers.pop(name, None)
 
 
-def _owner(session: SessionFiles) -> dict[str, str]:
-    """The fields of the claim; none where there is no claim to be read."""
-    try:
-        return claim.read_claim(session)
-    except (FileNotFoundError, files.Refused):
-        return {}
-
-
 def _is_final(session: SessionFiles) -> bool:
-    try:
-        return (
-            parse_status(files.read(session.status, MAX_DOCUMENT_BYTES), session.session_id).state
-            in states.FINAL
-        )
-    except (FileNotFoundError, BadDocument, files.Refused):
-        return False
+    status = publish.read_status(session)
+    return status is not None and status.is_final
 
 
 def _control_sizes(session: SessionFiles) -> tuple[int, ...]:

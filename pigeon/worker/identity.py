@@ -19,6 +19,15 @@ def boot_id() -> str:
         return "unknown"
 
 
+def call_oneself(name: str) -> None:
+    """The name that ps(1) and top(1) show for this process: at most 15 bytes (proc_pid_comm(5))."""
+    try:
+        with open("/proc/self/comm", "w") as file:
+            file.write(name)
+    except OSError:
+        pass  # for people only
+
+
 def start_ticks(pid: int) -> int | None:
     """When the process started, in clock ticks since boot (field 22 of stat); None if there is none."""
     fields = _stat_fields(pid)
@@ -78,6 +87,18 @@ def _carries(pid: int, mark: bytes) -> bool:
         return False
 
 
+def has_open(pid: int, path: str) -> bool:
+    """Whether the process has the lock file `path` open; its last part is name enough, and links may lead to it."""
+    name = f"/{os.path.basename(path)}"
+    try:
+        for fd in os.listdir(f"/proc/{pid}/fd"):
+            if os.readlink(f"/proc/{pid}/fd/{fd}").endswith(name):
+                return True
+    except OSError:
+        pass  # it ended meanwhile
+    return False
+
+
 def send(pids: list[int], number: int) -> None:
     """A signal to each; one that has gone meanwhile is no error."""
     for pid in pids:
@@ -91,14 +112,21 @@ class ProofOfLife:
     """A flock that lives exactly as long as the process that took it.
 
     The kernel drops it with the process, whatever pid namespace it was in, stopped or not; so a runner whose file can
-    be locked by somebody else is dead, and nothing else proves that. The command does not inherit it.
+    be locked by somebody else is dead, and nothing else proves that. A child of the runner has it until it executes the
+    command (process.start) and no longer: so whoever finds it free also knows that no child is still on its way there,
+    where nothing would tell it from the runner.
     """
 
     def __init__(self, directory: str, token: str) -> None:
         os.makedirs(directory, mode=0o700, exist_ok=True)
-        self.path = f"{directory}/{token}.alive"
+        self.path = f"{directory}/{token}.{os.getpid()}.alive"  # two may try the same claim
         self._fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+    @property
+    def descriptor(self) -> int:
+        """Of the locked file, closed by executing a program."""
+        return self._fd
 
     def remove(self) -> None:
         """The session is final: the file says nothing any more."""

@@ -1,13 +1,15 @@
 """From stdin.jsonl and control.jsonl to the command: input, end of input, signals, sizes, acknowledgements.
 
-Input waits in a queue until the command takes it. A key that interrupts (VINTR, VQUIT, VSUSP, while the terminal has
-ISIG on) overtakes that queue and drops it, as it does in a terminal whose program does not read.
+Input waits in a queue until the command takes it; what is more than a window stays in the file until there is room.
+A key that interrupts (VINTR, VQUIT, VSUSP, while the terminal has ISIG on) overtakes both and drops them, as it does in
+a terminal whose program does not read: so beyond a full queue the file is read once ahead, only to find such a key.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from copy import copy
 
 from pigeon.errors import DamagedSession
 from pigeon.wire.documents import size_of
@@ -18,7 +20,7 @@ from pigeon.wire.tail import Tail
 from pigeon.worker.process import Command
 
 WINDOW_BYTES = 16 * 1024 * 1024
-"""Input held for a command that does not read. A client with feature `ack` sends no more than this ahead."""
+"""Input held for a command that does not read. A client with feature `ack` sends hardly more ahead, except keys."""
 
 WRITE_BYTES = 256 * 1024
 
@@ -45,6 +47,8 @@ class Inbound:
         self._queue: list[bytes] = []
         self._queued = 0
         self._is_searched = True
+        self._ahead: Tail | None = None
+        self._ahead_bytes = 0
         self._ends: list[tuple[int, int]] = []
         self.taken_offset = 0
         self.acknowledged_input = 0
@@ -76,8 +80,10 @@ class Inbound:
 
     @property
     def has_more(self) -> bool:
-        """The last look took as much input as one may, and there is room for more."""
-        return self._input.has_more and self._queued < WINDOW_BYTES and not self.saw_eof
+        """The last look took as much input as one may, and the next may take more."""
+        if self._queued >= WINDOW_BYTES:
+            return self._ahead is not None and self._ahead.has_more
+        return self._input.has_more and not self.saw_eof
 
     @property
     def cost_s(self) -> float:
@@ -132,20 +138,45 @@ class Inbound:
 
     def poll_input(self, command: Command) -> bool:
         """Take new input. True if there was any. Raises as `poll_control`."""
-        if self.saw_eof or self._queued >= WINDOW_BYTES:
+        if self.saw_eof:
             return False
+        if self._queued >= WINDOW_BYTES:
+            return self._look_ahead(command)
         records = self._input.poll()
+        self._take(records, command)
+        return bool(records)
+
+    def _take(self, records: list[Record], command: Command) -> None:
         for record in records:
             if record.get("type") == "stdin_eof":
                 self.saw_eof = True
             elif record.get("type") == "stdin":
-                try:
-                    data = data_of(record)
-                except ValueError as error:
-                    raise DamagedSession(self._input.path, self._input.offset, str(error)) from None
-                self._enqueue(data, command)
+                self._enqueue(_payload(record, self._input), command)
         self._ends.append((self.input_bytes, self._input.offset))
         self._settle()
+
+    def _look_ahead(self, command: Command) -> bool:
+        """The queue is full: read on without keeping anything, and take up the input again at an interrupting key.
+
+        What has none is read again when there is room for it.
+        """
+        keys = command.interrupt_keys() if command.stdin is not None else {}
+        if not keys:
+            self._ahead = None
+            return False
+        if self._ahead is None or self._ahead.offset <= self._input.offset:
+            self._ahead, self._ahead_bytes = copy(self._input), self.input_bytes
+        records = self._ahead.poll()
+        for position, record in enumerate(records):
+            if record.get("type") != "stdin":
+                continue
+            data = _payload(record, self._ahead)
+            if any(key in data for key in keys):
+                self.input_bytes = self._ahead_bytes
+                self._input, self._ahead = self._ahead, None
+                self._take(records[position:], command)
+                break
+            self._ahead_bytes += len(data)
         return bool(records)
 
     def _enqueue(self, data: bytes, command: Command) -> None:
@@ -241,3 +272,10 @@ class Inbound:
         taken = self.input_bytes - self._queued
         while self._ends and self._ends[0][0] <= taken:
             self.taken_offset = self._ends.pop(0)[1]
+
+
+def _payload(record: Record, tail: Tail) -> bytes:
+    try:
+        return data_of(record)
+    except ValueError as error:
+        raise DamagedSession(tail.path, tail.offset, str(error)) from None

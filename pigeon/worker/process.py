@@ -205,10 +205,13 @@ def start(
     size: tuple[int, int] | None,
     pty: bool,
     inherit: tuple[int, ...],
+    until_exec: tuple[int, ...] = (),
 ) -> Command:
     """Run `argv` in the current directory, as leader of a session of its own.
 
-    `inherit` are descriptors that stay open in the command (the lock of its directory). `size` is (cols, rows).
+    `inherit` are descriptors that stay open in the command (the lock of its directory). `until_exec` stay open in the
+    child until it executes the command, and not an instant longer: a proof of life among them covers the child for as
+    long as nothing tells it from its parent. `size` is (cols, rows).
 
     Raises:
         CannotStart: it could not be executed, with the shell's exit code for that.
@@ -216,7 +219,9 @@ def start(
     """
     program = find_program(argv[0], env.get("PATH") or os.defpath)
     try:
-        return _on_pty(program, argv, env, size, inherit) if pty else _on_pipes(program, argv, env, inherit)
+        if pty:
+            return _on_pty(program, argv, env, size, inherit, until_exec)
+        return _on_pipes(program, argv, env, inherit)
     except OSError as error:
         raise _cannot_start(error, argv[0]) from error
 
@@ -236,7 +241,12 @@ def _cannot_start(error: OSError, name: str) -> CannotStart:
 
 
 def _on_pty(
-    program: str, argv: list[str], env: dict[str, str], size: tuple[int, int] | None, inherit: tuple[int, ...]
+    program: str,
+    argv: list[str],
+    env: dict[str, str],
+    size: tuple[int, int] | None,
+    inherit: tuple[int, ...],
+    until_exec: tuple[int, ...],
 ) -> Command:
     cols, rows = size or (80, 24)
     variables = _encoded(env)
@@ -247,6 +257,8 @@ def _on_pty(
         # Executing here, and not after spawn's own look-up, keeps argv[0] as the user wrote it. What is raised here
         # reaches the parent as text only, so the text is the errno.
         identity.reset_signals()
+        for fd in inherit:
+            os.set_inheritable(fd, True)  # `pass_fds` only keeps it open up to here
         if utf8:
             _expect_utf8()
         try:
@@ -255,7 +267,9 @@ def _on_pty(
             raise OSError(str(error.errno)) from None
 
     try:
-        spawned = PtyProcess.spawn([program], preexec_fn=execute, dimensions=(rows, cols), pass_fds=inherit)
+        spawned = PtyProcess.spawn(
+            [program], preexec_fn=execute, dimensions=(rows, cols), pass_fds=(*inherit, *until_exec)
+        )
     except OSError as error:
         if error.errno == 0:
             raise OSError(int(str(error.args[0])), os.strerror(int(str(error.args[0])))) from None
@@ -279,7 +293,18 @@ def _encoded(env: dict[str, str]) -> dict[bytes, bytes]:
     return {os.fsencode(name): os.fsencode(value) for name, value in env.items()}
 
 
+def _pass_on_only(inherit: tuple[int, ...]) -> None:
+    """Let a program that is executed from now on have `inherit` and no other descriptor above 2."""
+    for name in os.listdir("/proc/self/fd"):
+        if int(name) > 2:
+            try:
+                os.set_inheritable(int(name), int(name) in inherit)
+            except OSError:
+                pass  # the listing's own
+
+
 def _on_pipes(program: str, argv: list[str], env: dict[str, str], inherit: tuple[int, ...]) -> Command:
+    _pass_on_only(inherit)
     popen = subprocess.Popen(
         argv,
         executable=program,
@@ -288,7 +313,7 @@ def _on_pipes(program: str, argv: list[str], env: dict[str, str], inherit: tuple
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         bufsize=0,
-        pass_fds=inherit,
+        close_fds=False,  # it would close before executing; what is not inherited shall go with executing itself
         start_new_session=True,
     )
     assert popen.stdin is not None and popen.stdout is not None and popen.stderr is not None

@@ -32,6 +32,9 @@ DRAIN_S = 5.0
 LIST_S = 2.0
 """Between two listings of the session directory, which show attachers and a takeover."""
 
+LOCK_CHECK_S = 20.0
+"""Between two questions whether the directory's lock still holds; also asked after each trouble with the share."""
+
 ABSENCE_S = 5.0
 """After a pause this long between two looks (stopped, suspended, stalled) the owner may have been superseded."""
 
@@ -75,8 +78,9 @@ class Watch:
     stop_requested: Callable[[], bool]
     wakeup_fd: int
     lock_is_lost: Callable[[], bool]
-    chores: Callable[[], None]
-    """Bookkeeping on the share that nobody waits for; called once, when there is nothing better to do."""
+    chores: Callable[[], bool]
+    """Bookkeeping on the share that nobody waits for; called once, when there is nothing better to do. False: the
+    session has been taken over."""
 
 
 class Relay:
@@ -114,6 +118,7 @@ class Relay:
         self._skips_control = False
         self._output_closed_at: float | None = None
         self._lock_lost = False
+        self._next_lock_check = self._now + LOCK_CHECK_S
         self._poll = select.poll()
         self._masks: dict[int, int] = {}
         self._set_mask(command.pidfd, select.POLLIN)
@@ -278,6 +283,8 @@ class Relay:
 
     def _list(self) -> None:
         names = os.listdir(self.session.directory)
+        if self._must_list:
+            self._next_lock_check = self._now
         self._must_list = False
         self._next_list = self._now + LIST_S
         if "takeover.claim" in names:
@@ -285,7 +292,10 @@ class Relay:
             return
         if self.return_code is None:
             self._receive(sorted(n for n in map(attachment_number, names) if n > self.inbound.attachment))
-        if not self._lock_lost and self.watch.lock_is_lost():
+        if self._lock_lost or self._now < self._next_lock_check:
+            return
+        self._next_lock_check = self._now + LOCK_CHECK_S
+        if self.watch.lock_is_lost():
             self._lock_lost = True
             self.watch.note("lock_lost")
             self.outbound.say(
@@ -419,7 +429,8 @@ class Relay:
 
     def _do_chores(self) -> None:
         try:
-            self.watch.chores()
+            if not self.watch.chores():
+                self._supersede("another worker has taken the session over")
             self.chores_done = True
         except OSError as error:
             self._trouble_began(error)

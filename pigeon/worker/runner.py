@@ -21,13 +21,18 @@ from pigeon.wire import claim, files, states
 from pigeon.wire.documents import MAX_REQUEST_BYTES, BadDocument, Request, Status, blanked
 from pigeon.wire.names import Namespace, SessionFiles, new_token
 from pigeon.wire.pacing import Backoff
+from pigeon.wire.publish import TAKEOVER_NAME, OwnStatus
 from pigeon.worker import cwdlock, identity, lifecycle, process
 from pigeon.worker.debug import Debug
 from pigeon.worker.environment import command_environment
 from pigeon.worker.inbound import Inbound
 from pigeon.worker.lifecycle import RunnerExit
 from pigeon.worker.outbound import Outbound
-from pigeon.worker.relay import ABSENCE_S, Ending, Relay, Watch
+from pigeon.worker.relay import Ending, Relay, Watch
+
+FRESH_S = 1.0
+"""A session claimed so short a time ago cannot have been taken over: `host_timeout` is at least as long, and begins
+with somebody's first look at the claim."""
 
 
 @dataclass(frozen=True)
@@ -87,9 +92,9 @@ class Superseded(Exception):
     """The session is in other hands; write nothing more."""
 
 
-def run(worker: Worker, task: Task) -> int:
-    """Try the session. Returns a RunnerExit status; in the forked process only."""
-    runner = Runner(worker, task)
+def run(worker: Worker, task: Task, journal: Journal | None = None) -> int:
+    """Try the session, with a journal that is open already or not. Returns a RunnerExit status; in a forked process."""
+    runner = Runner(worker, task, journal)
     try:
         return runner.run()
     except Superseded as reason:
@@ -100,7 +105,7 @@ def run(worker: Worker, task: Task) -> int:
 class Runner:
     """The steps of one session. Fields that a step needs exist from the step that makes them on."""
 
-    def __init__(self, worker: Worker, task: Task) -> None:
+    def __init__(self, worker: Worker, task: Task, journal: Journal | None) -> None:
         self.worker = worker
         self.task = task
         self.session: SessionFiles = worker.namespace.session(task.session_id)
@@ -110,7 +115,9 @@ class Runner:
         self.lock: cwdlock.CwdLock | None = None
         self.status = Status(task.session_id, states.PENDING, created_at=task.request.created_at)
         self._start_ticks = identity.start_ticks(os.getpid())
-        self._last_journal: Journal | None = None
+        self._kept_journal = journal
+        self._own_status = OwnStatus(self.session, new_token())
+        self._born = clock.boottime()
         self._refusal: Refusal | None = None
         self._env: dict[str, str] = {}
         self._notes: list[str] = []
@@ -180,19 +187,21 @@ class Runner:
         return self.lock is not None
 
     def _claim_and_prepare(self) -> bool:
-        """Everything that the journal must know before the command may start, with one connection to it."""
+        """Everything that the journal must know before the command may start."""
         if self.task.refusal is not None:
             self._refusal = Refusal(*self.task.refusal)
-        with self._journal() as journal:
-            if not self._claim(journal):
-                return False
-            if self._refusal is None:
-                try:
-                    self._env, self._notes = self._prepare()
-                except process.CannotStart as error:
-                    self._refusal = Refusal(states.FAILED, error.message, error.exit_code, event=True)
-                else:
-                    self._advance(journal, (lifecycle.CLAIMED,), lifecycle.STARTING, {}, durable=True)
+        journal = self._journal()
+        if not self._claim(journal):
+            self._close_journal()
+            return False
+        if self._refusal is None:
+            try:
+                self._env, self._notes = self._prepare()
+            except process.CannotStart as error:
+                self._refusal = Refusal(states.FAILED, error.message, error.exit_code, event=True)
+            # Before the stream says anything, even that nothing is started: whoever restarts a session begins a stream.
+            durable = self._refusal is None
+            self._advance(journal, (lifecycle.CLAIMED,), lifecycle.STARTING, {}, durable=durable)
         return True
 
     def _claim(self, journal: Journal) -> bool:
@@ -200,11 +209,14 @@ class Runner:
         row = self.task.row
         if row is None:
             journal.begin_claim(self._new_row())
-        elif row.state == lifecycle.CLAIMED:
-            # A claim of ours that a dead runner left: put this runner's name on it.
-            self._check_takeover()
-            self._advance(journal, (lifecycle.CLAIMED,), lifecycle.CLAIMED, self._owner())
-            return True
+        elif not journal.raise_epoch(self.token, self.epoch, row.state, **self._owner()):
+            return False
+        else:  # a claim of ours that a dead runner left or was about to make
+            self.epoch += 1
+            identity.discard_proof(row.runner_lock or "")
+            if row.state == lifecycle.CLAIMED:
+                self._check_takeover()
+                return True
         text = claim.worker_claim(
             (row.worker_host if row else None) or worker.host,
             (row.worker_pid if row else None) or worker.pid,
@@ -280,8 +292,13 @@ class Runner:
 
     def _check_takeover(self) -> None:
         """An old claim of ours: its session may have been given an end since, and is then never started."""
-        if "takeover.claim" in self._until_it_works(lambda: os.listdir(self.session.directory)):
+        if TAKEOVER_NAME in self._until_it_works(lambda: os.listdir(self.session.directory)):
             raise Superseded("another worker has taken the session over")
+
+    def _look_before_step(self) -> None:
+        """Before the start and the exit event: nobody has taken the session over. See FRESH_S."""
+        if self.task.row is not None or clock.boottime() - self._born > FRESH_S:
+            self._check_takeover()
 
     def _check_ownership(self) -> None:
         try:
@@ -292,7 +309,7 @@ class Runner:
             return
         except OSError:
             return
-        if "takeover.claim" in names:
+        if TAKEOVER_NAME in names:
             raise Superseded("another worker has taken the session over")
 
     def _is_removed(self) -> bool:
@@ -323,6 +340,7 @@ class Runner:
         except files.Refused as error:
             self._end_unstarted(Refusal(states.FAILED, f"stream.jsonl refused: {error.strerror}"))
             return
+        self._look_before_step()
         trace.mark("runner: starting row written")
         outbound = Outbound(
             self.session.stream,
@@ -380,11 +398,14 @@ class Runner:
                 PIGEON_NAMESPACE=namespace.name,
             )
         inherit = (self.lock.descriptor,) if self.lock is not None else ()
+        guard = (self.proof.descriptor,)
         try:
-            return process.start(argv, env, size=request.size, pty=request.pty, inherit=inherit)
+            return process.start(
+                argv, env, size=request.size, pty=request.pty, inherit=inherit, until_exec=guard
+            )
         except process.NoTerminal:
             outbound.say("pty_fallback_to_pipes")
-            return process.start(argv, env, size=None, pty=False, inherit=inherit)
+            return process.start(argv, env, size=None, pty=False, inherit=inherit, until_exec=guard)
 
     def _stream_offset(self) -> int:
         """Where this runner begins to write; makes the file that an older client has not made yet."""
@@ -420,23 +441,28 @@ class Runner:
         trace.mark("runner: relay done")
         self._finish(ending, outbound, inbound, relay)
 
-    def _publish_running(self) -> None:
-        """Tell the state, record it, and take the secrets out of the request (FORMAT.md, "Secrets at rest")."""
-        with self._journal() as journal:
-            journal.advance(
-                self.token,
-                self.epoch,
-                frm=(lifecycle.STARTING,),
-                to=lifecycle.RUNNING,
-                command_pid=self._pid,
-                command_start=identity.start_ticks(self._pid) if self._pid else None,
-                started_at=self._started_at,
-            )
+    def _publish_running(self) -> bool:
+        """Tell the state, record it, and take the secrets out of the request (FORMAT.md, "Secrets at rest").
+
+        False: the session has been taken over.
+        """
+        self._journal().advance(
+            self.token,
+            self.epoch,
+            frm=(lifecycle.STARTING,),
+            to=lifecycle.RUNNING,
+            command_pid=self._pid,
+            command_start=identity.start_ticks(self._pid) if self._pid else None,
+            started_at=self._started_at,
+        )
+        self._close_journal()  # it may run for days
         self.status.state = states.RUNNING
         self.status.fields["started_at"] = clock.utc_text(self._started_at)
         self.status.fields["worker"] = {"host": self.worker.host, "pid": self.worker.pid}
-        files.replace(self.session.status, self.status.encode())
+        if not self._own_status.publish(self.status.encode()):
+            return False
         self._blank_request()
+        return True
 
     def _blank_request(self) -> None:
         try:
@@ -445,9 +471,7 @@ class Runner:
             pass  # somebody has tampered with it meanwhile; there is nothing of ours left to protect
 
     def _store_result(self, return_code: int, outbound: Outbound, inbound: Inbound) -> bool:
-        # Left open for the last step: nothing is forked any more, and opening costs more than a step.
-        self._last_journal = self._journal()
-        return self._last_journal.advance(
+        return self._journal().advance(
             self.token,
             self.epoch,
             frm=(lifecycle.STARTING, lifecycle.RUNNING),
@@ -466,8 +490,7 @@ class Runner:
 
     def _finish(self, ending: Ending, outbound: Outbound, inbound: Inbound, relay: Relay) -> None:
         code = states.exit_code_of(ending.return_code)
-        if clock.boottime() - relay.last_seen > ABSENCE_S:
-            self._check_takeover()  # stopped meanwhile: the session may have been given an end
+        self._look_before_step()
         if not ending.is_unkillable:
             outbound.say("exit", exit_code=code, raw_return_code=ending.return_code)
         self._until_it_works(lambda: outbound.flush(clock.monotonic()))
@@ -521,7 +544,9 @@ class Runner:
             status.fields["started_at"] = clock.utc_text(self._started_at)
         if error:
             status.fields["error"] = error
-        self._until_it_works(lambda: files.replace(self.session.status, status.encode()))
+        data = status.encode()
+        if not self._until_it_works(lambda: self._own_status.publish(data)):
+            raise Superseded("another worker has taken the session over")
 
     def _release(self, *, keep_inherited: bool = False) -> None:
         if self.lock is not None and not keep_inherited:
@@ -529,17 +554,17 @@ class Runner:
             self.worker.debug.say("lock", f"{self.task.session_id}: freed {self.task.request.cwd}")
 
     def _close_row(self, state: str, error: str | None, columns: Mapping[str, int] | None = None) -> None:
-        with self._last_journal or self._journal() as journal:
-            journal.advance(
-                self.token,
-                self.epoch,
-                frm=tuple(lifecycle.STEPS),
-                to=lifecycle.FINAL,
-                final_at=clock.wall(),
-                outcome=state,
-                error=error,
-                **dict[str, Any](columns or {}),
-            )
+        self._journal().advance(
+            self.token,
+            self.epoch,
+            frm=tuple(lifecycle.STEPS),
+            to=lifecycle.FINAL,
+            final_at=clock.wall(),
+            outcome=state,
+            error=error,
+            **dict[str, Any](columns or {}),
+        )
+        self._close_journal()
 
     def _leave_command(self, command: process.Command) -> None:
         """Superseded: hang the command up, by the same steps, and wait for it."""
@@ -554,18 +579,30 @@ class Runner:
     def _note(self, event: str, **detail: object) -> None:
         self.worker.debug.say("signal", f"{self.task.session_id}: {event} {detail or ''}")
         try:
-            with Journal.open(self.worker.journal_path) as journal:
+            with self._kept_journal or Journal.open(self.worker.journal_path) as journal:
                 journal.event(self.task.session_id, event, **detail)
         except JournalError:
             pass  # bookkeeping: never worth the command
+        self._kept_journal = None
 
     def _journal(self) -> Journal:
-        """The journal for a step: a full disk or a busy database is waited for. Never open across a fork."""
+        """The journal for a step: a full disk or a busy database is waited for.
+
+        It stays open from step to step, since opening it costs more than one, while the session is being started or
+        ended; not while the command runs.
+        """
 
         def say(trouble: str) -> None:
             self.worker.debug.say("failure", f"{self.task.session_id}: journal: {trouble}")
 
-        return Journal.open(self.worker.journal_path, patient=True, on_trouble=say)
+        if self._kept_journal is None:
+            self._kept_journal = Journal.open(self.worker.journal_path, patient=True, on_trouble=say)
+        return self._kept_journal
+
+    def _close_journal(self) -> None:
+        if self._kept_journal is not None:
+            self._kept_journal.close()
+            self._kept_journal = None
 
 
 def _byte_counts(outbound: Outbound, inbound: Inbound) -> dict[str, int]:

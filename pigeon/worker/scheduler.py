@@ -24,13 +24,14 @@ from pigeon.journal.store import Journal
 from pigeon.wire import files, states
 from pigeon.wire.documents import Request
 from pigeon.wire.pacing import HEARTBEAT_S, scan_interval
-from pigeon.worker import identity, queue, recovery, runner
+from pigeon.worker import identity, queue, recovery, runner, standby
 from pigeon.worker.catalog import Catalog, Unpublished, read_request
 from pigeon.worker.heartbeat import INTERVAL_S, Heartbeat
 from pigeon.worker.housekeeping import SWEEP_S, Housekeeping, Retention
 from pigeon.worker.lifecycle import Recovery, RunnerExit
 from pigeon.worker.queue import Waiting
 from pigeon.worker.runner import Task, Worker
+from pigeon.worker.standby import Standby
 
 RECOVERY_S = 10.0
 """Between two looks for runners of this journal that died without their scheduler seeing it."""
@@ -94,7 +95,9 @@ class Scheduler:
             "tick": 0.0,
             "adopted": 0.0,
             "sweep": self._news_at + SWEEP_S,
+            "standby": self._news_at + standby.AFTER_S,
         }
+        self._standby: Standby | None = None
         self._recorded: set[str] = set()
 
     def listen(self) -> None:
@@ -114,6 +117,7 @@ class Scheduler:
             while not self._is_over():
                 self._step()
         finally:
+            self._dismiss_standby()
             self._heartbeat.stop()
         return 0
 
@@ -139,6 +143,8 @@ class Scheduler:
             self._when("sweep", now, SWEEP_S, self._sweep)
             if self._dirty or any(0 < w.retry_at <= now for w in self.waiting.values()):
                 self._decide(clock.monotonic())
+            if self._standby is None and now >= self._due["standby"]:
+                self._fork_standby()
         self._sleep()
 
     def _when(self, name: str, now: float, every_s: float, action: Callable[[], None]) -> None:
@@ -161,6 +167,8 @@ class Scheduler:
             until = min(until, self._due["scan"], self._due["tick"])
             retries = [w.retry_at for w in self.waiting.values() if w.retry_at > now]
             until = min([until, *retries])
+            if self._standby is None:
+                until = min(until, self._due["standby"])
         poll = select.poll()
         poll.register(self._wakeup, select.POLLIN)
         if poll.poll(max(0.0, until - now) * 1000):
@@ -197,7 +205,7 @@ class Scheduler:
         """Once a second: signs of life, withdrawals and the journal's record of those that wait."""
         now = clock.monotonic()
         for waiting in list(self.waiting.values()):
-            if self._is_judged(waiting) and waiting.row is None:
+            if self._is_judged(waiting):
                 self._judge(waiting, now)
             if waiting.row is None and now - waiting.seen_monotonic > WITHDRAWN_S:
                 self._drop_if_claimed(waiting)
@@ -325,8 +333,9 @@ class Scheduler:
             refusal=waiting.refusal,
             row=waiting.row,
         )
-        trace.mark("scheduler: forks a runner")
-        pid = self._fork(lambda: runner.run(self.worker, task))
+        trace.mark("scheduler: starts a runner")
+        pid = self._use_standby(task) or self._fork(lambda: runner.run(self.worker, task))
+        self._due["standby"] = now + standby.AFTER_S
         del self.waiting[waiting.session_id]
         self.children[pid] = Running(
             waiting.session_id,
@@ -338,6 +347,29 @@ class Scheduler:
             token=waiting.row.claim_token if waiting.row else None,
             waiting=waiting,
         )
+
+    def _fork_standby(self) -> None:
+        reading, writing = os.pipe2(os.O_CLOEXEC)
+
+        def serve() -> int:
+            os.close(writing)
+            return standby.serve(self.worker, reading)
+
+        pid = self._fork(serve)
+        os.close(reading)
+        self._standby = Standby(pid, writing)
+
+    def _use_standby(self, task: Task) -> int | None:
+        """The pid of the standby, if there is one and it has taken the task. A recovery has a runner of its own."""
+        if self._standby is None or task.row is not None:
+            return None
+        ready, self._standby = self._standby, None
+        return ready.pid if ready.give(task) else None
+
+    def _dismiss_standby(self) -> None:
+        if self._standby is not None:
+            self._standby.close()
+            self._standby = None
 
     def _fork(self, work: Callable[[], int]) -> int:
         sys.stdout.flush()
@@ -356,6 +388,7 @@ class Scheduler:
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             os.close(self._wakeup)
             os.close(self._wakeup_write)
+            self._dismiss_standby()  # or it would outlive its scheduler for as long as this process lives
             null = os.open(os.devnull, os.O_RDONLY)
             os.dup2(null, 0)
             os.close(null)
@@ -376,7 +409,7 @@ class Scheduler:
     # Ends
 
     def _reap(self) -> None:
-        while self.children:
+        while self.children or self._standby is not None:
             try:
                 pid, status = os.waitpid(-1, os.WNOHANG)
             except ChildProcessError:
@@ -384,6 +417,9 @@ class Scheduler:
             if pid == 0:
                 return
             running = self.children.pop(pid, None)
+            if self._standby is not None and pid == self._standby.pid:
+                self._dismiss_standby()
+                self._due["standby"] = clock.monotonic() + RECOVERY_S  # something kills it: not at once again
             if running is not None:
                 self._ended(running, os.waitstatus_to_exitcode(status))
 
@@ -442,9 +478,7 @@ class Scheduler:
             for row, decision in dead:
                 if row.session_id in own:
                     continue  # its runner has only just died, or has just been forked: the next turn will tell
-                taken = recovery.take(journal, row)
-                if taken is not None:
-                    tasks.append((taken, decision))
+                tasks.append((row, decision))
         for row, decision in tasks:
             self._recover_one(row, decision)
 
@@ -504,7 +538,9 @@ class Scheduler:
         except Unpublished:
             request, problem = Request(row.session_id, ["-"], row.cwd or "/"), "its request.json is gone"
         refusal = (states.FAILED, problem) if problem else None
-        return Waiting(row.session_id, request, clock.wall(), clock.monotonic(), refusal=refusal, row=row)
+        waiting = Waiting(row.session_id, request, clock.wall(), clock.monotonic(), refusal=refusal, row=row)
+        waiting.needs_sign_of_life = self._is_judged(waiting)  # hours may have passed since it was claimed
+        return waiting
 
     # Saying
 

@@ -39,14 +39,22 @@ def test_a_claim_that_is_not_ours_is_respected(pigeon: Pigeon, text: str) -> Non
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("text", [CLAIMS["empty"], CLAIMS["foreign"]], ids=["empty", "foreign"])
-def test_its_session_ends_by_takeover(pigeon: Pigeon, text: str) -> None:
+@pytest.mark.parametrize(
+    ("text", "state", "code"),
+    [
+        (CLAIMS["empty"], "failed", 255),
+        (CLAIMS["foreign"], "failed", 255),
+        ("withdrawn_by=client\nclient_host=elsewhere\n", "cancelled", 130),
+    ],
+    ids=["empty", "foreign", "withdrawn"],
+)
+def test_its_session_ends_by_takeover(pigeon: Pigeon, text: str, state: str, code: int) -> None:
     pigeon.configure(worker={"host_timeout": 3})
     session = raw.publish(pigeon, "touch ran")
     raw.claim(session, text)
     pigeon.worker()
     status = session.wait_final(30)
-    assert (status["state"], status["exit_code"], status["ended_by"]) == ("failed", 255, "takeover")
+    assert (status["state"], status["exit_code"], status["ended_by"]) == (state, code, "takeover")
     assert (session.directory / "takeover.claim").exists()
     assert session.claim == text
     assert not (pigeon.work / "ran").exists()

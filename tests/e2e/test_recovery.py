@@ -123,6 +123,68 @@ def test_a_stopped_runner_is_not_dead(pigeon: Pigeon, notes: Notes) -> None:
     assert len(notes.starts("it")) == 1
 
 
+def test_who_recovers_may_die_too(pigeon: Pigeon, notes: Notes) -> None:
+    """The next one finds its name in the row, and it dead."""
+    crash = CrashPoint(pigeon.base / "crash", "os.listdir", "/proc", nth=2)
+    pigeon.worker(env=crash.env)
+    client, session = pigeon.begin(notes.holding("it"))
+    notes.wait_started("it")
+    runner = row_of(pigeon, session)["runner_pid"]
+    assert isinstance(runner, int)
+    os.kill(runner, signal.SIGKILL)
+    wait_until(lambda: crash.has_happened, 15, "the death of the recoverer")
+    assert crash.pid != runner
+    assert client.wait(40).code == 255
+    wait_until(lambda: row_of(pigeon, session)["state"] == "final", 15, "the row's end")
+    assert row_of(pigeon, session)["epoch"] == 3
+    assert not processes_of(session.id, None)
+    assert len(notes.starts("it")) == 1
+
+
+def test_a_stream_that_says_why_it_was_not_started_is_the_end(pigeon: Pigeon, notes: Notes) -> None:
+    """Its runner dies right there, and what was in the way has gone when it is recovered."""
+    place = pigeon.directory("gone")
+    client, session = pigeon.begin(notes.text("it"), cwd=place)
+    place.rmdir()
+    crash = CrashPoint(pigeon.base / "crash", "open", "stream.jsonl", flag=WRITE)
+    worker = pigeon.worker(env=crash.env)
+    wait_until(lambda: crash.has_happened, 15, "the death of the runner")
+    worker.kill()
+    place.mkdir()
+    pigeon.worker()
+    assert client.wait(40).code == 255
+    assert session.wait_final()["ended_by"] == "recovery"
+    assert notes.starts("it") == []
+
+
+@pytest.mark.slow
+def test_a_claimed_session_is_not_started_for_a_client_that_has_gone(pigeon: Pigeon, notes: Notes) -> None:
+    crash = CrashPoint(pigeon.base / "crash", "os.chdir", "/work")
+    worker = pigeon.worker(env=crash.env)
+    client, session = pigeon.begin(notes.text("it"))
+    wait_until(lambda: crash.has_happened, 15, "the death of the runner")
+    worker.kill()
+    client.kill()
+    pigeon.wait_quiet()
+    pigeon.worker()
+    status = session.wait_final(40)
+    assert (status["state"], notes.starts("it")) == ("cancelled", [])
+    assert "no sign of life" in status["error"]
+
+
+def test_a_leftover_does_not_keep_the_directory_of_a_dead_runner(pigeon: Pigeon) -> None:
+    """It has the lock's descriptor, and the unlock was the runner's to make."""
+    crash = CrashPoint(pigeon.base / "crash", "open", "stream.jsonl", nth=3, flag=WRITE)
+    pigeon.worker(env=crash.env)
+    client, session = pigeon.begin(
+        "setsid sleep 600 >/dev/null 2>&1 </dev/null & echo out; sleep 0.3; exit 7"
+    )
+    assert client.wait(40).code == 7
+    assert crash.has_happened
+    assert pigeon.run("echo on", timeout_s=40).stdout == b"on\n"
+    assert not processes_of(session.id, None)
+
+
 def test_what_is_left_of_a_command_is_ended(pigeon: Pigeon) -> None:
     pigeon.worker()
     client, session = pigeon.begin("trap '' HUP; setsid sleep 600 & echo ready; sleep 600")

@@ -92,6 +92,14 @@ def test_an_older_worker_cannot_be_told(pigeon: Pigeon) -> None:
     assert "--force" in pigeon.run("stop", withdrawn.id).words
 
 
+def test_force_withdraws_what_nobody_has_claimed(pigeon: Pigeon) -> None:
+    """Without an owner there is nothing to take over, and a worker may claim it at any moment."""
+    client, session = pigeon.begin("touch ran")
+    assert "is withdrawn" in pigeon.run("stop", "--force", session.id).stdout.decode()
+    assert client.wait().code == 130
+    assert not (session.directory / "takeover.claim").exists()
+
+
 def test_force_against_an_owner_that_lives(warm: Pigeon) -> None:
     client, session = warm.begin("echo ready; exec sleep 60")
     wait_until(lambda: client.out == b"ready\n", 15, "the command")

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.helpers.crash import CrashPoint
 from tests.helpers.notes import Notes
 from tests.helpers.pigeon import Pigeon
 from tests.helpers.verbs import lose_host, runner_of
@@ -65,6 +66,44 @@ def test_a_host_that_comes_back_finds_its_session_ended(pigeon: Pigeon, notes: N
     assert row is not None
     assert row["state"] == "final"
     assert pigeon.run("true").code == 0, "the directory is free again"
+
+
+def test_a_host_that_comes_back_just_before_the_start_starts_nothing(pigeon: Pigeon, notes: Notes) -> None:
+    stop = CrashPoint(pigeon.base / "crash", "os.chdir", "/work", number=signal.SIGSTOP)
+    owner = pigeon.worker(env=stop.env)
+    client, session = pigeon.begin(notes.text("late"))
+    wait_until(lambda: stop.has_happened, 15, "the runner's last step before the start")
+    owner.kill()
+    pigeon.worker(journal=another(pigeon))
+    assert client.wait(40).code == 255
+    assert stop.pid is not None
+    os.kill(stop.pid, signal.SIGCONT)
+    pigeon.wait_quiet(30)
+    assert notes.starts("late") == []
+    assert (session.status["state"], session.events()) == ("failed", [])
+    row = pigeon.journal_row(session.id)
+    assert row is not None
+    assert row["state"] == "final"
+
+
+def test_a_host_that_comes_back_after_the_commands_end_keeps_it_to_itself(
+    pigeon: Pigeon, notes: Notes
+) -> None:
+    """Its runner stands where it is about to store the result, the second time that it opens the journal (each time
+    by two connections)."""
+    stop = CrashPoint(pigeon.base / "crash", "sqlite3.connect", "pigeon.db", nth=3, number=signal.SIGSTOP)
+    owner = pigeon.worker(env=stop.env)
+    client, session = pigeon.begin(notes.text("late", "sleep 0.3"))
+    wait_until(lambda: stop.has_happened, 15, "the end of the command")
+    owner.kill()
+    assert notes.interval("late")
+    pigeon.worker(journal=another(pigeon))
+    assert client.wait(40).code == 255
+    assert stop.pid is not None
+    os.kill(stop.pid, signal.SIGCONT)
+    pigeon.wait_quiet(30)
+    assert session.status["ended_by"] == "takeover"
+    assert "exit" not in session.events()
 
 
 def test_a_worker_that_lives_keeps_its_stopped_runner(pigeon: Pigeon, notes: Notes) -> None:

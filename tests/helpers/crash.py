@@ -1,12 +1,13 @@
-"""Killing a runner at a chosen step: an audit hook in the process itself, set by `sitecustomize`.
+"""Killing or stopping a runner at a chosen step: an audit hook in the process itself, set by `sitecustomize`.
 
 The hook sees what CPython announces (sys.audit): `open` with its flags, `os.link`, `os.rename`, `os.chdir`,
-`subprocess.Popen`. At the n-th event that fits it kills the process by SIGKILL, once among all that share the
-`once` file. The worker's first process, its scheduler, is spared.
+`subprocess.Popen`. At the n-th event that fits it kills the process by SIGKILL (or another signal), once among all that
+share the `once` file. The worker's first process, its scheduler, is spared.
 """
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 
 from tests.helpers.surroundings import ROOT
@@ -15,7 +16,7 @@ HOOK = """
 import os, signal, sys
 
 def arm():
-    event, part, nth, flag, once = os.environ["CRASH_AT"].split("|")
+    event, part, nth, flag, number, once = os.environ["CRASH_AT"].split("|")
     scheduler, seen = os.getpid(), 0
     def hook(name, args):
         nonlocal seen
@@ -29,10 +30,11 @@ def arm():
         if seen != int(nth):
             return
         try:
-            os.close(os.open(once, os.O_CREAT | os.O_EXCL))
+            with open(once, "x") as file:
+                file.write(str(os.getpid()))
         except FileExistsError:
             return
-        os.kill(os.getpid(), signal.SIGKILL)
+        os.kill(os.getpid(), int(number))
     sys.addaudithook(hook)
 
 if os.environ.get("CRASH_AT"):
@@ -43,16 +45,31 @@ if os.environ.get("CRASH_AT"):
 class CrashPoint:
     """Where a worker's runner dies: the environment for `pigeon.worker(env=…)`, and whether it has happened."""
 
-    def __init__(self, directory: Path, event: str, part: str, *, nth: int = 1, flag: int = 0) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        event: str,
+        part: str,
+        *,
+        nth: int = 1,
+        flag: int = 0,
+        number: int = signal.SIGKILL,
+    ) -> None:
         directory.mkdir(exist_ok=True)
         (directory / "sitecustomize.py").write_text(HOOK)
         self._once = directory / "crashed"
         self.env = {
-            "CRASH_AT": f"{event}|{part}|{nth}|{flag or ''}|{self._once}",
+            "CRASH_AT": f"{event}|{part}|{nth}|{flag or ''}|{int(number)}|{self._once}",
             "PYTHONPATH": f"{directory}:{ROOT}",
         }
 
     @property
     def has_happened(self) -> bool:
-        """The process has been killed."""
-        return self._once.exists()
+        """The process has been killed, or got its signal."""
+        return self.pid is not None
+
+    @property
+    def pid(self) -> int | None:
+        """The process that was hit."""
+        text = self._once.read_text() if self._once.exists() else ""
+        return int(text) if text else None

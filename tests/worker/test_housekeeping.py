@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from pigeon.wire import files
+from pigeon.wire import files, publish
 from pigeon.wire.documents import Request, Status
 from pigeon.wire.names import Namespace, SessionFiles, new_session_id
+from pigeon.wire.records import event_line, output_line
 from pigeon.wire.takeover import OwnerWatch, end
 from pigeon.worker.catalog import Catalog
 from pigeon.worker.debug import Debug
@@ -128,7 +129,9 @@ def claimed(house: House, text: bytes | None, state: str = "running") -> Session
 OWNER = b"worker_host=x\nworker_pid=7\nworker_id=x-7\nfeatures=attach\n"
 
 
-@pytest.mark.parametrize("text", [OWNER, b"", None, b"withdrawn_by=client\n"])
+@pytest.mark.parametrize(
+    "text", [OWNER, b"", None, b"\0garbage" * 300_000], ids=["worker", "empty", "none", "huge"]
+)
 def test_a_silent_owner_loses_its_session(house: House, text: bytes | None) -> None:
     session = claimed(house, text)
     house.watch(0.0, 30)
@@ -139,6 +142,62 @@ def test_a_silent_owner_loses_its_session(house: House, text: bytes | None) -> N
     assert b'"takeover"' in status
     assert session.session_id in house.catalog.finished
     assert not house.catalog.claimed
+
+
+def test_what_a_dead_client_was_giving_up_is_cancelled(house: House) -> None:
+    session = claimed(house, b"withdrawn_by=client\nclient_host=x\n", "pending")
+    house.watch(0.0, 32)
+    status = publish.read_status(session)
+    assert status is not None
+    assert (status.state, status.exit_code, status.text("ended_by")) == ("cancelled", 130, "takeover")
+
+
+RESULTS = [(0, "succeeded", 0), (7, "failed", 7), (-15, "failed", 143)]
+
+
+@pytest.mark.parametrize(("code", "state", "exit_code"), RESULTS)
+def test_an_exit_event_is_the_outcome(house: House, code: int, state: str, exit_code: int) -> None:
+    """The owner fell silent between that and the status; who has read the event believes it."""
+    session = claimed(house, OWNER)
+    lines = [
+        output_line(0, "stdout", b"x" * 9000),
+        event_line("exit", exit_code=exit_code, raw_return_code=code),
+    ]
+    files.replace(session.stream, b"".join(lines))
+    house.watch(0.0, 32)
+    status = publish.read_status(session)
+    assert status is not None
+    assert (status.state, status.exit_code, status.text("ended_by")) == (state, exit_code, "takeover")
+
+
+@pytest.mark.parametrize(
+    "end_of_it", [event_line("exit", exit_code=0, raw_return_code=0)[:-1], b"\0" * 60 + b"\n"]
+)
+def test_a_torn_exit_event_is_none(house: House, end_of_it: bytes) -> None:
+    session = claimed(house, OWNER)
+    files.replace(session.stream, output_line(0, "stdout", b"x") + end_of_it)
+    house.watch(0.0, 32)
+    status = publish.read_status(session)
+    assert status is not None
+    assert (status.state, status.exit_code) == ("failed", 255)
+
+
+def test_the_stream_is_read_after_the_right_to_end_it_was_taken(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An owner that wakes up at the last moment gets his exit event in before, or not at all."""
+    session = claimed(house, OWNER)
+    real = os.link
+
+    def woken(source: str, target: str) -> None:
+        files.replace(session.stream, event_line("exit", exit_code=3, raw_return_code=3))
+        real(source, target)
+
+    monkeypatch.setattr(os, "link", woken)
+    house.watch(0.0, 32)
+    status = publish.read_status(session)
+    assert status is not None
+    assert status.exit_code == 3
 
 
 @pytest.mark.parametrize("speaks", ["stream", "worker file"])
@@ -165,11 +224,11 @@ def test_a_taker_that_died_is_helped_out(house: House) -> None:
 def test_a_taker_whose_write_failed_goes_on(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     session = claimed(house, OWNER)
 
-    def full(path: str, data: bytes) -> None:
+    def full(source: str, target: str) -> None:
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as broken:
-        broken.setattr(files, "replace", full)
+        broken.setattr(os, "rename", full)
         with pytest.raises(OSError, match="No space"):
             end(session, "me", "x-7")
     assert end(session, "me", "x-7")

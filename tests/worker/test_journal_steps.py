@@ -65,11 +65,33 @@ def test_a_step_of_somebody_else_changes_nothing(
 
 def test_a_raised_epoch_stops_whoever_knows_the_old_one(journal: Journal) -> None:
     advance_to(journal, "a", "running")
-    assert journal.raise_epoch("a", 1)
-    assert not journal.raise_epoch("a", 1)
+    assert journal.raise_epoch("a", 1, "running")
+    assert not journal.raise_epoch("a", 1, "running")
     assert not journal.advance("a", 1, frm=("running",), to="exited")
     assert journal.advance("a", 2, frm=("running",), to="final")
-    assert not journal.raise_epoch("a", 2)
+    assert not journal.raise_epoch("a", 2, "final")
+
+
+def test_a_row_that_went_on_after_it_was_read_is_not_taken_over(journal: Journal) -> None:
+    """Its runner took another step, and died only then."""
+    advance_to(journal, "a", "running")
+    seen = journal.get("a")
+    assert seen is not None
+    assert journal.advance("a", 1, frm=("running",), to="exited", return_code=7)
+    assert not journal.raise_epoch("a", seen.epoch, seen.state)
+    assert journal.raise_epoch("a", seen.epoch, "exited")
+
+
+def test_who_takes_over_is_named_in_the_same_step(journal: Journal) -> None:
+    advance_to(journal, "a", "running")
+    assert journal.raise_epoch("a", 1, "running", runner_pid=7, runner_lock="/proof", command_pid=None)
+    found = journal.get("a")
+    assert found is not None
+    assert (found.epoch, found.runner_pid, found.runner_lock) == (2, 7, "/proof")
+    assert not journal.raise_epoch("a", 1, "running", runner_pid=8)
+    found = journal.get("a")
+    assert found is not None
+    assert found.runner_pid == 7
 
 
 def test_only_a_claim_in_the_making_is_forgotten(journal: Journal) -> None:
@@ -91,7 +113,9 @@ def test_a_column_that_does_not_exist_is_a_bug(journal: Journal) -> None:
         journal.note("a", state="final")
 
 
-@pytest.mark.parametrize("step", ["advance('a', 1, frm=('claimed',), to='starting')", "raise_epoch('a', 1)"])
+@pytest.mark.parametrize(
+    "step", ["advance('a', 1, frm=('claimed',), to='starting')", "raise_epoch('a', 1, 'claimed')"]
+)
 def test_of_many_processes_one_wins(path: Path, journal: Journal, step: str) -> None:
     advance_to(journal, "a", "claimed")
     code = f"say('ready'); wait(); say(Journal.open(path).{step})"

@@ -55,7 +55,7 @@ def test_a_step_waits_for_a_busy_database_and_says_so(path: Path, monkeypatch: p
             holder.execute("BEGIN IMMEDIATE")
             assert journal.advance("a", 1, frm=("claiming", "claimed"), to=to)
         holder.execute("BEGIN IMMEDIATE")
-        assert journal.raise_epoch("a", 1)
+        assert journal.raise_epoch("a", 1, "starting")
         journal.begin_claim(row("b"))
         holder.execute("BEGIN IMMEDIATE")
         assert journal.forget("b", 1)

@@ -1,0 +1,109 @@
+"""Replacing status.json once it is published: whatever dies when, the first final status stays (FORMAT.md, "The end").
+
+The status decides, and a rename by a killed process, or one whose reply was lost, may be carried out much later. So
+each who replaces it has one temporary name for all his attempts, makes that file first, and only then looks who else is
+at work. The owner gives way to `takeover.claim`. Whoever ends somebody else's session unlinks everybody's temporary
+files but his own, so that no late rename finds its source, and then looks whether there is an end already.
+"""
+
+from __future__ import annotations
+
+import os
+
+from pigeon import clock
+from pigeon.wire import files
+from pigeon.wire.documents import MAX_DOCUMENT_BYTES, BadDocument, Status, parse_status
+from pigeon.wire.names import TEMPORARY_PREFIX, SessionFiles
+from pigeon.wire.pacing import Backoff
+
+TAKEOVER_NAME = "takeover.claim"
+
+_ATTEMPTS = 5
+"""Two who end one session may unlink each other's file; they wait for random times, so one soon gets through."""
+
+
+class OwnStatus:
+    """status.json for the one who owns the session. `token`: the caller's own, the same in each attempt."""
+
+    __slots__ = ("_session", "_temporary")
+
+    def __init__(self, session: SessionFiles, token: str) -> None:
+        self._session = session
+        self._temporary = f"{session.directory}/{TEMPORARY_PREFIX}{token}"
+
+    def publish(self, data: bytes) -> bool:
+        """Put `data` at status.json. False: the session has been taken over, and its status is not ours any more.
+
+        Raises:
+            OSError: it cannot be said whether it is there; call again.
+        """
+        files.create_anew(self._temporary, data)
+        if TAKEOVER_NAME in os.listdir(self._session.directory):
+            files.remove(self._temporary)
+            return False
+        try:
+            os.rename(self._temporary, self._session.status)
+        except FileNotFoundError:
+            # An earlier attempt was carried out only now, or somebody ends the session.
+            if files.read(self._session.status, MAX_DOCUMENT_BYTES) != data:
+                raise
+        return True
+
+
+def end(session: SessionFiles, token: str, status: Status) -> bool:
+    """Publish the final `status` of somebody else's session. False: it has an end already, and that stays.
+
+    `token` as for OwnStatus.
+
+    Raises:
+        OSError: it cannot be said; call again.
+    """
+    temporary = f"{session.directory}/{TEMPORARY_PREFIX}{token}"
+    backoff = Backoff()
+    for attempt in range(_ATTEMPTS):
+        if _has_end(session, status):
+            return False
+        files.create_anew(temporary, status.encode())
+        _unlink_others(session, temporary)
+        if _has_end(session, status):
+            files.remove(temporary)
+            return False
+        try:
+            os.rename(temporary, session.status)
+            return True
+        except FileNotFoundError:
+            if attempt == _ATTEMPTS - 1:
+                raise
+        clock.sleep(backoff.failed() * (0.5 + os.urandom(1)[0] / 256))
+    raise AssertionError("the last attempt returns or raises")
+
+
+def _unlink_others(session: SessionFiles, own: str) -> None:
+    for name in os.listdir(session.directory):
+        path = f"{session.directory}/{name}"
+        if name.startswith(TEMPORARY_PREFIX) and path != own:
+            try:
+                os.unlink(path)
+            except FileNotFoundError:
+                pass  # its maker has just renamed it: the next look at the status tells
+
+
+def _has_end(session: SessionFiles, status: Status) -> bool:
+    """Whether the session is final; `status` gets what the published one tells of its beginning."""
+    found = read_status(session)
+    if found is None:
+        return False
+    status.created_at = found.created_at
+    return found.is_final
+
+
+def read_status(session: SessionFiles) -> Status | None:
+    """The published status; None if there is none that can be understood. Raises OSError if that may pass."""
+    try:
+        return parse_status(files.read(session.status, MAX_DOCUMENT_BYTES), session.session_id)
+    except BadDocument:
+        return None
+    except OSError as error:
+        if files.may_pass(error):
+            raise
+        return None

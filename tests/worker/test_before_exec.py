@@ -1,0 +1,125 @@
+"""Between fork and exec nothing tells the command from its runner: until then it keeps the runner's proof of life."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from pigeon.worker import identity, process
+from tests.helpers.waiting import wait_until
+
+ROOT = Path(__file__).resolve().parents[2]
+
+SLOW_PROGRAM = """
+import os, stat, sys, time, mfusepy
+TEXT = b"#!/bin/sh\\nexec sleep 600\\n"
+class Slow(mfusepy.Operations):
+    def getattr(self, path, fh=None):
+        if path == "/":
+            return {"st_mode": 0o040700, "st_nlink": 2, "st_uid": os.getuid()}
+        if path == "/program":
+            return {"st_mode": stat.S_IFREG | 0o700, "st_nlink": 1, "st_uid": os.getuid(), "st_size": len(TEXT)}
+        raise mfusepy.FuseOSError(2)
+    def open(self, path, flags):
+        open(sys.argv[2] + "/opened", "w").close()
+        until = time.monotonic() + 60
+        while not os.path.exists(sys.argv[2] + "/go") and time.monotonic() < until:
+            time.sleep(0.01)
+        return 0
+    def read(self, path, size, offset, fh):
+        return TEXT[offset : offset + size]
+mfusepy.FUSE(Slow(), sys.argv[1], foreground=True)
+"""
+"""One program, whose execution waits in the kernel, before it has begun, for a file `go`."""
+
+RUNNER = """
+import os, sys
+from pigeon.worker import identity, process
+proof = identity.ProofOfLife(sys.argv[1], "runner")
+print(proof.path, flush=True)
+env = {"PATH": os.environ["PATH"], identity.SESSION_VARIABLE: sys.argv[4]}
+process.start([sys.argv[2]], env, size=None, pty=sys.argv[3] == "pty", inherit=(), until_exec=(proof.descriptor,))
+"""
+
+
+@pytest.fixture
+def program(tmp_path: Path) -> Iterator[Path]:
+    """A program that takes as long to be executed as the test wants."""
+    point = tmp_path / "fuse"
+    point.mkdir()
+    code = textwrap.dedent(SLOW_PROGRAM)
+    with subprocess.Popen(
+        [sys.executable, "-c", code, str(point), str(tmp_path)], stderr=subprocess.PIPE
+    ) as server:
+        try:
+            wait_until(lambda: os.path.ismount(point) or server.poll() is not None, 20, "the mount")
+            if server.poll() is not None:
+                assert server.stderr is not None
+                pytest.skip(f"FUSE does not work here: {server.stderr.read().decode()[-200:]}")
+            yield point / "program"
+        finally:
+            (tmp_path / "go").touch()
+            if server.poll() is None:
+                subprocess.run(["fusermount", "-uz", str(point)], check=False)
+                server.wait(20)
+
+
+@pytest.mark.parametrize("kind", ["pty", "pipes"])
+def test_a_runner_is_not_dead_before_its_child_has_executed(tmp_path: Path, program: Path, kind: str) -> None:
+    session = f"1700000000000-{os.urandom(6).hex()}"
+    words = [sys.executable, "-c", RUNNER, str(tmp_path / "proofs"), str(program), kind, session]
+    with subprocess.Popen(
+        words, stdout=subprocess.PIPE, env={**os.environ, "PYTHONPATH": str(ROOT)}
+    ) as runner:
+        assert runner.stdout is not None
+        path = runner.stdout.readline().decode().rstrip("\n")
+        started = identity.start_ticks(runner.pid)
+        wait_until((tmp_path / "opened").exists, 20, "the child on its way into the command")
+        runner.kill()
+        runner.wait()
+
+    def is_dead() -> bool:
+        return identity.is_proven_dead(path, identity.boot_id(), runner.pid, started)
+
+    assert identity.processes_of(session, None) == []
+    assert not is_dead()
+    (tmp_path / "go").touch()
+    wait_until(is_dead, 20, "the command")
+    if kind == "pipes":  # on a terminal it has just lost that, and its life
+        wait_until(lambda: identity.processes_of(session, None), 5, "the command, by its environment")
+    identity.send(identity.processes_of(session, None), signal.SIGKILL)
+
+
+@pytest.mark.parametrize("pty", [True, False])
+def test_the_command_has_the_lock_and_nothing_else(tmp_path: Path, pty: bool) -> None:
+    lock, proof, other = (
+        os.open(tmp_path / name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC) for name in ("lock", "proof", "other")
+    )
+    os.set_inheritable(other, True)  # as what a worker was started with
+    command = process.start(
+        ["sh", "-c", "read line"], dict(os.environ), size=None, pty=pty, inherit=(lock,), until_exec=(proof,)
+    )
+    try:
+        links = f"/proc/{command.pid}/fd"
+        held = {int(fd): os.readlink(f"{links}/{fd}") for fd in os.listdir(links)}
+        assert [path for fd, path in held.items() if fd > 2] == [str(tmp_path / "lock")]
+    finally:
+        os.kill(command.pid, signal.SIGKILL)
+        wait_until(lambda: command.try_wait() is not None, 10, "its end")
+        for fd in (
+            lock,
+            proof,
+            other,
+            command.pidfd,
+            *command.outputs,
+            *({command.stdin} - {None, *command.outputs}),
+        ):
+            assert fd is not None
+            os.close(fd)
