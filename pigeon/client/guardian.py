@@ -37,7 +37,10 @@ SWALLOW_S = 0.5
 must not be typed into the shell."""
 
 KEYBOARD_BYTES = 16 * 1024 * 1024
-"""Typed (or pasted) and not yet taken by the pump; beyond this the terminal holds the rest."""
+"""Typed (or pasted) and not yet passed on by the pump; beyond this the terminal holds the rest."""
+
+REAP_S = 0.25
+"""A pump that has said its last word is gone within two milliseconds."""
 
 
 def run(pump: Callable[[link.Link], int], *, reads_keyboard: bool, speaks: bool) -> int:
@@ -63,6 +66,8 @@ def run(pump: Callable[[link.Link], int], *, reads_keyboard: bool, speaks: bool)
             os.close(wakeup_w)
             other.on_end = lambda: _stand_in(terminal, other.modes)
             code = pump(other)
+            other.send(link.EXIT, b"%d" % code)
+            other.finish()
         finally:
             os._exit(code)
     link.close(other)
@@ -101,6 +106,8 @@ class Guardian:
         self._said_hung = False
         self._leaving: tuple[float, int, bytes] | None = None
         self._suspending_at: float | None = None
+        self._untaken = 0
+        self._must_reap = False
         self._code: int | None = None
 
     def run(self) -> int:
@@ -117,7 +124,7 @@ class Guardian:
         if self.link.has_output:
             poll.register(self.link.writing, select.POLLOUT)
         foreground = self._reads and in_foreground()
-        if foreground and self.link.queued_bytes < KEYBOARD_BYTES:
+        if foreground and self._untaken < KEYBOARD_BYTES:
             poll.register(0, select.POLLIN)
         for fd, _ in poll.poll(self._timeout(foreground) * 1000):
             if fd == self._wakeup:
@@ -156,6 +163,9 @@ class Guardian:
             elif kind == link.RAW:
                 self.terminal.make_raw()
                 self._escapes = escapes.Escapes(payload.decode())
+                self.link.send(link.IS_RAW)
+            elif kind == link.TAKEN:
+                self._untaken -= int(payload)
             elif kind == link.MODES:
                 self._modes = payload
             elif kind == link.ASKED:
@@ -169,6 +179,10 @@ class Guardian:
                 self._broken_pipe = True
             elif kind == link.SUSPENDED:
                 self._stop_here()
+            elif kind == link.EXIT:
+                trace.mark("client: exit code heard")
+                self._code = int(payload) if self._leaving is None else self._leaving[1]
+                self._must_reap = True
 
     def _code_of(self, status: int) -> int:
         if os.WIFSIGNALED(status):
@@ -227,6 +241,7 @@ class Guardian:
         self._note_answers(data)
         passed, actions = self._escapes.feed(data)
         if passed:
+            self._untaken += len(passed)
             self.link.send(link.KEYS, passed)
             if self.terminal.is_raw and not passed.strip(INTERRUPT_KEY):
                 for _ in passed:
@@ -306,10 +321,20 @@ class Guardian:
         self.terminal.restore(discard_input=True)
         if self._message:
             self._write(self._message)
+        if self._must_reap:
+            self._reap()
         if self._broken_pipe:
             signals.signal(signals.SIGPIPE, signals.SIG_DFL)
             os.kill(os.getpid(), signals.SIGPIPE)
         return code
+
+    def _reap(self) -> None:
+        """Wait for the pump, which is on its way out; nobody but its parent may be there to do so (a container)."""
+        poll = select.poll()
+        poll.register(self.link.reading, 0)  # POLLHUP alone: its descriptors are closed
+        if poll.poll(REAP_S * 1000):
+            os.waitpid(self.pid, 0)
+        trace.mark("client: pump ended")
 
     def _say(self, text: str) -> None:
         if self._speaks:

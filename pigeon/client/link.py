@@ -7,6 +7,7 @@ child, has the share. Neither can wait for the other: each end is non-blocking a
 from __future__ import annotations
 
 import os
+import select
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -22,11 +23,13 @@ GONE = b"g"  # the user's terminal has gone: end the session, or leave it if it 
 DETACH = b"d"
 SUSPEND = b"z"
 RESUME = b"c"
+IS_RAW = b"R"  # RAW is done, after what may have been a stay in the background
 
 # pump -> guardian
 ALIVE = b"."  # no operation hangs
 ANSWERED = b"a"  # the session has said something since the last such frame
-RAW = b"r"  # the session has a terminal: pass keys on as they are; payload: the escape character or nothing
+RAW = b"r"  # make the user's terminal raw and say IS_RAW; payload: the escape character or nothing
+TAKEN = b"n"  # so many more bytes of KEYS have been passed on, in ASCII; not for each of them
 MODES = (
     b"t"  # payload: what switches off the terminal modes that are on now, NUL, what switches them on again
 )
@@ -35,6 +38,7 @@ SUSPENDED = b"S"  # SUSPEND is done
 MESSAGE = b"m"  # lines for stderr, to be printed when the terminal has been restored
 ABNORMAL = b"x"  # the session did not end by its command's end
 BROKEN_PIPE = b"p"  # end like a program whose reader has gone
+EXIT = b"E"  # the last frame: everything has been written; payload: the exit code in ASCII
 
 _HEADER = 5
 
@@ -59,11 +63,6 @@ class Link:
         """Frames wait for room in the pipe."""
         return bool(self._output)
 
-    @property
-    def queued_bytes(self) -> int:
-        """Bytes that wait for room in the pipe."""
-        return len(self._output)
-
     def send(self, kind: bytes, payload: bytes = b"") -> None:
         """Queue a frame and write what the pipe takes. A peer that has gone is noticed by reading."""
         if kind == MODES:
@@ -82,6 +81,14 @@ class Link:
                 self._output = b""
                 return
             self._output = self._output[written:]
+
+    def finish(self) -> None:
+        """Write everything, however long the peer takes to read it, or until it has gone."""
+        poll = select.poll()
+        poll.register(self.writing, select.POLLOUT)
+        while self._output:
+            poll.poll()
+            self.flush()
 
     def receive(self) -> list[tuple[bytes, bytes]] | None:
         """The frames that have arrived; None once the peer is gone and nothing is left."""

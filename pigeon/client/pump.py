@@ -10,31 +10,24 @@ import select
 
 from pigeon import clock, trace
 from pigeon.client import link, submit
+from pigeon.client.ending import QUIET_S, Ending
 from pigeon.client.outcome import Options, Outcome, of_error
 from pigeon.client.peer import Peer
 from pigeon.client.screen import Screen
-from pigeon.client.signals import SIGHUP, SIGINT, SIGQUIT, SIGTERM, signal_name
+from pigeon.client.trouble import Trouble
 from pigeon.client.upstream import Upstream
-from pigeon.errors import EXIT_CANCELLED, EXIT_PIGEON, DamagedSession, PigeonError
-from pigeon.wire import files, states
-from pigeon.wire.documents import Status
+from pigeon.client.user import User
+from pigeon.errors import EXIT_PIGEON, DamagedSession, PigeonError
+from pigeon.wire import states
 from pigeon.wire.files import Appender
 from pigeon.wire.names import SessionFiles
-from pigeon.wire.pacing import INTERACTIVE, PENDING, interval, polite
+from pigeon.wire.pacing import INTERACTIVE, interval, pending_interval, polite
 from pigeon.wire.records import Record, data_of, integer
 from pigeon.wire.tail import Tail
 
 READ_BYTES = 1024 * 1024
-STATUS_S = 5.0
-PENDING_STATUS_S = 0.5
 ALIVE_S = 2.0
 ANSWERED_S = 0.1
-TROUBLE_S = 3.0
-LAST_WORDS_S = 3.0
-"""After a hang-up the session may take this long to end; then the client leaves."""
-
-QUIET_S = 0.3
-"""A final status without an exit event is believed once the stream has been quiet for this long."""
 
 
 class Pump:
@@ -57,27 +50,25 @@ class Pump:
         self.screen = Screen(guardian, options)
         self._now = clock.monotonic()
         self.upstream = Upstream(session, peer, options, attachment, self._now)
+        self.ending = Ending(session, self._now)
+        self._trouble = Trouble(session.directory, self.screen.notice)
         self._stream = Tail(session.stream, ("output",))
         self._created_at = created_at or clock.utc_text()
-        self._started = False
+        self.user = User(
+            guardian, session, options, self.screen, self.upstream, self.ending, self._created_at
+        )
         self._born = self._active = self._next_look = self._next_alive = self._answered_told = self._now
-        self._next_status = self._now + PENDING_STATUS_S
-        self._suspended = False
         self._answered = False
-        self._detach_wanted = False
-        self._cancel_wanted: Outcome | None = None
-        self._hung_up_at: float | None = None
-        self._hangup_outcome: Outcome | None = None
-        self._ended: Outcome | None = None
-        self._final: Status | None = None
-        self._worker_error = ""
-        self._trouble_since: float | None = None
-        self._trouble_told = False
+
+    @property
+    def _started(self) -> bool:
+        return self.upstream.is_started
 
     def join(self, stream: Tail, control: Appender | None) -> None:
         """Take part in a session that runs already: `stream` stands where reading goes on."""
         self._stream = stream
-        self._started = True
+        self.ending.joined()
+        self.upstream.is_started = True
         self.upstream.is_open = False
         if control is not None:
             self.upstream.control = control
@@ -98,7 +89,7 @@ class Pump:
         except Outcome as outcome:
             return outcome
         except PigeonError as error:
-            self._last_words("hangup")
+            self.user.last_words("hangup")
             return of_error(error)
 
     # Waiting
@@ -109,13 +100,14 @@ class Pump:
         if self._wants_stdin():
             poll.register(0, select.POLLIN)
         for sink in self.screen.sinks:
-            if sink.is_waiting and not self._suspended:
+            if sink.is_waiting and not sink.is_held and not self.user.is_suspended:
                 poll.register(sink.fd, select.POLLOUT)
         if self.guardian.has_output:
             poll.register(self.guardian.writing, select.POLLOUT)
         for fd, _ in poll.poll(self._timeout() * 1000):
             if fd == self.guardian.reading:
-                self._hear()
+                if self.user.hear():
+                    self._brisk()
             elif fd == 0:
                 self._read_stdin()
             elif fd == self.guardian.writing:
@@ -128,38 +120,11 @@ class Pump:
         return max(0.0, min(self._next_look - now, self._next_alive - now, *self.upstream.due(now)))
 
     def _wants_stdin(self) -> bool:
-        if self.options.keyboard or not self.options.reads_stdin or self._suspended:
+        if self.options.keyboard or not self.options.reads_stdin or self.user.is_suspended:
             return False
-        return self.upstream.wants_input(started=self._started)
+        return self.upstream.wants_input()
 
-    # The user's side
-
-    def _hear(self) -> None:
-        frames = self.guardian.receive()
-        if frames is None:  # the guardian was killed: nobody is there any more
-            self._gone(Outcome(EXIT_PIGEON))
-            raise Outcome(EXIT_PIGEON)
-        for kind, payload in frames:
-            if kind == link.KEYS:
-                self.upstream.send(payload)
-                self._brisk()
-            elif kind == link.KEYS_END:
-                self.upstream.end()
-            elif kind == link.SIGNAL:
-                self._signalled(int(payload))
-            elif kind == link.SIZE:
-                self._resized(*map(int, payload.split()))
-            elif kind == link.HANG_UP:
-                self._hang_up(Outcome(EXIT_PIGEON, abnormal=True))
-            elif kind == link.GONE:
-                self._gone(Outcome(EXIT_PIGEON, abnormal=True))
-            elif kind == link.DETACH:
-                self._detach_wanted = True
-            elif kind == link.SUSPEND:
-                self._suspend()
-            elif kind == link.RESUME:
-                self._suspended = False
-                self.upstream.say("resumed")
+    # The user's side; what he wants otherwise, `User` hears from the guardian
 
     def _read_stdin(self) -> None:
         try:
@@ -174,65 +139,6 @@ class Pump:
         else:
             self.upstream.end()
 
-    def _signalled(self, number: int) -> None:
-        name = signal_name(number)
-        if not self._started and number in (SIGINT, SIGTERM, SIGHUP, SIGQUIT):
-            code = EXIT_CANCELLED if number == SIGINT else 128 + number
-            self._cancel_wanted = Outcome(code, f"pigeon: cancelled by {name} before the command ran")
-            return
-        if self.options.read_only:
-            raise Outcome(128 + number)
-        if self.options.pty and number in (SIGTERM, SIGHUP):
-            self._gone(Outcome(128 + number, abnormal=True))
-        else:
-            self.upstream.signal(number)
-        self.screen.verbose(f"{name} passed on")
-        self._brisk()
-
-    def _resized(self, cols: int, rows: int) -> None:
-        self.options.window = (cols, rows)
-        if self.options.pty:
-            self.upstream.size(cols, rows)
-            self._brisk()
-
-    def _suspend(self) -> None:
-        self._suspended = True
-        self.upstream.say("suspended")
-        try:
-            self.upstream.flush()
-        except OSError:
-            pass  # it goes with the next write
-        self.guardian.send(link.SUSPENDED)
-
-    def _gone(self, outcome: Outcome) -> None:
-        """The user's terminal has gone. A session that is to be kept goes on without a client."""
-        if self.options.keeps and self._started:
-            self._last_words("detached")
-            raise outcome
-        self._hang_up(outcome)
-        self._last_words("hangup")
-
-    def _hang_up(self, outcome: Outcome) -> None:
-        if self._hung_up_at is not None:
-            return
-        self._hung_up_at = clock.monotonic()
-        self._hangup_outcome = outcome
-        if not self._started:
-            self._cancel_wanted = outcome
-        self.upstream.say("hangup")
-
-    def _last_words(self, event: str) -> None:
-        """Tell the runner why this client leaves, if the share takes it now."""
-        if self.options.read_only or not self.upstream.is_open:
-            return
-        try:
-            if not self._started and submit.withdraw(self.session, self._created_at, "its client left"):
-                return
-            self.upstream.say(event)
-            self.upstream.flush()
-        except OSError:
-            pass  # the runner will notice the silence
-
     def _brisk(self) -> None:
         """Something happened: look again soon."""
         self._active = self._now = clock.monotonic()
@@ -244,18 +150,18 @@ class Pump:
         printed = self._stream.offset if self._started and not self.screen.is_waiting else 0
         try:
             if self.upstream.write(self._now, printed):
-                self._trouble_over()
+                self._trouble.over()
         except OSError as error:
-            self._trouble_began(error)
+            self._trouble.began(error, self._now)
 
     def _look(self) -> None:
-        held = self.screen.is_waiting or self._suspended
+        held = self.screen.is_waiting or self.user.is_suspended
         if not held:
             self._read_stream()
         self._follow_status()
-        if not self._started and self._ended is None:
+        if not self._started and not self.ending.is_told:
             self._follow_waiting()
-        if (self._started or self.peer.is_claimed) and self._hung_up_at is None and not held:
+        if (self._started or self.peer.is_claimed) and self.ending.hung_up_at is None and not held:
             notice = self.peer.judge(self._now)
             if notice:
                 self.screen.notice(notice)
@@ -263,11 +169,15 @@ class Pump:
         if self._stream.has_more and not held:
             self._next_look = after
             return
-        steps, since = (INTERACTIVE, self._active) if self._started else (PENDING, self._born)
-        wait = interval(steps, after - since)
+        wait = (
+            interval(INTERACTIVE, after - self._active)
+            if self._started
+            else pending_interval(after - self._born)
+        )
         self._next_look = after + (max(wait, 0.01) if held else polite(wait, self._stream.cost_s))
 
     def _read_stream(self) -> None:
+        began = clock.boottime()
         try:
             records = self._stream.poll()
         except OSError as error:
@@ -276,14 +186,15 @@ class Pump:
                 text = f"pigeon: the session's directory has been removed: `{where}`"
                 raise Outcome(EXIT_PIGEON, text, abnormal=True) from None
             self.peer.failed()
-            self._trouble_began(error)
+            self._trouble.began(error, self._now)
             return
-        self._trouble_over()
+        self._trouble.over()
         self.peer.looked(self._now, grew=self._stream.grew)
         self._answered |= self._stream.grew
         for record in records:
-            if self._ended is None:
+            if not self.ending.is_told:
                 self._take(record)
+        self.ending.polled(began, grew=self._stream.grew)
 
     def _is_removed(self) -> bool:
         try:
@@ -314,8 +225,8 @@ class Pump:
         elif event == "exit":
             self._take_exit(integer(record, "exit_code"))
         elif event == "worker_error":
-            self._worker_error = message
-            self._next_status = self._now
+            self.ending.worker_error = message
+            self.ending.next_look = self._now
         elif event == "pty_fallback_to_pipes":
             self.screen.notice("the worker has no terminal left for this session: it runs on pipes")
         elif event == "ack":
@@ -332,7 +243,7 @@ class Pump:
         self._start("started")
         code = EXIT_PIGEON if code is None else code & 255
         self.screen.verbose(f"session {self.session.session_id}: {states.state_of(code)}, exit code {code}")
-        self._ended = self._hangup_outcome or Outcome(code)
+        self.ending.exited(Outcome(code), self._now)
 
     def _attached(self, number: int) -> None:
         if self.options.read_only or number < self.peer.attachment:
@@ -346,8 +257,8 @@ class Pump:
     def _start(self, how: str) -> None:
         if self._started:
             return
-        self._started = True
-        self._next_status = self._now + STATUS_S
+        self.upstream.is_started = True
+        self.ending.started(self._now)
         self._active = self._now
         self.screen.verbose(f"session {self.session.session_id}: {how}")
         if self.options.raw:
@@ -361,7 +272,7 @@ class Pump:
         self._next_look = min(self._next_look, clock.monotonic())
 
     def _output_failed(self, error: OSError) -> None:
-        self._last_words("output_closed")
+        self.user.last_words("output_closed")
         if isinstance(error, BrokenPipeError):
             raise Outcome(128 + 13, broken_pipe=True)
         raise Outcome(
@@ -371,27 +282,15 @@ class Pump:
     # States
 
     def _follow_status(self) -> None:
-        if self._now < self._next_status or self._final is not None:
-            return
-        self._next_status = self._now + (STATUS_S if self._started else PENDING_STATUS_S)
-        try:
-            status = submit.read_status(self.session)
-        except files.Refused as error:
-            text = f"pigeon: `{self.session.status}` cannot be trusted: {error.strerror}"
-            raise Outcome(EXIT_PIGEON, text, abnormal=True) from None
-        except OSError:
-            return  # the stream, which is read far more often, tells when something is wrong with the share
-        if status is None:
-            return
-        if status.is_final:
-            self._final = status
+        state = self.ending.look(self._now, started=self._started, silence_s=self._now - self._active)
+        if state in states.FINAL:
             self._start("has ended")
-        elif status.state == states.RUNNING:
+        elif state == states.RUNNING:
             self._start("runs")
 
     def _follow_waiting(self) -> None:
-        if self._cancel_wanted is not None:
-            self._withdraw(self._cancel_wanted)
+        if self.user.cancel_wanted is not None:
+            self._withdraw(self.user.cancel_wanted)
             return
         verdict = self.peer.wait(self._now, self._now - self._born)
         if verdict.notice:
@@ -405,56 +304,29 @@ class Pump:
         try:
             won = submit.withdraw(self.session, self._created_at, "withdrawn by its client")
         except OSError as error:
-            self._trouble_began(error)
+            self._trouble.began(error, self._now)
             return
         if won:
             raise outcome
-        if self._cancel_wanted is not None:
-            self._hang_up(self._cancel_wanted)
-        self._cancel_wanted = None
+        if self.user.cancel_wanted is not None:
+            self.user.hang_up(self.user.cancel_wanted)
+        self.user.cancel_wanted = None
         self._start("has been claimed")
 
     def _conclude(self) -> None:
         """Raise the outcome once there is one and all output has been printed."""
-        if self._detach_wanted:
-            self._detach()
-        if self._ended is not None:
-            if not self.screen.is_waiting:
-                raise self._ended
-        elif self._final is not None:
-            self._conclude_by_status(self._final)
-        elif self._hung_up_at is not None and self._now - self._hung_up_at > LAST_WORDS_S:
-            raise self._hangup_outcome or Outcome(EXIT_PIGEON)
-        elif self.peer.verdict is not None:
-            self._last_words("hangup")
+        self.user.detach()
+        outcome = self.ending.due(
+            self._now,
+            printing=self.screen.is_waiting,
+            read_bytes=self._stream.offset,
+            is_quiet=self._now - self._active > QUIET_S or not self._stream.grew,
+        )
+        if outcome is not None:
+            raise outcome
+        if self.peer.verdict is not None and not self.ending.is_known:
+            self.user.last_words("hangup")
             raise Outcome(EXIT_PIGEON, self.peer.verdict, abnormal=True)
-
-    def _conclude_by_status(self, status: Status) -> None:
-        """A final status without an exit event: end once everything that was promised has been read."""
-        promised = status.fields.get("stream_bytes")
-        behind = isinstance(promised, int) and self._stream.offset < promised and not status.text("ended_by")
-        quiet = self._now - self._active > QUIET_S or not self._stream.grew
-        if self.screen.is_waiting or behind or not quiet:
-            return
-        if self._hangup_outcome is not None:
-            raise self._hangup_outcome
-        error = status.text("error") or self._worker_error
-        code = status.exit_code if status.exit_code is not None else EXIT_PIGEON
-        raise Outcome(code & 255, f"pigeon: {error}" if error else "", abnormal=True)
-
-    def _detach(self) -> None:
-        if not self._started:
-            self._detach_wanted = False
-            return
-        self.upstream.say("detached")
-        self._detach_wanted = False
-        try:
-            self.upstream.flush()
-        except OSError:
-            self._detach_wanted = True  # leaving before this is written would end the session
-            return
-        text = f"pigeon: detached; `pigeon attach {self.session.session_id}` comes back to it"
-        raise Outcome(0, text, abnormal=True)
 
     # Saying
 
@@ -466,19 +338,4 @@ class Pump:
         if self._now >= self._next_alive:
             self._next_alive = self._now + ALIVE_S
             self.guardian.send(link.ALIVE)
-
-    def _trouble_began(self, error: OSError) -> None:
-        if not (files.may_pass(error) or isinstance(error, FileNotFoundError)):
-            where = error.filename or self.session.directory
-            raise Outcome(EXIT_PIGEON, f"pigeon: `{where}`: {error.strerror}", abnormal=True) from error
-        if self._trouble_since is None:
-            self._trouble_since = self._now
-        elif not self._trouble_told and self._now - self._trouble_since > TROUBLE_S:
-            self._trouble_told = True
-            self.screen.notice(f"the shared directory is having trouble: {error.strerror}; trying on")
-
-    def _trouble_over(self) -> None:
-        if self._trouble_told:
-            self.screen.notice("the shared directory works again")
-        self._trouble_since = None
-        self._trouble_told = False
+        self.user.tell_taken()

@@ -48,9 +48,18 @@ class Screen:
             sink.flush()
 
     def go_raw(self) -> None:
-        """The session has a terminal: the guardian passes keys on as they are."""
+        """The session has a terminal: the guardian makes the user's raw and passes keys on as they are.
+
+        Until it says that this is done (`release`), which may take as long as a stay in the background, output waits:
+        a cooked terminal would show it with line ends of its own, and echo the answers to its questions.
+        """
         self._is_raw = True
+        self._of_channel["pty"].is_held = True
         self._guardian.send(link.RAW, self._options.escape_char.encode())
+
+    def release(self) -> None:
+        """The terminal is raw. What was held goes with the next `flush`."""
+        self._of_channel["pty"].is_held = False
 
     def show(self, screen: bytes, modes: Modes) -> None:
         """Put the terminal into the state that the output so far has left. Raises as `write`."""

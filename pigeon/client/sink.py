@@ -20,6 +20,8 @@ class Sink:
 
     def __init__(self, fd: int) -> None:
         self.fd = fd
+        self.is_held = False
+        """Everything is kept for now."""
         self._portion = PORTION_BYTES
         self._waiting: list[bytes] = []
         kind = os.fstat(fd).st_mode
@@ -52,7 +54,7 @@ class Sink:
 
     def flush(self) -> None:
         """Go on with what is kept. Raises as `write`."""
-        while self._waiting:
+        while self._waiting and not self.is_held:
             data = self._waiting[0]
             if self._portion == PORTION_BYTES and not self._is_writable():
                 return

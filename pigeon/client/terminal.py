@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import select
 import termios
@@ -55,12 +56,11 @@ class Terminal:
         if self._saved is None:
             return
         try:
-            termios.tcdrain(
-                0
-            )  # this it is where a process in the background waits to be brought to the foreground
+            _through(lambda: termios.tcdrain(0))  # here a process in the background waits for the foreground
             if not self.is_raw:
                 self._save()
-            termios.tcsetattr(0, termios.TCSADRAIN, _raw(self._saved))
+            state = _raw(self._saved)
+            _through(lambda: termios.tcsetattr(0, termios.TCSADRAIN, state))
         except termios.error:
             return  # the terminal has gone, which reading will tell
         self.is_raw = True
@@ -71,11 +71,13 @@ class Terminal:
         `discard_input`: drop what has been typed or answered and not read. An answer to a query that the command asked
         before it ended would otherwise be typed into the shell.
         """
-        if self._saved is None or not self.is_raw:
+        state = self._saved
+        if state is None or not self.is_raw:
             return
         self.is_raw = False
+        when = termios.TCSAFLUSH if discard_input else termios.TCSADRAIN
         try:
-            termios.tcsetattr(0, termios.TCSAFLUSH if discard_input else termios.TCSADRAIN, self._saved)
+            _through(lambda: termios.tcsetattr(0, when, state))
         except termios.error:
             pass  # the terminal has gone
 
@@ -106,6 +108,19 @@ class Terminal:
                     return
                 if not data or is_enough(data):
                     return
+
+
+def _through(call: Callable[[], None]) -> None:
+    """A call that waits, again after each signal: termios does not do that by itself, as `os` does (PEP 475).
+
+    A stay in the background ends with one: the other process, stopped as well, is reported by SIGCHLD.
+    """
+    while True:
+        try:
+            return call()
+        except termios.error as error:
+            if error.args[0] != errno.EINTR:
+                raise
 
 
 def _raw(state: list[Any]) -> list[Any]:

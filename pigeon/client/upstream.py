@@ -15,6 +15,10 @@ from pigeon.wire.records import MAX_DATA_BYTES, control_line, stdin_eof_line, st
 WINDOW_BYTES = 16 * 1024 * 1024
 """How far input runs ahead of a command that does not read, where the runner acknowledges."""
 
+KEYBOARD_BYTES = 64 * 1024 * 1024
+"""The same for a keyboard: further, since an interrupting key behind a giant paste has to reach the runner, which finds
+it there (`Inbound`). No memory holds so much: the runner leaves it in the file."""
+
 EAGER_BYTES = 1024 * 1024
 """And ahead of a command that has not been started."""
 
@@ -31,7 +35,12 @@ class Upstream:
     ) -> None:
         self.is_open = True
         """False until the runner has accepted an attacher, who may not write before."""
+        self.is_started = False
+        """The command has been started, or was seen to run."""
         self.has_ended = False
+        self.passed_bytes = 0
+        """Keys passed on to the share since somebody has set this to 0."""
+        self._keys: list[bytes] = []
         self.input = Appender(session.stdin(attachment))
         self.control = Appender(session.control(attachment))
         self.heartbeat_at = now
@@ -52,6 +61,27 @@ class Upstream:
         for start in range(0, len(data), MAX_DATA_BYTES):
             self.input.put(stdin_line(self._input_seq, data[start : start + MAX_DATA_BYTES]))
             self._input_seq += 1
+
+    def type(self, keys: bytes) -> None:
+        """Input from a keyboard, b"" at its end. What is more than a window ahead of the command waits here."""
+        self._keys.append(keys)
+        self._pass_keys()
+
+    def _pass_keys(self) -> None:
+        while self._keys and self._has_room(KEYBOARD_BYTES, KEYBOARD_BYTES):
+            keys = self._keys.pop(0)
+            self.passed_bytes += len(keys)
+            if keys:
+                self.send(keys)
+            else:
+                self.end()
+
+    def _has_room(self, window: int, unstarted: int) -> bool:
+        """Whether the command is less than so much behind; `unstarted`: before it has been started."""
+        ahead = self.input.end - self._peer.input_acknowledged
+        if not self.is_started:
+            return ahead < unstarted
+        return ahead < window or not self._peer.acknowledges()
 
     def end(self) -> None:
         """The end of the input."""
@@ -92,20 +122,19 @@ class Upstream:
 
     # When
 
-    def wants_input(self, *, started: bool) -> bool:
+    def wants_input(self) -> bool:
         """Whether more may be read from stdin now."""
         if self.has_ended or not self.is_open or self.input.queued_bytes >= EAGER_BYTES:
             return False
-        ahead = self.input.end - self._peer.input_acknowledged
-        if not started:
-            return ahead < EAGER_BYTES
-        return ahead < WINDOW_BYTES or not self._peer.acknowledges()
+        return self._has_room(WINDOW_BYTES, EAGER_BYTES)
 
     def due(self, now: float) -> list[float]:
         """Seconds until something has to be written; empty if nothing has."""
         if not self.is_open:
             return []
         waits = [self.heartbeat_at - now]
+        if self._keys and self._has_room(KEYBOARD_BYTES, KEYBOARD_BYTES):
+            waits.append(self._retry_at - now)
         if self.input.queued_bytes or self.control.queued_bytes:
             waits.append(self._retry_at - now)
         if self._size_at is not None:
@@ -120,6 +149,7 @@ class Upstream:
         """
         if not self.is_open or now < self._retry_at:
             return False
+        self._pass_keys()
         if self._size_at is not None and now >= self._size_at and self._options.window is not None:
             self._size_at = None
             self.size(*self._options.window)

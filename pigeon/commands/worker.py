@@ -19,8 +19,8 @@ from pigeon.wire.names import Namespace
 from pigeon.worker import cwdlock, identity
 from pigeon.worker.debug import Debug
 from pigeon.worker.housekeeping import Retention
-from pigeon.worker.runner import Worker
 from pigeon.worker.scheduler import Scheduler
+from pigeon.worker.task import Worker
 
 
 def main(args: list[str], globals_: Mapping[str, str]) -> int:

@@ -19,7 +19,7 @@ from pigeon.wire.documents import MAX_DOCUMENT_BYTES, MAX_REQUEST_BYTES, BadDocu
 from pigeon.wire.names import SessionFiles
 from pigeon.wire.pacing import Silence
 from pigeon.worker.catalog import Catalog
-from pigeon.worker.runner import Worker
+from pigeon.worker.task import Worker
 
 SWEEP_S = 10.0
 """Between two looks at what may be removed."""

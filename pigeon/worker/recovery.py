@@ -19,7 +19,7 @@ from pigeon.wire.names import SessionFiles, new_token
 from pigeon.wire.pacing import Backoff
 from pigeon.worker import cwdlock, identity, lifecycle
 from pigeon.worker.lifecycle import RECOVERY, Recovery, RunnerExit
-from pigeon.worker.runner import Worker
+from pigeon.worker.task import Worker
 
 LOST_MESSAGE = (
     "the process that ran the command on {host} died; the command may have run in part and is not run again"

@@ -11,27 +11,24 @@ import gc
 import os
 import select
 import signal
-import sys
-import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NoReturn
 
-from pigeon import clock, trace
-from pigeon.errors import PigeonError
+from pigeon import clock
 from pigeon.journal.queries import Row
 from pigeon.journal.store import Journal
 from pigeon.wire import files, states
 from pigeon.wire.documents import Request
-from pigeon.wire.pacing import HEARTBEAT_S, scan_interval
-from pigeon.worker import identity, queue, recovery, runner, standby
+from pigeon.wire.pacing import scan_interval
+from pigeon.worker import identity, queue, recovery, signs_of_life, standby
 from pigeon.worker.catalog import Catalog, Unpublished, read_request
+from pigeon.worker.forks import Forks, tell
 from pigeon.worker.heartbeat import INTERVAL_S, Heartbeat
 from pigeon.worker.housekeeping import SWEEP_S, Housekeeping, Retention
 from pigeon.worker.lifecycle import Recovery, RunnerExit
 from pigeon.worker.queue import Waiting
-from pigeon.worker.runner import Task, Worker
-from pigeon.worker.standby import Standby
+from pigeon.worker.task import Task, Worker
+from pigeon.worker.waits import Waits
 
 RECOVERY_S = 10.0
 """Between two looks for runners of this journal that died without their scheduler seeing it."""
@@ -39,14 +36,8 @@ RECOVERY_S = 10.0
 ADOPTED_S = 0.2
 """Between two looks at runners that another scheduler forked, whose end no signal tells."""
 
-SIGN_OF_LIFE_S = 2 * HEARTBEAT_S + 2.0
-"""A waiting session whose client shows none for this long is cancelled."""
-
 WITHDRAWN_S = 5.0
 """Between two looks whether a waiting session has been claimed by another or withdrawn."""
-
-RECORDED_WAIT_S = 1.0
-"""A wait longer than this goes into the journal while it lasts."""
 
 
 @dataclass
@@ -97,13 +88,13 @@ class Scheduler:
             "sweep": self._news_at + SWEEP_S,
             "standby": self._news_at + standby.AFTER_S,
         }
-        self._standby: Standby | None = None
-        self._recorded: set[str] = set()
+        self._waits = Waits(worker)
 
     def listen(self) -> None:
         """From now on SIGINT and SIGTERM are orders to stop; before anybody is told that the worker is there."""
         self._wakeup, self._wakeup_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         signal.set_wakeup_fd(self._wakeup_write, warn_on_full_buffer=False)
+        self._forks = Forks(self.worker, (self._wakeup, self._wakeup_write))
         for number in (signal.SIGCHLD, signal.SIGHUP):
             signal.signal(number, lambda *_: None)  # caught, not ignored: commands would inherit that
         for number in (signal.SIGINT, signal.SIGTERM):
@@ -117,7 +108,7 @@ class Scheduler:
             while not self._is_over():
                 self._step()
         finally:
-            self._dismiss_standby()
+            self._forks.dismiss_standby()
             self._heartbeat.stop()
         return 0
 
@@ -143,8 +134,8 @@ class Scheduler:
             self._when("sweep", now, SWEEP_S, self._sweep)
             if self._dirty or any(0 < w.retry_at <= now for w in self.waiting.values()):
                 self._decide(clock.monotonic())
-            if self._standby is None and now >= self._due["standby"]:
-                self._fork_standby()
+            if not self._forks.has_standby and now >= self._due["standby"]:
+                self._forks.make_standby()
         self._sleep()
 
     def _when(self, name: str, now: float, every_s: float, action: Callable[[], None]) -> None:
@@ -167,7 +158,7 @@ class Scheduler:
             until = min(until, self._due["scan"], self._due["tick"])
             retries = [w.retry_at for w in self.waiting.values() if w.retry_at > now]
             until = min([until, *retries])
-            if self._standby is None:
+            if not self._forks.has_standby:
                 until = min(until, self._due["standby"])
         poll = select.poll()
         poll.register(self._wakeup, select.POLLIN)
@@ -205,11 +196,11 @@ class Scheduler:
         """Once a second: signs of life, withdrawals and the journal's record of those that wait."""
         now = clock.monotonic()
         for waiting in list(self.waiting.values()):
-            if self._is_judged(waiting):
-                self._judge(waiting, now)
+            if self._is_judged(waiting) and signs_of_life.judge(self.worker.namespace, waiting, now):
+                self._dirty = True
             if waiting.row is None and now - waiting.seen_monotonic > WITHDRAWN_S:
                 self._drop_if_claimed(waiting)
-        self._record_waits(now)
+        self._waits.record(self.waiting.values(), now)
         if self.catalog.claimed:
             self.housekeeping.watch_owners(now, self._is_own)
 
@@ -224,31 +215,6 @@ class Scheduler:
         """Whether a process of this scheduler is at work on the session."""
         busy = [*self.children.values(), *self.adopted.values()]
         return session_id in self.waiting or any(r.session_id == session_id for r in busy)
-
-    def _judge(self, waiting: Waiting, now: float) -> None:
-        session = self.worker.namespace.session(waiting.session_id)
-        try:
-            size = files.size(session.control())
-        except OSError:
-            waiting.silence.failed()
-            return
-        grew = waiting.control_bytes >= 0 and size > waiting.control_bytes
-        first = waiting.control_bytes < 0
-        waiting.control_bytes = size
-        silence = waiting.silence.looked(now, grew=grew or first)
-        if grew and waiting.needs_sign_of_life:
-            waiting.needs_sign_of_life = False
-            self._dirty = True
-        if silence >= SIGN_OF_LIFE_S:
-            waiting.needs_sign_of_life = False
-            waiting.refusal = (
-                states.CANCELLED,
-                f"its client has shown no sign of life for {silence:.0f} s; not started",
-            )
-            self._dirty = True
-        elif silence >= HEARTBEAT_S + 2.0 and not waiting.needs_sign_of_life:
-            waiting.needs_sign_of_life = True  # overdue: it may be a client that died while it waited
-            self._dirty = True
 
     def _drop_if_claimed(self, waiting: Waiting) -> None:
         if clock.monotonic() - waiting.looked_at < WITHDRAWN_S:
@@ -269,38 +235,6 @@ class Scheduler:
         self.catalog.claimed[waiting.session_id] = clock.monotonic()
         self._dirty = True
         self.worker.debug.say("queue", f"{waiting.session_id}: {why}")
-
-    def _record_waits(self, now: float) -> None:
-        """Write down waits that last, so that a post-mortem finds what a session waited for."""
-        lasting = [
-            w
-            for w in self.waiting.values()
-            if w.reason is not None
-            and now - w.reason_since > RECORDED_WAIT_S
-            and self._wait_key(w) not in self._recorded
-        ]
-        if not lasting:
-            return
-        with Journal.open(self.worker.journal_path) as journal:
-            for w in lasting:
-                since = clock.wall() - (now - w.reason_since)
-                journal.begin_wait(w.session_id, self.worker.worker_id, w.reason or "", w.behind, since)
-                self._recorded.add(self._wait_key(w))
-
-    def _wait_key(self, waiting: Waiting) -> str:
-        return f"{waiting.session_id} {waiting.reason}"
-
-    def _close_waits(self, waiting: Waiting) -> None:
-        mine = [key for key in self._recorded if key.startswith(f"{waiting.session_id} ")]
-        if not mine:
-            return
-        with Journal.open(self.worker.journal_path) as journal:
-            for key in mine:
-                reason = key.partition(" ")[2]
-                journal.end_wait(
-                    waiting.session_id, self.worker.worker_id, reason, waiting.waited.get(reason, 0.0)
-                )
-                self._recorded.discard(key)
 
     # Deciding
 
@@ -323,7 +257,7 @@ class Scheduler:
     def _launch(self, waiting: Waiting) -> None:
         now = clock.monotonic()
         if not waiting.held_elsewhere:
-            self._close_waits(waiting)
+            self._waits.close(waiting)
         task = Task(
             waiting.session_id,
             waiting.request,
@@ -333,8 +267,7 @@ class Scheduler:
             refusal=waiting.refusal,
             row=waiting.row,
         )
-        trace.mark("scheduler: starts a runner")
-        pid = self._use_standby(task) or self._fork(lambda: runner.run(self.worker, task))
+        pid = self._forks.run(task)
         self._due["standby"] = now + standby.AFTER_S
         del self.waiting[waiting.session_id]
         self.children[pid] = Running(
@@ -348,68 +281,10 @@ class Scheduler:
             waiting=waiting,
         )
 
-    def _fork_standby(self) -> None:
-        reading, writing = os.pipe2(os.O_CLOEXEC)
-
-        def serve() -> int:
-            os.close(writing)
-            return standby.serve(self.worker, reading)
-
-        pid = self._fork(serve)
-        os.close(reading)
-        self._standby = Standby(pid, writing)
-
-    def _use_standby(self, task: Task) -> int | None:
-        """The pid of the standby, if there is one and it has taken the task. A recovery has a runner of its own."""
-        if self._standby is None or task.row is not None:
-            return None
-        ready, self._standby = self._standby, None
-        return ready.pid if ready.give(task) else None
-
-    def _dismiss_standby(self) -> None:
-        if self._standby is not None:
-            self._standby.close()
-            self._standby = None
-
-    def _fork(self, work: Callable[[], int]) -> int:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        pid = os.fork()
-        if pid:
-            return pid
-        self._be_runner(work)
-
-    def _be_runner(self, work: Callable[[], int]) -> NoReturn:
-        """In the forked process: a session of its own, nothing of the scheduler's, and no way back."""
-        code = 70
-        try:
-            os.setsid()
-            signal.set_wakeup_fd(-1)
-            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-            os.close(self._wakeup)
-            os.close(self._wakeup_write)
-            self._dismiss_standby()  # or it would outlive its scheduler for as long as this process lives
-            null = os.open(os.devnull, os.O_RDONLY)
-            os.dup2(null, 0)
-            os.close(null)
-            code = work()
-        except PigeonError as error:
-            self._tell(f"pigeon worker: {error.message}")
-        except BaseException:
-            self._tell(traceback.format_exc())
-        finally:
-            os._exit(code)
-
-    def _tell(self, text: str) -> None:
-        try:
-            os.write(2, text.encode("utf-8", "backslashreplace") + b"\n")
-        except OSError:
-            pass  # the worker's terminal has gone; whoever lives on without it must not mind
-
     # Ends
 
     def _reap(self) -> None:
-        while self.children or self._standby is not None:
+        while self.children or self._forks.has_standby:
             try:
                 pid, status = os.waitpid(-1, os.WNOHANG)
             except ChildProcessError:
@@ -417,8 +292,7 @@ class Scheduler:
             if pid == 0:
                 return
             running = self.children.pop(pid, None)
-            if self._standby is not None and pid == self._standby.pid:
-                self._dismiss_standby()
+            if self._forks.has_lost(pid):
                 self._due["standby"] = clock.monotonic() + RECOVERY_S  # something kills it: not at once again
             if running is not None:
                 self._ended(running, os.waitstatus_to_exitcode(status))
@@ -430,7 +304,7 @@ class Scheduler:
         tried = code in (RunnerExit.HELD, RunnerExit.SHARE)
         if waiting is not None and waiting.held_elsewhere and not tried:
             waiting.wait_for(None, None, clock.monotonic())
-            self._close_waits(waiting)
+            self._waits.close(waiting)
         if running.is_recovery:
             if code != RunnerExit.DONE:
                 self._due["recover"] = clock.monotonic() + 1.0
@@ -445,7 +319,7 @@ class Scheduler:
         elif code in (RunnerExit.LOST, RunnerExit.SUPERSEDED):
             self.catalog.claimed[running.session_id] = clock.monotonic()
         else:
-            self._tell(f"pigeon worker: the runner of {running.session_id} died ({_death(code)})")
+            tell(f"pigeon worker: the runner of {running.session_id} died ({_death(code)})")
             self.worker.debug.say("failure", f"{running.session_id}: its runner died ({_death(code)})")
             self._due["recover"] = 0.0
             # It may have died before it wrote a row, and then recovery knows nothing of the session: see it anew.
@@ -512,7 +386,7 @@ class Scheduler:
                 self._dirty = True
                 return
             decision = Recovery.END_AS_LOST
-        pid = self._fork(lambda: recovery.end(self.worker, row, decision))
+        pid = self._forks.fork(lambda: recovery.end(self.worker, row, decision))
         self.children[pid] = Running(
             session_id,
             row.cwd or "",
@@ -567,12 +441,12 @@ class Scheduler:
         count = len(self.children) + len(self.adopted)
         if self.stops == 1:
             if count:
-                self._tell(
+                tell(
                     f"pigeon worker: taking no new sessions; waiting for {count} running. "
                     "Interrupt again to hang them up"
                 )
             return
-        self._tell(f"pigeon worker: hanging up {count} running sessions")
+        tell(f"pigeon worker: hanging up {count} running sessions")
         for running in self.children.values():
             if not running.is_recovery:
                 identity.send([running.pid], signal.SIGTERM)
@@ -583,12 +457,12 @@ class Scheduler:
     def _share_fails(self, error: OSError) -> None:
         if not self._share_is_failing:
             self._share_is_failing = True
-            self._tell(f"pigeon worker: the share does not answer: {error}; trying on")
+            tell(f"pigeon worker: the share does not answer: {error}; trying on")
 
     def _share_works(self) -> None:
         if self._share_is_failing:
             self._share_is_failing = False
-            self._tell("pigeon worker: the share answers again")
+            tell("pigeon worker: the share answers again")
 
 
 def _death(code: int) -> str:

@@ -13,7 +13,8 @@ import pickle
 from pigeon.errors import JournalError
 from pigeon.journal.store import Journal
 from pigeon.worker import identity
-from pigeon.worker.runner import Task, Worker, run
+from pigeon.worker.runner import run
+from pigeon.worker.task import Task, Worker
 
 AFTER_S = 0.05
 """It is forked when no session has been started for this long: in a rush, forking ahead would only take turns from
@@ -82,7 +83,9 @@ def _place(path: str) -> tuple[int, int] | None:
 def _receive(reading: int) -> Task | None:
     """The task; None if the pipe was closed before all of one had come."""
     data = b""
-    while len(data) < _HEADER_BYTES or len(data) < _HEADER_BYTES + int.from_bytes(data[:_HEADER_BYTES], "big"):
+    while len(data) < _HEADER_BYTES or len(data) < _HEADER_BYTES + int.from_bytes(
+        data[:_HEADER_BYTES], "big"
+    ):
         part = os.read(reading, 1 << 20)
         if not part:
             return None

@@ -6,6 +6,7 @@ import os
 import re
 import shlex
 import signal
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,6 +15,8 @@ import pytest
 from tests.helpers.pigeon import Pigeon
 from tests.helpers.processes import marked
 from tests.helpers.terminal import Terminal
+from tests.helpers.verbs import runner_of
+from tests.helpers.waiting import patient
 from tests.terminal.modes import modes_on
 
 MODES = r"\033[?1049h\033[?25l\033[?2004h\033[?1003;1006h\033[?1004h\033[>1u\033[>4;2m\033=\033[1;31m\033[?7l"
@@ -27,11 +30,9 @@ def pump_of(window: Terminal) -> int:
     return int(child)
 
 
-def runner_of(pigeon: Pigeon) -> int:
-    """The runner of the only session that runs."""
-    scheduler = pigeon.workers[0].pid
-    (child,) = Path(f"/proc/{scheduler}/task/{scheduler}/children").read_text().split()
-    return int(child)
+def kill_runner(pigeon: Pigeon) -> None:
+    """SIGKILL to the runner of the newest session."""
+    os.kill(runner_of(pigeon, pigeon.sessions()[-1]), signal.SIGKILL)
 
 
 def kill_command(pigeon: Pigeon, window: Terminal) -> None:
@@ -53,7 +54,7 @@ ENDINGS: dict[str, tuple[Callable[[Pigeon, Terminal], None], int]] = {
     "SIGTERM": (lambda pigeon, window: window.process.send_signal(signal.SIGTERM), 143),
     "SIGHUP": (lambda pigeon, window: window.process.send_signal(signal.SIGHUP), 129),
     "escape": (lambda pigeon, window: window.type("\r~."), 255),
-    "runner killed": (lambda pigeon, window: os.kill(runner_of(pigeon), signal.SIGKILL), 255),
+    "runner killed": (lambda pigeon, window: kill_runner(pigeon), 255),
     "pump killed": (lambda pigeon, window: os.kill(pump_of(window), signal.SIGKILL), 255),
 }
 
@@ -70,6 +71,18 @@ def test_an_abnormal_end_switches_off_what_is_on(pigeon: Pigeon, name: str) -> N
     assert modes_on(window.raw) == {}, window.tell()
     pigeon.sessions()[0].wait_final(40)
     pigeon.wait_quiet(30)
+
+
+def test_an_end_without_an_exit_event_is_noticed_soon(warm: Pigeon) -> None:
+    """A killed runner, whose session recovery ends at once: its client waits for little more than a second."""
+    window = full_screen(warm, cwd=warm.directory("soon"))
+    session = warm.sessions()[-1]
+    kill_runner(warm)
+    window.wait_true(lambda: session.state == "failed")
+    ended = time.monotonic()
+    assert window.wait().code == 255
+    assert time.monotonic() - ended < patient(2.5)
+    assert "exit" not in session.events()
 
 
 def test_a_killed_command_is_an_end_like_any_other(warm: Pigeon) -> None:

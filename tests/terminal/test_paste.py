@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import time
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 from tests.helpers.pigeon import Pigeon
 from tests.helpers.processes import marked
 from tests.helpers.terminal import Terminal
+from tests.helpers.verbs import runner_of
 
 MEGABYTE = 1024 * 1024
 LINES = b"".join(b"%07d %s\n" % (n, b"x" * (n % 70)) for n in range(25_000))[:MEGABYTE] + b"\n"
@@ -122,3 +124,86 @@ def test_keys_held_down_do_not_leave_a_program_that_answers(warm: Pigeon) -> Non
     window.wait_true(lambda: '"ack"' in (session.directory / "stream.jsonl").read_text())
     (place / "gone").touch()
     assert window.wait().code == 3
+
+
+GIANT = 20
+"""Megabytes: more than a runner holds."""
+
+
+def paste_giant(window: Terminal) -> None:
+    """In pieces, since the window copies what it has not typed yet with every write."""
+    for start in range(0, GIANT * len(LINES), 1 << 16):
+        place = start % len(LINES)
+        piece = (LINES + LINES)[place : place + min(1 << 16, GIANT * len(LINES) - start)]
+        window.type(piece)
+        window.wait_true(lambda: taken(window), 30)
+
+
+def largest(pid: int) -> int:
+    """The most bytes of memory that a process has had."""
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    (text,) = [line.split()[1] for line in lines if line.startswith("VmHWM")]
+    return 1024 * int(text)
+
+
+@pytest.mark.slow
+def test_a_key_behind_more_than_a_runner_holds(warm: Pigeon) -> None:
+    window = warm.spawn_tty("stty -echo; echo ready; exec sleep 1000", cwd=warm.directory("giant"))
+    window.wait_for("ready")
+    session = warm.sessions()[-1]
+    paste_giant(window)
+    window.wait_true(lambda: (session.directory / "stdin.jsonl").stat().st_size > 1.3 * GIANT * MEGABYTE, 60)
+    assert largest(runner_of(warm, session)) < 120 * MEGABYTE
+    window.type(b"\x03")
+    assert window.wait(15).code == 130
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mode", ["-icanon -echo", "raw -echo"])
+def test_more_than_a_runner_holds_arrives_whole(warm: Pigeon, mode: str) -> None:
+    """The program reads only when all of it has been typed."""
+    place = warm.directory(f"whole {mode}")
+    read = f"head -c {GIANT * len(LINES)} > file"
+    window = warm.spawn_tty(
+        f"stty {mode}; echo ready; until [ -e gone ]; do sleep 0.05; done; {read}", cwd=place
+    )
+    window.wait_for("ready")
+    session = warm.sessions()[-1]
+    paste_giant(window)
+    window.wait_true(lambda: (session.directory / "stdin.jsonl").stat().st_size > 1.3 * GIANT * MEGABYTE, 60)
+    (place / "gone").touch()
+    assert window.wait(60).code == 0
+    assert (place / "file").read_bytes() == GIANT * LINES
+
+
+SMALL_WINDOWS = """
+import sys
+from pigeon.client import guardian, upstream, user
+upstream.KEYBOARD_BYTES = 1 << 19
+guardian.KEYBOARD_BYTES = 1 << 18
+user.TAKEN_BYTES = 1 << 14
+from pigeon.cli import main
+sys.exit(main())
+"""
+
+
+@pytest.mark.slow
+def test_a_full_window_holds_the_keyboard_back(warm: Pigeon) -> None:
+    """A client with smaller windows, so that the test is quick: the share gets no more, and nothing is lost."""
+    place = warm.directory("held back")
+    script = place / "small.py"
+    script.write_text(SMALL_WINDOWS)
+    text = f"stty raw -echo; echo ready; until [ -e gone ]; do sleep 0.02; done; head -c {len(LINES)} > file"
+    window = warm.spawn_plain(sys.executable, str(script), text, cwd=place)
+    window.wait_for("ready")
+    session = warm.sessions()[-1]
+    window.type(LINES)
+    path = session.directory / "stdin.jsonl"
+    window.wait_true(lambda: path.stat().st_size >= 1 << 19, 30)
+    began = time.monotonic()
+    window.wait_true(lambda: time.monotonic() - began > 0.5)
+    assert window.has_pending, "the terminal holds the rest"
+    assert path.stat().st_size < (1 << 19) + (1 << 17)
+    (place / "gone").touch()
+    assert window.wait(60).code == 0
+    assert (place / "file").read_bytes() == LINES

@@ -1,16 +1,26 @@
-"""Escapes, terminal modes and frames: bytes in, decisions out."""
+"""Escapes, terminal modes, frames, windows and ends: bytes in, decisions out."""
 
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pigeon.client import escapes, link
+from pigeon.client import ending, escapes, link, upstream
+from pigeon.client.ending import Ending
 from pigeon.client.escapes import Escapes
 from pigeon.client.modes import Modes
+from pigeon.client.outcome import Options, Outcome
+from pigeon.client.peer import Peer
+from pigeon.client.upstream import Upstream
+from pigeon.wire import states
+from pigeon.wire.documents import Status
+from pigeon.wire.names import Namespace, SessionFiles
 
 
 @pytest.mark.parametrize(
@@ -96,3 +106,200 @@ def test_frames_survive_a_full_pipe() -> None:
     assert other.receive() is None
     for fd in (one.reading, other.reading, other.writing):
         os.close(fd)
+
+
+TWO_PROCESSES = """
+import os, sys, time
+from pigeon.client import guardian, link
+{}
+began = time.monotonic()
+code = guardian.run(pump, reads_keyboard=False, speaks=False)
+print(code, time.monotonic() - began < {})
+"""
+
+
+def run_two_processes(pump: str, within_s: float = 20.0) -> tuple[list[str], bytes]:
+    """What a guardian says of a pump that is defined like this: its code, whether it was quick; and its stderr."""
+    done = subprocess.run(
+        [sys.executable, "-c", TWO_PROCESSES.format(pump, within_s)],
+        cwd=Path(__file__).resolve().parents[2],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        timeout=60,
+    )
+    return done.stdout.decode().split(), done.stderr
+
+
+def test_a_pump_that_is_slow_to_go_holds_nobody() -> None:
+    """It has said its exit code, and nothing more is to come from it."""
+    pump = """
+def pump(mine):
+    ends = os._exit
+    os._exit = lambda code: (os.close(1), os.close(2), time.sleep(4), ends(code))
+    return 7
+"""
+    assert run_two_processes(pump, 3.0) == (["7", "True"], b"")
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        ("return 3", "3", b""),
+        ("os._exit(4)", "4", b""),
+        ("os.kill(os.getpid(), 9)", "255", b"pigeon: its own process on the share was killed by signal 9\n"),
+    ],
+)
+def test_how_a_pump_can_end(words: str, code: str, said: bytes) -> None:
+    assert run_two_processes(f"def pump(mine):\n    {words}\n") == ([code, "True"], said)
+
+
+def test_nothing_that_a_pump_has_said_is_lost() -> None:
+    """More than a pipe holds at a time."""
+    pump = """
+def pump(mine):
+    mine.send(link.MESSAGE, b"x" * 3_000_000 + b"\\n")
+    return 5
+"""
+    (code, _), said = run_two_processes(pump)
+    assert (code, len(said)) == ("5", 3_000_001)
+
+
+@pytest.fixture
+def session(tmp_path: Path) -> SessionFiles:
+    """The files of a session that is there, and in which nothing stands yet."""
+    namespace = Namespace(str(tmp_path), "test")
+    files = namespace.session("1700000000000-0123456789ab")
+    Path(files.directory).mkdir(parents=True)
+    Path(files.stdin()).touch(0o600)
+    Path(files.control()).touch(0o600)
+    Path(files.claim).write_text("worker_host=x\nworker_pid=1\nfeatures=ack\n")
+    return files
+
+
+@pytest.fixture
+def written(session: SessionFiles, tmp_path: Path) -> Upstream:
+    """The writer of its client."""
+    peer = Peer(
+        Namespace(str(tmp_path), "test"),
+        session,
+        cwd="/",
+        locks=False,
+        route=None,
+        claim_timeout_s=1,
+        worker_timeout_s=1,
+    )
+    return Upstream(session, peer, Options(), 0, 0.0)
+
+
+@pytest.mark.parametrize("started", [False, True])
+def test_keys_beyond_the_window_wait(
+    written: Upstream, monkeypatch: pytest.MonkeyPatch, started: bool
+) -> None:
+    monkeypatch.setattr(upstream, "KEYBOARD_BYTES", 10_000)
+    written.is_started = started
+    for _ in range(10):
+        written.type(bytes(3000))
+    written.type(b"")
+    held = written.input.end
+    assert 10_000 <= held < 15_000
+    written.write(0.0, 0)
+    assert written.due(1.0) == [4.0]
+    written._peer.input_taken(held)
+    assert written.due(1.0) == [4.0, -1.0]
+    written.write(1.0, 0)
+    assert 20_000 <= written.input.end < 26_000
+    written._peer.input_taken(10**9)
+    written.write(2.0, 0)
+    assert written.has_ended
+    assert written.passed_bytes == 30_000
+
+
+def test_an_older_worker_gets_all_keys(written: Upstream, session: SessionFiles) -> None:
+    Path(session.claim).write_text("worker_host=x\nworker_pid=1\n")
+    written.is_started = True
+    written.input.put(b"x" * (upstream.KEYBOARD_BYTES + 1))
+    written.type(b"key")
+    assert written.passed_bytes == 3
+
+
+def told(session: SessionFiles, state: str, **fields: object) -> None:
+    """Publish a status."""
+    status = Status(session.session_id, state, created_at="", **fields)  # type: ignore[arg-type]
+    Path(session.status).write_bytes(status.encode())
+    Path(session.status).chmod(0o600)
+
+
+def outcome_at(one: Ending, now: float, **changes: bool | int) -> Outcome | None:
+    """What it says, all printed and read, unless changed."""
+    return one.due(now, **{"printing": False, "read_bytes": 100, "is_quiet": True, **changes})  # type: ignore[arg-type]
+
+
+def test_an_exit_event_decides(session: SessionFiles) -> None:
+    one = Ending(session, 0.0)
+    Path(session.takeover).touch()  # cannot matter: the owner has just been heard
+    one.exited(Outcome(3), 5.0)
+    told(session, states.FAILED, exit_code=255, ended_by="takeover", error="lost")
+    assert one.look(10.0, started=True, silence_s=0.0) == states.FAILED
+    assert outcome_at(one, 10.0, printing=True) is None
+    found = outcome_at(one, 10.0)
+    assert found is not None
+    assert (found.code, found.message, found.abnormal) == (3, "", False)
+
+
+def test_an_exit_event_behind_a_takeover_does_not(session: SessionFiles) -> None:
+    one = Ending(session, 0.0)
+    one.joined()
+    Path(session.takeover).touch()
+    one.exited(Outcome(3), 5.0)
+    assert outcome_at(one, 5.0) is None
+    told(session, states.FAILED, exit_code=255, ended_by="takeover", error="lost")
+    assert one.look(5.0, started=True, silence_s=0.0) == states.FAILED
+    found = outcome_at(one, 5.0)
+    assert found is not None
+    assert (found.code, found.message, found.abnormal) == (255, "pigeon: lost", True)
+
+
+def test_a_takeover_that_nobody_finishes_is_not_waited_for(session: SessionFiles) -> None:
+    one = Ending(session, 0.0)
+    one.joined()
+    Path(session.takeover).touch()
+    one.exited(Outcome(3), 5.0)
+    assert outcome_at(one, 4.9 + ending.DOUBT_S) is None
+    found = outcome_at(one, 5.1 + ending.DOUBT_S)
+    assert found is not None and found.code == 3
+
+
+def test_a_status_by_the_runner_itself_agrees_with_its_exit_event(session: SessionFiles) -> None:
+    one = Ending(session, 0.0)
+    one.joined()
+    Path(session.takeover).touch()
+    one.exited(Outcome(3), 5.0)
+    told(session, states.FAILED, exit_code=3, error="exit code 3")
+    one.look(5.0, started=True, silence_s=0.0)
+    found = outcome_at(one, 5.0)
+    assert found is not None
+    assert (found.code, found.message, found.abnormal) == (3, "", False)
+
+
+def test_a_status_alone_is_believed_when_all_is_read(session: SessionFiles) -> None:
+    one = Ending(session, 0.0)
+    told(session, states.FAILED, exit_code=9)
+    assert one.look(0.1, started=True, silence_s=0.0) == ""
+    assert one.look(1.0, started=True, silence_s=0.0) == states.FAILED
+    for changes in ({"printing": True}, {"is_quiet": False}):
+        assert outcome_at(one, 1.0, **changes) is None
+    found = outcome_at(one, 1.0)
+    assert found is not None and found.code == 9
+
+
+def test_how_often_the_status_is_looked_at(session: SessionFiles) -> None:
+    """The budget of an idle session: 40 visits a second after a minute, 12 after ten."""
+    for silence_s, looks in ((60.0, 1.0), (600.0, 0.5)):
+        one = Ending(session, 0.0)
+        one.started(0.0)
+        times = []
+        for step in range(1, 1000):
+            before = one.next_look
+            one.look(step / 10, started=True, silence_s=silence_s)
+            times += [step / 10] * (one.next_look != before)
+        assert len(times) / 100 <= looks * 1.05

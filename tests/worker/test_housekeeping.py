@@ -15,7 +15,7 @@ from pigeon.wire.takeover import OwnerWatch, end
 from pigeon.worker.catalog import Catalog
 from pigeon.worker.debug import Debug
 from pigeon.worker.housekeeping import SWEEP_SESSIONS, Housekeeping, Retention
-from pigeon.worker.runner import Worker
+from pigeon.worker.task import Worker
 
 
 class House:

@@ -17,7 +17,7 @@ from pigeon.wire.records import event_line
 from pigeon.worker import identity, recovery
 from pigeon.worker.debug import Debug
 from pigeon.worker.lifecycle import RECOVERY, RunnerExit
-from pigeon.worker.runner import Worker
+from pigeon.worker.task import Worker
 from tests.helpers.journals import STATES
 
 

@@ -1,0 +1,166 @@
+"""What the user wants, as the guardian tells it: keys, signals, sizes, and leaving for a while or for good."""
+
+from __future__ import annotations
+
+from pigeon import clock
+from pigeon.client import link, submit
+from pigeon.client.outcome import Outcome
+from pigeon.client.signals import SIGHUP, SIGINT, SIGQUIT, SIGTERM, signal_name
+from pigeon.errors import EXIT_CANCELLED, EXIT_PIGEON
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pigeon.client.ending import Ending
+    from pigeon.client.outcome import Options
+    from pigeon.client.screen import Screen
+    from pigeon.client.upstream import Upstream
+    from pigeon.wire.names import SessionFiles
+
+TAKEN_BYTES = 1024 * 1024
+"""The guardian, who holds up to 16 MiB of keys, hears of so many at once that they have been passed on."""
+
+
+class User:
+    """Turns frames into what is written to the share, and keeps the wishes that have to wait."""
+
+    def __init__(
+        self,
+        guardian: link.Link,
+        session: SessionFiles,
+        options: Options,
+        screen: Screen,
+        upstream: Upstream,
+        ending: Ending,
+        created_at: str,
+    ) -> None:
+        self.is_suspended = False
+        """Nothing is printed: the terminal is the shell's."""
+        self.cancel_wanted: Outcome | None = None
+        """The session is to be withdrawn, if nobody has started it yet."""
+        self._detach_wanted = False
+        self._guardian = guardian
+        self._session = session
+        self._options = options
+        self._screen = screen
+        self._upstream = upstream
+        self._ending = ending
+        self._created_at = created_at
+
+    def hear(self) -> bool:
+        """Act on the frames that have come. True if the session will have to answer soon. Raises Outcome."""
+        frames = self._guardian.receive()
+        if frames is None:  # the guardian was killed: nobody is there any more
+            self._gone(Outcome(EXIT_PIGEON))
+            raise Outcome(EXIT_PIGEON)
+        awaits_answer = False
+        for kind, payload in frames:
+            awaits_answer |= self._act(kind, payload)
+        return awaits_answer
+
+    def _act(self, kind: bytes, payload: bytes) -> bool:
+        if kind == link.KEYS:
+            self._upstream.type(payload)
+        elif kind == link.KEYS_END:
+            self._upstream.type(b"")
+        elif kind == link.SIGNAL:
+            return self._signalled(int(payload))
+        elif kind == link.SIZE:
+            return self._resized(*map(int, payload.split()))
+        elif kind == link.IS_RAW:
+            self._screen.release()
+        elif kind == link.HANG_UP:
+            self.hang_up(Outcome(EXIT_PIGEON, abnormal=True))
+        elif kind == link.GONE:
+            self._gone(Outcome(EXIT_PIGEON, abnormal=True))
+        elif kind == link.DETACH:
+            self._detach_wanted = True
+        elif kind == link.SUSPEND:
+            self._suspend()
+        elif kind == link.RESUME:
+            self.is_suspended = False
+            self._upstream.say("resumed")
+        return kind == link.KEYS
+
+    def _signalled(self, number: int) -> bool:
+        name = signal_name(number)
+        if not self._upstream.is_started and number in (SIGINT, SIGTERM, SIGHUP, SIGQUIT):
+            code = EXIT_CANCELLED if number == SIGINT else 128 + number
+            self.cancel_wanted = Outcome(code, f"pigeon: cancelled by {name} before the command ran")
+            return False
+        if self._options.read_only:
+            raise Outcome(128 + number)
+        if self._options.pty and number in (SIGTERM, SIGHUP):
+            self._gone(Outcome(128 + number, abnormal=True))
+        else:
+            self._upstream.signal(number)
+        self._screen.verbose(f"{name} passed on")
+        return True
+
+    def _resized(self, cols: int, rows: int) -> bool:
+        self._options.window = (cols, rows)
+        if self._options.pty:
+            self._upstream.size(cols, rows)
+        return self._options.pty
+
+    def _suspend(self) -> None:
+        self.is_suspended = True
+        self._upstream.say("suspended")
+        try:
+            self._upstream.flush()
+        except OSError:
+            pass  # it goes with the next write
+        self._guardian.send(link.SUSPENDED)
+
+    def tell_taken(self) -> None:
+        """Let the guardian know how many keys have been passed on, now and then."""
+        if self._upstream.passed_bytes >= TAKEN_BYTES:
+            self._guardian.send(link.TAKEN, b"%d" % self._upstream.passed_bytes)
+            self._upstream.passed_bytes = 0
+
+    # Leaving
+
+    def hang_up(self, outcome: Outcome) -> None:
+        """End the session, or withdraw it; then this client ends with `outcome`."""
+        if not self._ending.hang_up(outcome, clock.monotonic()):
+            return
+        if not self._upstream.is_started:
+            self.cancel_wanted = outcome
+        self._upstream.say("hangup")
+
+    def _gone(self, outcome: Outcome) -> None:
+        """The user's terminal has gone. A session that is to be kept goes on without a client."""
+        if self._options.keeps and self._upstream.is_started:
+            self.last_words("detached")
+            raise outcome
+        self.hang_up(outcome)
+        self.last_words("hangup")
+
+    def last_words(self, event: str) -> None:
+        """Tell the runner why this client leaves, if the share takes it now."""
+        if self._options.read_only or not self._upstream.is_open:
+            return
+        try:
+            if not self._upstream.is_started and submit.withdraw(
+                self._session, self._created_at, "its client left"
+            ):
+                return
+            self._upstream.say(event)
+            self._upstream.flush()
+        except OSError:
+            pass  # the runner will notice the silence
+
+    def detach(self) -> None:
+        """Leave the session to itself, if that is wanted and can be. Raises Outcome."""
+        if not self._detach_wanted:
+            return
+        self._detach_wanted = False
+        if not self._upstream.is_started:
+            return
+        self._upstream.say("detached")
+        try:
+            self._upstream.flush()
+        except OSError:
+            self._detach_wanted = True  # leaving before this is written would end the session
+            return
+        text = f"pigeon: detached; `pigeon attach {self._session.session_id}` comes back to it"
+        raise Outcome(0, text, abnormal=True)

@@ -1,0 +1,105 @@
+"""Forking runners off the scheduler, and the one that stands by. Without threads, and with no journal open."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Callable
+from typing import NoReturn
+
+from pigeon import trace
+from pigeon.errors import PigeonError
+from pigeon.worker import runner, standby
+from pigeon.worker.standby import Standby
+from pigeon.worker.task import Task, Worker
+
+
+class Forks:
+    """`private`: descriptors of the scheduler that no other process may keep."""
+
+    def __init__(self, worker: Worker, private: tuple[int, ...]) -> None:
+        self._worker = worker
+        self._private = private
+        self._standby: Standby | None = None
+
+    @property
+    def has_standby(self) -> bool:
+        """A runner waits for the next task."""
+        return self._standby is not None
+
+    def run(self, task: Task) -> int:
+        """A runner for the task; its pid."""
+        trace.mark("scheduler: starts a runner")
+        return self._use_standby(task) or self.fork(lambda: runner.run(self._worker, task))
+
+    def make_standby(self) -> None:
+        """Fork the runner of the next task ahead."""
+        reading, writing = os.pipe2(os.O_CLOEXEC)
+
+        def serve() -> int:
+            os.close(writing)
+            return standby.serve(self._worker, reading)
+
+        pid = self.fork(serve)
+        os.close(reading)
+        self._standby = Standby(pid, writing)
+
+    def _use_standby(self, task: Task) -> int | None:
+        """The pid of the standby, if there is one and it has taken the task. A recovery has a runner of its own."""
+        if self._standby is None or task.row is not None:
+            return None
+        ready, self._standby = self._standby, None
+        return ready.pid if ready.give(task) else None
+
+    def dismiss_standby(self) -> None:
+        """Let it end."""
+        if self._standby is not None:
+            self._standby.close()
+            self._standby = None
+
+    def has_lost(self, pid: int) -> bool:
+        """Whether the process that has ended was the standby, which is forgotten then."""
+        if self._standby is None or self._standby.pid != pid:
+            return False
+        self.dismiss_standby()
+        return True
+
+    def fork(self, work: Callable[[], int]) -> int:
+        """Run `work` in a process of its own, which ends with what it returns; the pid."""
+        sys.stdout.flush()
+        sys.stderr.flush()
+        pid = os.fork()
+        if pid:
+            return pid
+        self._be_runner(work)
+
+    def _be_runner(self, work: Callable[[], int]) -> NoReturn:
+        """In the forked process: a session of its own, nothing of the scheduler's, and no way back."""
+        code = 70
+        try:
+            os.setsid()
+            signal.set_wakeup_fd(-1)
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            for fd in self._private:
+                os.close(fd)
+            self.dismiss_standby()  # or it would outlive its scheduler for as long as this process lives
+            null = os.open(os.devnull, os.O_RDONLY)
+            os.dup2(null, 0)
+            os.close(null)
+            code = work()
+        except PigeonError as error:
+            tell(f"pigeon worker: {error.message}")
+        except BaseException:
+            tell(traceback.format_exc())
+        finally:
+            os._exit(code)
+
+
+def tell(text: str) -> None:
+    """A line on the worker's stderr."""
+    try:
+        os.write(2, text.encode("utf-8", "backslashreplace") + b"\n")
+    except OSError:
+        pass  # the worker's terminal has gone; whoever lives on without it must not mind

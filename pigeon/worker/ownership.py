@@ -1,0 +1,81 @@
+"""Whether a runner still owns its session, and carrying steps on the share out for as long as it does."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import TypeVar
+
+from pigeon import clock
+from pigeon.wire import files
+from pigeon.wire.names import SessionFiles
+from pigeon.wire.pacing import Backoff
+from pigeon.wire.publish import TAKEOVER_NAME
+from pigeon.worker.debug import Debug
+
+FRESH_S = 1.0
+"""A session claimed so short a time ago cannot have been taken over: `host_timeout` is at least as long, and begins
+with somebody's first look at the claim."""
+
+Result = TypeVar("Result")
+
+
+class Superseded(Exception):
+    """The session is in other hands; write nothing more."""
+
+
+class Ownership:
+    """One runner's hold on one session. `is_old`: the claim was made before this runner was there."""
+
+    def __init__(self, session: SessionFiles, debug: Debug, *, is_old: bool) -> None:
+        self._session = session
+        self._debug = debug
+        self._is_old = is_old
+        self._born = clock.boottime()
+
+    def until_it_works(self, step: Callable[[], Result]) -> Result:
+        """Repeat a step on the share until it works, however long its bad moment lasts.
+
+        After a failure the directory is listed before the next attempt: a session that was taken over meanwhile is
+        left alone, and one whose directory is gone can have no end.
+        """
+        backoff = Backoff()
+        while True:
+            try:
+                return step()
+            except files.Refused:
+                raise
+            except OSError as error:
+                self._debug.say("failure", f"{self._session.session_id}: {error}")
+                if not files.may_pass(error) and not isinstance(error, FileNotFoundError):
+                    raise Superseded(f"the session's files cannot be written: {error}") from error
+                clock.sleep(backoff.failed())
+            self._check_ownership()
+
+    def check_takeover(self) -> None:
+        """An old claim of ours: its session may have been given an end since, and is then never started."""
+        if TAKEOVER_NAME in self.until_it_works(lambda: os.listdir(self._session.directory)):
+            raise Superseded("another worker has taken the session over")
+
+    def look_before_step(self) -> None:
+        """Before the start and the exit event: nobody has taken the session over. See FRESH_S."""
+        if self._is_old or clock.boottime() - self._born > FRESH_S:
+            self.check_takeover()
+
+    def _check_ownership(self) -> None:
+        try:
+            names = os.listdir(self._session.directory)
+        except FileNotFoundError:
+            if self._is_removed():
+                raise Superseded("the session's directory has been removed") from None
+            return
+        except OSError:
+            return
+        if TAKEOVER_NAME in names:
+            raise Superseded("another worker has taken the session over")
+
+    def _is_removed(self) -> bool:
+        try:
+            return self._session.session_id not in os.listdir(os.path.dirname(self._session.directory))
+        except OSError:
+            return False  # what cannot be listed is not proven gone

@@ -1,0 +1,63 @@
+"""What the scheduler hands to a runner: which worker it belongs to, which session it is to try, or to refuse."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from pigeon.errors import EXIT_PIGEON
+from pigeon.journal.queries import Row
+from pigeon.wire.documents import Request
+from pigeon.wire.names import Namespace
+from pigeon.worker.debug import Debug
+
+
+@dataclass(frozen=True)
+class Worker:
+    """The worker that a runner belongs to, and its settings."""
+
+    worker_id: str
+    host: str
+    pid: int
+    boot: str
+    namespace: Namespace
+    journal_path: str
+    lock_mode: str
+    client_timeout_s: float
+    max_stream_bytes: int
+    own_command: tuple[str, ...]
+    """How this pigeon is started again, for the verbs that a client asks for."""
+    debug: Debug
+
+    @property
+    def proof_directory(self) -> str:
+        """Where runners keep their proofs of life, beside the journal."""
+        return f"{self.journal_path}.runners"
+
+
+@dataclass
+class Task:
+    """What the scheduler hands to a runner it forks."""
+
+    session_id: str
+    request: Request
+    seen_at: float
+    slot_wait_s: float = 0.0
+    lock_wait_s: float = 0.0
+    refusal: tuple[str, str] | None = None
+    """(state, reason): claim the session only to end it so."""
+    row: Row | None = None
+    """The journal row of a claim to take up again (recovery)."""
+    environ: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """Why a claimed session ends without its command having been started."""
+
+    state: str
+    reason: str
+    exit_code: int = EXIT_PIGEON
+    event: bool = False
+    """Whether the stream says so too (`worker_error`)."""
