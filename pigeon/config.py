@@ -1,18 +1,17 @@
 """Settings from defaults, one file, the environment and flags, in that order; each value knows where it came from.
 
 Promises absolute paths and values that `pigeon.settings` allows; refuses what it does not know, since a setting that
-is silently ignored is a trap. A file that was named must exist; one in the current directory counts only if it is the
-user's own and nobody else can write it, since any directory may hold somebody's bait. An empty variable is an unset
-one. Relative paths mean something on a command line only; in a file or a variable they are refused.
+is silently ignored is a trap. An empty variable is an unset one. Relative paths mean something on a command line only;
+in a file or a variable they are refused. `config_file.py` finds and reads the file.
 
-On the path of every command, hence light: the TOML parser is imported only if there is a file.
+On the path of every command, hence light: a text that `toml_memory.py` knows is not parsed again.
 """
 
 from __future__ import annotations
 
 import os
 
-from pigeon import settings
+from pigeon import config_file, settings
 from pigeon.errors import ConfigError
 from pigeon.settings import BY_KEY, OLD_TABLES, REMOTE_ENV, TABLE, TABLES, Setting
 
@@ -21,10 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import NoReturn
 
-MAX_FILE_BYTES = 1 << 20
-_LOCAL_NAMES = (".pigeon.toml", "pigeon.toml")
 _SHOWN_CHARACTERS = 80
-_OPEN_FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NOCTTY
 
 
 class Section:
@@ -165,7 +161,7 @@ def load(flags: Mapping[str, str], *, environ: Mapping[str, str], cwd: str) -> C
         ConfigError: with the file (or variable, or flag) and the key.
     """
     notes: list[str] = []
-    found = _find_file(flags, environ, cwd, notes)
+    found = config_file.find(flags, environ, cwd, notes)
     passed_over = list(notes)
     values: dict[str, object] = {setting.key: setting.default for setting in TABLE}
     origins: dict[str, str] = {}
@@ -213,98 +209,6 @@ def _fall_back(
         origins["worker.route"] = "route"
 
 
-# Which file
-
-
-def places(environ: Mapping[str, str], cwd: str) -> list[str]:
-    """The default places, in the order in which they are looked at; the last two are those in `cwd`."""
-    base = environ.get("XDG_CONFIG_HOME", "")
-    if not base.startswith("/"):  # its specification says that a relative one does not count
-        base = f"{_home(environ)}/.config"
-    found = [f"{base}/pigeon/config.toml"]
-    checkout = checkout_root()
-    if checkout is not None:
-        found.append(f"{checkout}/.pigeon.toml")
-    return [*found, *(os.path.join(cwd, name) for name in _LOCAL_NAMES)]
-
-
-def checkout_root() -> str | None:
-    """The directory of the checkout that this pigeon runs from; None for an installed one."""
-    root = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-    return root if os.path.exists(f"{root}/pyproject.toml") else None
-
-
-def named_path(flags: Mapping[str, str], environ: Mapping[str, str], cwd: str) -> tuple[str, str] | None:
-    """(the file that `--config` or PIGEON_CONFIG names, which of the two), None if neither does."""
-    given = flags.get("config")
-    if given == "":
-        raise ConfigError("`--config` needs the name of a file")
-    for path, where in ((given, "--config"), (environ.get("PIGEON_CONFIG"), "PIGEON_CONFIG")):
-        if path:
-            return os.path.join(cwd, _expand(path, environ)), where
-    return None
-
-
-def locate(flags: Mapping[str, str], *, environ: Mapping[str, str], cwd: str) -> tuple[str | None, list[str]]:
-    """(the file that `load` would read, what it would pass over), whatever the file holds. Raises ConfigError."""
-    notes: list[str] = []
-    found = _find_file(flags, environ, cwd, notes)
-    if found is None:
-        return None, notes
-    os.close(found[1])
-    return found[0], notes
-
-
-def _find_file(
-    flags: Mapping[str, str], environ: Mapping[str, str], cwd: str, notes: list[str]
-) -> tuple[str, int] | None:
-    """Path and open descriptor of the file to read. What is passed over is noted."""
-    named = named_path(flags, environ, cwd)
-    if named is not None:
-        path, where = named
-        try:
-            return path, os.open(path, _OPEN_FLAGS)  # may be a pipe, as `<(…)` makes
-        except (OSError, ValueError) as error:
-            reason = error.strerror if isinstance(error, OSError) else "no file has such a name"
-            raise ConfigError(
-                f"the file named by {where} cannot be read: `{path}`: {reason}",
-                hint="`pigeon config init` writes one",
-            ) from error
-    candidates = places(environ, cwd)
-    for number, path in enumerate(candidates):
-        is_local = number >= len(candidates) - len(_LOCAL_NAMES)
-        try:
-            # not blocking: a FIFO that lies about must not hang every command
-            fd = os.open(path, _OPEN_FLAGS | os.O_NONBLOCK)
-        except (FileNotFoundError, NotADirectoryError):
-            continue
-        except OSError as error:
-            if not is_local:
-                raise ConfigError(f"`{path}` cannot be read: {error.strerror}") from error
-            notes.append(f"`{path}` does not count: it cannot be read: {error.strerror}")
-            continue
-        fault = _fault(path, fd) if is_local else ""
-        if not fault:
-            return path, fd
-        os.close(fd)
-        notes.append(f"`{path}` does not count: {fault}")
-    return None
-
-
-def _fault(path: str, fd: int) -> str:
-    """Why a file in whatever directory one happens to be in must not decide what runs with one's rights."""
-    opened = os.fstat(fd)
-    try:
-        named = os.lstat(path)  # a link of another user's to a file of one's own is still his choice
-    except OSError:
-        return "it has just been removed"
-    if opened.st_uid != os.geteuid() or named.st_uid != os.geteuid():
-        return "it belongs to another user"
-    if opened.st_mode & 0o170000 != 0o100000:
-        return "it is no regular file"
-    return "others can write it" if opened.st_mode & 0o022 else ""
-
-
 # Reading it
 
 
@@ -317,7 +221,12 @@ def _read_file(
     notes: list[str],
     environ: Mapping[str, str],
 ) -> None:
-    for key, value in _parse(path, _content(path, fd)).items():
+    from pigeon import toml_memory
+
+    text, lasts = config_file.read(path, fd)
+    known = toml_memory.recall(path, text, environ) if lasts else None
+    parsed = config_file.parse(path, text) if known is None else known
+    for key, value in parsed.items():
         if key == REMOTE_ENV:
             _read_remote_env(path, value, remote_env)
             origins[key] = path
@@ -332,32 +241,8 @@ def _read_file(
                 _set(path, f"{key}.{name}", inner, values, origins, environ)
         else:
             _set(path, key, value, values, origins, environ)
-
-
-def _content(path: str, fd: int) -> bytes:
-    try:
-        with os.fdopen(fd, "rb") as file:
-            data = file.read(MAX_FILE_BYTES + 1)
-    except OSError as error:
-        raise ConfigError(f"`{path}` cannot be read: {error.strerror}") from error
-    if len(data) > MAX_FILE_BYTES:
-        raise ConfigError(
-            f"`{path}` is larger than {MAX_FILE_BYTES} bytes, so it is no configuration of pigeon's"
-        )
-    return data
-
-
-def _parse(path: str, data: bytes) -> dict[str, object]:
-    try:
-        import tomli
-    except ImportError:  # a checkout without any package installed
-        import tomllib as tomli  # type: ignore[no-redef]
-    try:
-        return tomli.loads(data.decode("utf-8"))
-    except (tomli.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise ConfigError(
-            f"`{path}` is not TOML: {error}", hint="`pigeon config init --config NEW` writes an example"
-        ) from error
+    if known is None and lasts:  # only now is it known to be valid
+        toml_memory.remember(path, text, parsed, environ)
 
 
 def _set(
@@ -410,7 +295,7 @@ def _checked(setting: Setting, value: object, where: str, environ: Mapping[str, 
     """`cwd` is what a relative path starts from; "" where it may not be relative (a file, a variable)."""
     wanted = value
     if setting.kind == settings.PATH and isinstance(value, str) and value:
-        wanted = os.path.join(cwd, _expand(value, environ))
+        wanted = os.path.join(cwd, config_file.expand(value, environ))
     checked = settings.check(setting, wanted)
     if checked is None:
         raise _bad(setting, value, where)
@@ -421,14 +306,3 @@ def _bad(setting: Setting, value: object, where: str) -> ConfigError:
     text = repr(value)
     shown = text if len(text) <= _SHOWN_CHARACTERS else text[: _SHOWN_CHARACTERS - 1] + "…"
     return ConfigError(f"{where}: `{setting.key}` must be {settings.wanted(setting)}, not {shown}")
-
-
-def _home(environ: Mapping[str, str]) -> str:
-    return environ.get("HOME") or os.path.expanduser("~")
-
-
-def _expand(path: str, environ: Mapping[str, str]) -> str:
-    """`~` and `~user` at its start replaced; as it is where there is no such home."""
-    if path == "~" or path.startswith("~/"):
-        return _home(environ) + path[1:]
-    return os.path.expanduser(path) if path.startswith("~") else path

@@ -78,6 +78,7 @@ def withdraw(session: SessionFiles, created_at: str, reason: str) -> bool:
         OSError: it cannot be said; call again with the same session.
     """
     from pigeon.wire.claim import try_claim, withdrawal
+    from pigeon.wire.publish import OwnStatus
 
     text = withdrawal(host_name(), os.getpid(), _token(session))
     if not try_claim(session, _token(session), text):
@@ -90,7 +91,8 @@ def withdraw(session: SessionFiles, created_at: str, reason: str) -> bool:
         ended_by="client",
         error=reason,
     )
-    files.replace(session.status, status.encode())
+    # False: it took so long that somebody has ended it for us, in the same way.
+    OwnStatus(session, _token(session)).publish(status.encode())
     return True
 
 

@@ -8,7 +8,7 @@ import os
 import sys
 from collections.abc import Mapping
 
-from pigeon import config, settings
+from pigeon import config, config_file, settings
 from pigeon.commands.common import add_common, current_directory, flags_of, load_config
 from pigeon.errors import ConfigError
 from pigeon.settings import TABLE, shown
@@ -73,12 +73,12 @@ def _printable(text: str) -> str:
 def _path(flags: Mapping[str, str]) -> int:
     """The path alone on stdout, for scripts; the places on stderr. 1 if there is no file."""
     cwd = current_directory()
-    read, notes = config.locate(flags, environ=os.environ, cwd=cwd)
+    read, notes = config_file.locate(flags, environ=os.environ, cwd=cwd)
     for note in notes:
         print(_printable(f"pigeon: {note}"), file=sys.stderr)
     print(_printable(read or "no configuration file is read"), file=sys.stdout if read else sys.stderr)
-    named = config.named_path(flags, os.environ, cwd)
-    for place in [named[0]] if named else config.places(os.environ, cwd):
+    named = config_file.named_path(flags, os.environ, cwd)
+    for place in [named[0]] if named else config_file.places(os.environ, cwd):
         state = "read" if place == read else "there" if os.path.exists(place) else "not there"
         by = f", named by {named[1]}" if named else ""
         print(_printable(f"  {place} ({state}{by})"), file=sys.stderr)
@@ -114,7 +114,7 @@ def _init(flags: Mapping[str, str]) -> int:
     path = (
         flags.get("config")
         or os.environ.get("PIGEON_CONFIG")
-        or config.places(os.environ, current_directory())[0]
+        or config_file.places(os.environ, current_directory())[0]
     )
     path = os.path.expanduser(path)
     if os.path.lexists(path):

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Mapping
 
 from pigeon import clock
+from pigeon.client.ending import is_taken_over
 from pigeon.client.sink import Sink
 from pigeon.commands import overview
 from pigeon.commands.common import add_common, load_config
@@ -57,6 +58,8 @@ def _print(session: SessionFiles, namespace: Namespace, *, follow: bool) -> int:
             news_at = now
         for record in records:
             if _take(record, sinks):
+                if is_taken_over(session):  # the exit event may have come too late to decide (FORMAT.md, "The end")
+                    _tell_end(namespace, session)
                 return 0
         if not records and (not follow or _has_ended(namespace, session, tail)):
             _tell_end(namespace, session)

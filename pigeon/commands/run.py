@@ -8,8 +8,6 @@ from pigeon import commandline, config, trace
 from pigeon.cli_arguments import Invocation
 from pigeon.client import guardian, link, submit
 from pigeon.client.outcome import Options, Outcome, report
-from pigeon.client.peer import Peer
-from pigeon.client.pump import Pump
 from pigeon.client.signals import signals
 from pigeon.client.terminal import is_terminal, window_size
 from pigeon.errors import EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND, PigeonError
@@ -87,6 +85,10 @@ def _session(mine: link.Link, invocation: Invocation, *, speaks: bool) -> Outcom
     namespace = submit.open_namespace(settings.require_cache(), settings.namespace)
     session = submit.publish(namespace, request)
     trace.mark("client: published")
+    # Only now: a worker can be at it meanwhile.
+    from pigeon.client.peer import Peer
+    from pigeon.client.pump import Pump
+
     options = Options()
     options.keyboard = request.stdin_isatty
     options.pty = request.pty

@@ -13,7 +13,7 @@ from pigeon import clock
 from pigeon.errors import EXIT_PIGEON
 from pigeon.journal.queries import Row
 from pigeon.journal.store import Journal
-from pigeon.wire import files, publish, states, takeover
+from pigeon.wire import claim, files, publish, states, takeover
 from pigeon.wire.documents import Status
 from pigeon.wire.names import SessionFiles, new_token
 from pigeon.wire.pacing import Backoff
@@ -205,6 +205,14 @@ def _is_gone(session: SessionFiles) -> bool:
     try:
         return session.session_id not in os.listdir(os.path.dirname(session.directory))
     except OSError:
+        return False
+
+
+def is_anothers(session: SessionFiles, row: Row) -> bool:
+    """Whether somebody else has claimed the session before the dead runner could. Raises OSError as `files.read`."""
+    try:
+        return claim.read_claim(session).get("claim_token", row.claim_token) != row.claim_token
+    except FileNotFoundError:
         return False
 
 

@@ -413,7 +413,8 @@ class Scheduler:
             request, problem = Request(row.session_id, ["-"], row.cwd or "/"), "its request.json is gone"
         refusal = (states.FAILED, problem) if problem else None
         waiting = Waiting(row.session_id, request, clock.wall(), clock.monotonic(), refusal=refusal, row=row)
-        waiting.needs_sign_of_life = self._is_judged(waiting)  # hours may have passed since it was claimed
+        if not recovery.is_anothers(session, row):  # then there is nothing to start, only a row to close
+            waiting.needs_sign_of_life = self._is_judged(waiting)  # hours may have passed since it was claimed
         return waiting
 
     # Saying

@@ -74,6 +74,14 @@ def test_a_named_file_comes_before_all(warm: Pigeon) -> None:
     assert user.source(env=env, options=("--config", str(flag))) == "flag"
 
 
+def test_an_edited_file_counts_for_the_next_command(warm: Pigeon) -> None:
+    user = User(warm)
+    for name in ("one", "two", "two", "one"):
+        place(warm, user.home / ".config" / "pigeon" / "config.toml", name)
+        assert user.source() == name
+    assert len(list((user.home / ".cache" / "pigeon").iterdir())) == 1
+
+
 @pytest.mark.skipif("PIGEON_TEST_COMMAND" in os.environ, reason="needs a checkout to run from")
 def test_the_checkout_configures_both_sides(pigeon: Pigeon) -> None:
     checkout = pigeon.base / "checkout"

@@ -194,3 +194,23 @@ def test_what_is_left_of_a_command_is_ended(pigeon: Pigeon) -> None:
     os.kill(runner, signal.SIGKILL)
     assert client.wait(40).code == 255
     assert not processes_of(session.id, None)
+
+
+def test_a_claim_that_another_worker_won_is_forgotten_at_once(pigeon: Pigeon, notes: Notes) -> None:
+    """Its runner died just before it could lose; nobody waits for a sign of life of a client that has its result."""
+    crash = CrashPoint(pigeon.base / "crash", "os.link", "worker.claim")
+    first = pigeon.worker(env=crash.env)
+    client, session = pigeon.begin(notes.text("it"))
+    wait_until(lambda: crash.has_happened, 15, "the death of the first worker's runner")
+    first.kill()
+    other = pigeon.worker(journal=pigeon.base / "journal" / "other.db")
+    assert client.wait(20).code == 0
+    other.kill()
+    pigeon.worker()
+
+    def rows() -> list[str]:
+        found = journal_rows(pigeon.journal).get("sessions", [])
+        return [str(row["state"]) for row in found if row["session_id"] == session.id]
+
+    wait_until(lambda: not rows(), 6, lambda: f"no row of it in the first journal, there are {rows()}")
+    assert len(notes.starts("it")) == 1

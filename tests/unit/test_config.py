@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from pigeon import config, settings
+from pigeon import config, config_file, settings
 from pigeon.commands import common
 from pigeon.commands import config as verb
 from pigeon.config import Config
@@ -53,7 +53,7 @@ class Where:
 @pytest.fixture
 def where(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Where:
     # the checkout that the tests run from must not configure them
-    monkeypatch.setattr(config, "checkout_root", lambda: None)
+    monkeypatch.setattr(config_file, "checkout_root", lambda: None)
     return Where(tmp_path)
 
 
@@ -149,7 +149,7 @@ def test_the_first_place_that_exists_is_read(
     where: Where, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     checkout = tmp_path / "checkout"
-    monkeypatch.setattr(config, "checkout_root", lambda: str(checkout))
+    monkeypatch.setattr(config_file, "checkout_root", lambda: str(checkout))
     flag, variable = tmp_path / "flag.toml", tmp_path / "variable.toml"
     xdg = tmp_path / "xdg/pigeon/config.toml"
     env: dict[str, str] = {}
@@ -167,11 +167,11 @@ def test_the_first_place_that_exists_is_read(
         (flags if name == "config" else env).update({name: value} if name else {})
         found = where.load(flags, **env)
         assert (found.files, found.route) == ([str(path)], path.name)
-        assert config.locate(flags, environ={**where.env, **env}, cwd=str(where.cwd)) == (str(path), [])
+        assert config_file.locate(flags, environ={**where.env, **env}, cwd=str(where.cwd)) == (str(path), [])
 
 
 def test_a_checkout_is_known_by_its_project_file() -> None:
-    assert config.checkout_root() == str(ROOT)
+    assert config_file.checkout_root() == str(ROOT)
 
 
 @pytest.mark.parametrize("value", ["", "relative/xdg"])
@@ -217,7 +217,7 @@ def test_a_directory_or_a_huge_file_is_no_configuration(where: Where) -> None:
         where.load({"config": str(where.cwd)})
     huge = where.cwd / "huge.toml"
     huge.touch()
-    os.truncate(huge, config.MAX_FILE_BYTES + 1)
+    os.truncate(huge, config_file.MAX_FILE_BYTES + 1)
     with pytest.raises(ConfigError, match="larger"):
         where.load({"config": str(huge)})
 
@@ -627,7 +627,7 @@ def test_every_default_is_a_value_that_may_be_set() -> None:
 
 
 def test_what_a_client_loads() -> None:
-    """No TOML parser without a file, and nothing slow in any case."""
+    """Nothing slow, and what only a file needs not without one."""
     code = (
         "import sys; before = set(sys.modules)\n"
         "from pigeon import config\n"
@@ -637,4 +637,4 @@ def test_what_a_client_loads() -> None:
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
     loaded = set(done.stdout.split()) - {"__future__"}
-    assert loaded == {"pigeon", "pigeon.config", "pigeon.errors", "pigeon.settings"}
+    assert loaded == {"pigeon", "pigeon.config", "pigeon.config_file", "pigeon.errors", "pigeon.settings"}
