@@ -61,6 +61,9 @@ Record = dict[str, object]
 DECODED = " data"
 """Where a Tail leaves the decoded payload in a record; what a peer writes there is overwritten."""
 
+_PAYLOAD = b'"data_b64":"'
+"""Inside a string its quotes would be escaped, so where this stands a payload begins."""
+
 
 def output_line(seq: int, channel: str, data: bytes) -> bytes:
     """An `output` record. Written by concatenation: the general encoder would scan the payload once more."""
@@ -111,6 +114,29 @@ def decode_line(line: bytes) -> Record:
     if not isinstance(record, dict):
         raise ValueError("not a JSON object")
     return record
+
+
+def decode_payload_line(data: bytes | bytearray, start: int, end: int) -> Record:
+    """The line `data[start:end]`; a payload goes from there straight to DECODED, and `data_b64` is left empty.
+
+    What is not as any peer writes it (an escape in the base64, the field inside another) is decoded like any JSON.
+
+    Raises:
+        ValueError: not a JSON object.
+    """
+    first = data.find(_PAYLOAD, start, end) + len(_PAYLOAD)
+    last = data.find(b'"', first, end) if first >= len(_PAYLOAD) else -1
+    if last >= 0:
+        try:
+            payload = a2b_base64(memoryview(data)[first:last], strict_mode=True)
+            record = decode_line(bytes(data[start:first]) + bytes(data[last:end]))
+        except ValueError:
+            pass
+        else:
+            if record.get("data_b64") == "":
+                record[DECODED] = payload
+                return record
+    return decode_line(bytes(data[start:end]))
 
 
 def data_of(record: Record) -> bytes:

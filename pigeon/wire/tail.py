@@ -7,7 +7,15 @@ import os
 from pigeon.clock import monotonic
 from pigeon.errors import DamagedSession
 from pigeon.wire.files import open_checked
-from pigeon.wire.records import DECODED, MAX_LINE_BYTES, Record, data_of, decode_line, integer
+from pigeon.wire.records import (
+    DECODED,
+    MAX_LINE_BYTES,
+    Record,
+    data_of,
+    decode_line,
+    decode_payload_line,
+    integer,
+)
 
 CHUNK_BYTES = 1024 * 1024
 """Read at most this much at a time: about 20 ms of work, after which the caller looks at its other business."""
@@ -26,6 +34,7 @@ class Tail:
         "offset",
         "next_seq",
         "grew",
+        "_buffer",
         "_numbered",
         "_seen",
         "_stuck_nul",
@@ -41,6 +50,7 @@ class Tail:
         self.grew = False
         self.cost_s = 0.0
         self.has_more = False
+        self._buffer = bytearray(CHUNK_BYTES)  # kept: new memory for each piece costs more than reading into it
         self._numbered = numbered
         self._seen = 0
         self._stuck_nul = False
@@ -59,40 +69,50 @@ class Tail:
             if self._stuck_nul:
                 # What the page cache holds of a half-arrived append can stay wrong until the page is dropped.
                 os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
-            data = os.pread(fd, CHUNK_BYTES, self.offset)
-            if len(data) == CHUNK_BYTES and b"\n" not in data:
-                data = os.pread(fd, MAX_LINE_BYTES, self.offset)
+            data = self._buffer
+            size = os.preadv(fd, (data,), self.offset)
+            if size == CHUNK_BYTES and b"\n" not in data:
+                data = bytearray(os.pread(fd, MAX_LINE_BYTES, self.offset))
+                size = len(data)
         finally:
             os.close(fd)
         self.cost_s = monotonic() - began
-        self.has_more = len(data) >= CHUNK_BYTES
-        if not data:
+        self.has_more = size >= CHUNK_BYTES
+        if not size:
             return []
-        nul = data.find(b"\0")
+        nul = data.find(b"\0", 0, size)
         self._stuck_nul = nul >= 0
         if nul >= 0:
-            data = data[:nul]
-        if self.offset + len(data) > self._seen:
+            size = nul
+        if self.offset + size > self._seen:
             self.grew = True
-            self._seen = self.offset + len(data)
-        end = data.rfind(b"\n") + 1
-        if end == 0:
-            if len(data) >= MAX_LINE_BYTES:
-                raise DamagedSession(self.path, self.offset, f"a line of at most {MAX_LINE_BYTES} bytes")
-            return []
+            self._seen = self.offset + size
+        end = data.rfind(b"\n", 0, size) + 1
+        if end == 0 and size >= MAX_LINE_BYTES:
+            raise DamagedSession(self.path, self.offset, f"a line of at most {MAX_LINE_BYTES} bytes")
+        return self._records(data, end)
+
+    def _records(self, data: bytearray, end: int) -> list[Record]:
+        """Those of the whole lines in `data[:end]`. What stands before damage is handed over; the next poll raises."""
         records: list[Record] = []
-        for line in data[: end - 1].split(b"\n"):
+        start = 0
+        while start < end:
+            newline = data.find(b"\n", start, end)
             try:
-                records.append(self._record(line))
+                records.append(self._record(data, start, newline))
             except DamagedSession:
                 if not records:
                     raise
-                break  # what stands before the damage is handed over first; the next poll raises
+                break
+            start = newline + 1
         return records
 
-    def _record(self, line: bytes) -> Record:
+    def _record(self, data: bytearray, start: int, end: int) -> Record:
         try:
-            record = decode_line(line)
+            if self._numbered:
+                record = decode_payload_line(data, start, end)
+            else:
+                record = decode_line(bytes(data[start:end]))
         except ValueError as error:
             raise DamagedSession(self.path, self.offset, f"a JSON object ({error})") from None
         if record.get("type") in self._numbered:
@@ -101,10 +121,10 @@ class Tail:
                     self.path, self.offset, f"seq {self.next_seq}, not {record.get('seq')!r}"
                 )
             self.next_seq += 1
-            if "data_b64" in record:
+            if "data_b64" in record and not isinstance(record.get(DECODED), bytes):
                 try:
                     record[DECODED] = data_of(record)
                 except ValueError as error:
                     raise DamagedSession(self.path, self.offset, f"a payload ({error})") from None
-        self.offset += len(line) + 1
+        self.offset += end + 1 - start
         return record
