@@ -12,49 +12,19 @@ from pathlib import Path
 import pytest
 
 from tests.helpers.notes import Notes, overlapping
-from tests.helpers.pigeon import Pigeon, pigeon_in
 from tests.helpers.share import Share
 from tests.helpers.waiting import wait_until
-from tests.mounts.control import Control
-from tests.mounts.rigs import gluster_mounts, plain_dir, require, two_mounts
+from tests.mounts.pigeon_rig import Rig, make_rig
 
 RIGS = ("plain", "twocache", "gluster")
-PLACES = tuple(f"share/namespaces/test/{name}" for name in ("sessions", "locks", "workers"))
 MEBIBYTE = 1024 * 1024
-
-
-class Rig:
-    """A pigeon over two mounts, and what controls them."""
-
-    def __init__(self, pigeon: Pigeon, control: Control, other: Path) -> None:
-        self.pigeon = pigeon
-        self.control = control
-        self.other = other
-        """The share as the client's host sees it."""
-
-
-def _rig(stack: ExitStack, name: str, base: Path) -> Rig:
-    if name == "plain":
-        a, b, control = stack.enter_context(plain_dir())
-    elif name == "twocache":
-        require("twocache")
-        a, b, control = stack.enter_context(two_mounts(ttl_s=3, negative_ttl_s=30))
-    else:
-        require("gluster")
-        a, b, control = stack.enter_context(gluster_mounts())
-    # The tests look for files by name on the client's side; a miss would hide them for the time of its cache.
-    for place in ("share", "share/namespaces", "share/namespaces/test", *PLACES):
-        (a / place).mkdir(mode=0o700)
-    wait_until(lambda: "share" in os.listdir(b), 60, "the share on the worker's mount")
-    share = Share(a / "share", b / "share")
-    return Rig(stack.enter_context(pigeon_in(base, lambda: False, share)), control, a / "share")
 
 
 @pytest.fixture(scope="module", params=RIGS)
 def rig(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
     """One rig for the module's tests, with a worker."""
     with ExitStack() as stack:
-        made = _rig(stack, request.param, tmp_path_factory.mktemp(request.param))
+        made = make_rig(stack, request.param, tmp_path_factory.mktemp(request.param))
         made.pigeon.worker(max_jobs=16)
         yield made
 
@@ -63,7 +33,7 @@ def rig(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 def faulty(tmp_path: Path) -> Iterator[Rig]:
     """A two-cache rig of this test's own, with a worker."""
     with ExitStack() as stack:
-        made = _rig(stack, "twocache", tmp_path)
+        made = make_rig(stack, "twocache", tmp_path)
         made.pigeon.worker(debug=True)
         yield made
 
@@ -213,26 +183,17 @@ def test_clocks_that_disagree_change_nothing(faulty: Rig) -> None:
     assert client.wait(60).stdout == b"on\noff\n"
 
 
-# Politeness: visits to the share, counted by the filesystem itself; upper bounds, so that nobody makes it worse unseen.
-
-BUDGET_TRUE = {"a": 60, "b": 70}
-"""Requests of one warm `pigeon true` that only the server can answer, on the client's and the worker's mount."""
-
-
-def test_what_a_true_costs(faulty: Rig) -> None:
-    faulty.pigeon.run("true")
-    faulty.control.reset_counts()
-    faulty.pigeon.run("true")
-    writes = {m: sum(n for kind, n in faulty.control.counts(m).items() if kind in WRITES) for m in "ab"}
-    assert writes["a"] <= BUDGET_TRUE["a"] and writes["b"] <= BUDGET_TRUE["b"], {
-        m: faulty.control.counts(m) for m in "ab"
-    }
-
-
-WRITES = ("create", "mkdir", "rename", "link", "unlink", "write", "flush")
-"""What changes the share; reading depends on how long the command took."""
-
-
-def test_no_fsync_on_the_data_path(faulty: Rig) -> None:
-    faulty.pigeon.run("head -c 1000000 /dev/zero", stdin=b"x" * 1000)
-    assert faulty.control.counts("a").get("fsync", 0) == faulty.control.counts("b").get("fsync", 0) == 0
+def test_a_lost_lock_is_told_and_the_command_goes_on(faulty: Rig) -> None:
+    """The server has dropped the lock (its client was away for longer than a lease): only reading says so."""
+    client, session = faulty.pigeon.begin("echo on; cat; exit 3", stdin=subprocess.PIPE, options=("-v",))
+    wait_until(lambda: client.out == b"on\n", 30, "the command's start")
+    faulty.control.lose_locks("b")
+    # After trouble with the share the lock is looked at soon; without, every 20 s.
+    trouble = faulty.control.fail("write", "*/stream.jsonl", "EIO", times=1)
+    client.type(b"more\n")
+    wait_until(lambda: "the lock of this directory was lost" in client.err, 40, "a word of the loss")
+    assert trouble.fired > 0
+    client.close_stdin()
+    result = client.wait(30)
+    assert (result.stdout, result.code) == (b"on\nmore\n", 3), result.words
+    assert session.state == "failed"

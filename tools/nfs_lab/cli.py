@@ -12,7 +12,7 @@ from typing import Any
 
 from .caller import EXIT_LAB, ask, run_here, terminal_size
 from .errors import LabError
-from .kernel import missing_packages
+from .kernel import missing_packages, prepare_kernel
 from .lab import Lab
 
 ALIASES = {"client": "a", "worker": "b"}
@@ -86,10 +86,11 @@ def build_parser() -> argparse.ArgumentParser:
         verb(name, text).add_argument("machine", choices=[*ALIASES, "a", "b", "server"], metavar="MACHINE")
     measured = verb("measure", "how soon the other host sees what one did, as a table; changes the mount")
     measured.add_argument("--json", action="store_true", help="for programs")
+    measured.add_argument("--write", action="store_true", help="put the table into tests/mounts/README.md")
     measured.add_argument(
         "mounts", nargs="*", metavar="MOUNT", help="such as 4.2 or 3,nolock; default: as it is"
     )
-    verb("setup", "install the Debian packages that are missing (as root)")
+    verb("setup", "install the Debian packages that are missing (as root), and fetch the kernel")
     return parser
 
 
@@ -191,17 +192,19 @@ def do_run(options: argparse.Namespace) -> int:
 
 
 def do_setup() -> int:
-    missing = missing_packages()
-    if not missing:
-        print("nfs-lab: everything is installed")
-        return 0
-    words = ["apt-get", "install", "-y", "--no-install-recommends", *missing]
-    return subprocess.call(words, env=os.environ | {"DEBIAN_FRONTEND": "noninteractive"})
+    if missing := missing_packages():
+        words = ["apt-get", "install", "-y", "--no-install-recommends", *missing]
+        code = subprocess.call(words, env=os.environ | {"DEBIAN_FRONTEND": "noninteractive"})
+        if code:
+            return code
+    kernel = prepare_kernel(may_update=True)
+    print(f"nfs-lab: everything is installed; the machines run Linux {kernel.release}")
+    return 0
 
 
 def do_measure(options: argparse.Namespace) -> int:
     from .measure import describe as describe_reports
-    from .measure import measure
+    from .measure import measure, write_down
 
     lab = Lab(options.lab)
     lab.lease_s = lab.status()["note"]["lease_s"]
@@ -213,6 +216,8 @@ def do_measure(options: argparse.Namespace) -> int:
         reports.append(measure(lab))
         print(f"nfs-lab: measured {reports[-1]['asked']['a']}", file=sys.stderr)
     print(json.dumps(reports, indent=2) if options.json else describe_reports(reports))
+    if options.write:
+        write_down(reports)
     return 0
 
 

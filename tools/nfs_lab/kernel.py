@@ -70,8 +70,8 @@ def cache_directory() -> Path:
     return CHECKOUT / ".cache" / "nfs-lab"
 
 
-def prepare_kernel() -> Kernel:
-    """The kernel from the cache, or, the first time, from Debian (70 MB)."""
+def prepare_kernel(may_update: bool = False) -> Kernel:
+    """The kernel from the cache, or, the first time, from Debian (70 MB); `may_update`: the package index too."""
     cache = cache_directory()
     if not (cache / "ready").exists():
         try:
@@ -82,7 +82,7 @@ def prepare_kernel() -> Kernel:
             ) from error
         # Made aside and renamed: two labs that start at once make it twice, and nobody sees half of it.
         with tempfile.TemporaryDirectory(dir=cache.parent, prefix="nfs-lab-") as scratch:
-            made = fill_cache(Path(scratch))
+            made = fill_cache(Path(scratch), may_update)
             try:
                 os.rename(made, cache)
             except OSError:
@@ -92,12 +92,12 @@ def prepare_kernel() -> Kernel:
     return Kernel(release, cache / "vmlinuz", [cache / name for name in names])
 
 
-def fill_cache(scratch: Path) -> Path:
+def fill_cache(scratch: Path, may_update: bool) -> Path:
     """Download and unpack below `scratch`; returns the directory that is to become the cache."""
     for program in ("apt-get", "dpkg-deb"):
         if not shutil.which(program):
             raise LabError(f"`{program}` is not here", "the lab takes its kernel from Debian's packages")
-    package = newest_package()
+    package = newest_package(may_update)
     run(["apt-get", "-q", "-o", "APT::Sandbox::User=root", "download", package], scratch)
     (deb,) = scratch.glob("*.deb")
     tree = scratch / "tree"
@@ -117,10 +117,14 @@ def fill_cache(scratch: Path) -> Path:
     return made
 
 
-def newest_package() -> str:
+def newest_package(may_update: bool) -> str:
     """The package with the image itself, behind the one that always points at the newest."""
-    text = run(["apt-cache", "depends", PACKAGE], Path("/"))
-    found = re.search(r"Depends: (linux-image-\S+)", text)
+    # Its exit code for an unknown package differs between versions; an empty answer says as much.
+    asked = subprocess.run(["apt-cache", "depends", PACKAGE], capture_output=True, text=True)
+    found = re.search(r"Depends: (linux-image-\S+)", asked.stdout)
+    if found is None and may_update:
+        run(["apt-get", "-q", "update"], Path("/"))
+        return newest_package(False)
     if found is None:
         raise LabError(f"apt does not know `{PACKAGE}`", "run `apt-get update` as root")
     return found[1]

@@ -21,6 +21,8 @@ from .nfs import SHARE
 
 POLL_S = 0.1
 LIMIT_S = 90.0
+README = CHECKOUT / "tests" / "mounts" / "README.md"
+BEGIN, END = "<!-- nfs-lab: begin -->", "<!-- nfs-lab: end -->"
 
 CASES = (
     # what the writer does, how the reader looks
@@ -173,6 +175,12 @@ def describe(reports: Sequence[dict[str, Any]]) -> str:
         rows.append([name, *(f"{report['cost_ms'][name]} ms" for report in reports)])
     lines = ["| " + " | ".join(row) + " |" for row in rows]
     return "\n".join([lines[0], "|" + " --- |" * len(rows[0]), *lines[1:]])
+
+
+def write_down(reports: Sequence[dict[str, Any]]) -> None:
+    """Put the table into the page about the mounts."""
+    before, rest = README.read_text().split(BEGIN)
+    README.write_text(f"{before}{BEGIN}\n{describe(reports)}\n{END}{rest.split(END)[1]}")
 
 
 def seconds_text(seconds: float | None) -> str:
