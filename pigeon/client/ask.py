@@ -12,7 +12,7 @@ from pigeon.client.terminal import is_terminal, window_size
 from pigeon.commandline import quote
 from pigeon.config import Config
 from pigeon.wire.documents import CLIENT_FEATURES, Request
-from pigeon.wire.names import new_session_id
+from pigeon.wire.names import Namespace, new_session_id
 
 _PASSED_ON = ("NO_COLOR", "FORCE_COLOR", "TZ", "LANG", "LC_ALL", "LC_TIME")
 
@@ -33,7 +33,7 @@ def _pump(mine: link.Link, verb_args: list[str], config: Config) -> int:
 
 
 def _session(mine: link.Link, verb_args: list[str], config: Config) -> Outcome:
-    namespace = submit.open_namespace(config.require_cache(), config.namespace)
+    namespace = Namespace(config.require_cache(), config.namespace)
     text = "exec pigeon " + " ".join(quote(word) for word in verb_args)
     request = Request(new_session_id(), ["bash", "-lc", text], "/")
     request.verb = verb_args

@@ -16,32 +16,16 @@ def host_name() -> str:
     return os.uname().nodename
 
 
-def open_namespace(cache: str, name: str) -> Namespace:
-    """The namespace, its `sessions/` made if no worker has done so yet.
-
-    Raises:
-        ShareError: the cache is not there, or may not be written.
-    """
-    namespace = Namespace(cache, name)
-    try:
-        files.make_directory(namespace.sessions)
-    except FileExistsError:
-        return namespace
-    except FileNotFoundError:
-        pass
-    except OSError as error:
-        raise _unusable(cache, error) from error
+def _make_namespace(namespace: Namespace) -> None:
+    """Its directories, where neither a worker nor a client has made them yet. Raises ShareError, OSError."""
+    cache = namespace.cache
     if not os.path.isdir(cache):
         raise ShareError(
             f"the shared directory `{cache}` does not exist on this machine",
             hint=f"is it mounted? if it is new: `mkdir -p -m 700 {cache}`, on one machine",
         )
-    try:
-        for directory in (namespace.sessions, namespace.locks, namespace.workers):
-            files.make_directories(directory)
-    except OSError as error:
-        raise _unusable(cache, error) from error
-    return namespace
+    for directory in (namespace.sessions, namespace.locks, namespace.workers):
+        files.make_directories(directory)
 
 
 def _unusable(cache: str, error: OSError) -> ShareError:
@@ -55,11 +39,11 @@ def publish(namespace: Namespace, request: Request) -> SessionFiles:
     """Make the session's files; with status.json, which comes last, workers can see it.
 
     Raises:
-        ShareError: something could not be written; what was begun is removed again.
+        ShareError: the shared directory is missing, or something could not be written; what was begun is removed again.
     """
     session = namespace.session(request.session_id)
     try:
-        files.make_directory(session.directory)
+        _make_directory(namespace, session)
         for path in (session.stream, session.stdin(), session.control()):
             files.create(path)
         files.replace(session.request, request.encode(__version__))
@@ -69,6 +53,14 @@ def publish(namespace: Namespace, request: Request) -> SessionFiles:
         files.remove_session(session)  # nobody can have claimed it
         raise _unusable(namespace.cache, error) from error
     return session
+
+
+def _make_directory(namespace: Namespace, session: SessionFiles) -> None:
+    try:
+        files.make_directory(session.directory)
+    except FileNotFoundError:
+        _make_namespace(namespace)
+        files.make_directory(session.directory)
 
 
 def withdraw(session: SessionFiles, created_at: str, reason: str) -> bool:

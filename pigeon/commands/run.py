@@ -13,7 +13,7 @@ from pigeon.client.terminal import is_terminal, window_size
 from pigeon.errors import EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND, PigeonError
 from pigeon.wire import files
 from pigeon.wire.documents import CLIENT_FEATURES, Request
-from pigeon.wire.names import new_session_id
+from pigeon.wire.names import Namespace, new_session_id
 
 SESSION_VARIABLE = "PIGEON_SESSION"
 
@@ -82,7 +82,7 @@ def _session(mine: link.Link, invocation: Invocation, *, speaks: bool) -> Outcom
     trace.mark("client: pump started")
     settings, request, notes = prepare(invocation)
     trace.mark("client: request prepared")
-    namespace = submit.open_namespace(settings.require_cache(), settings.namespace)
+    namespace = Namespace(settings.require_cache(), settings.namespace)
     session = submit.publish(namespace, request)
     trace.mark("client: published")
     # Only now: a worker can be at it meanwhile.
@@ -151,7 +151,7 @@ def _detached(invocation: Invocation) -> int:
     settings, request, _ = prepare(invocation)
     if invocation.pty is None:
         request.pty = True
-    namespace = submit.open_namespace(settings.require_cache(), settings.namespace)
+    namespace = Namespace(settings.require_cache(), settings.namespace)
     submit.publish(namespace, request)
     print(request.session_id)
     return 0

@@ -18,7 +18,7 @@ import time
 from collections.abc import Sequence
 
 from . import cases as rows
-from .contenders import Contender, Pigeon, Ssh
+from .contenders import Contender, Pigeon, Ssh, TwoCaches
 from .lab import Failed, Lab
 from .report import Json, as_json, case_lines, comparison_lines, judge, target_lines
 from .rounds import run_case, run_curve, say
@@ -172,6 +172,7 @@ def _contenders(sshd: Sshd, pigeon: list[str], peers: list[str]) -> dict[str, Co
         Pigeon(rows.CONFIG, pigeon, with_config=True),
         Pigeon(rows.CROWD, pigeon, crowd=rows.CROWD_SIZE),
         Pigeon(rows.TRACED, pigeon, traced=True),
+        TwoCaches(rows.TWO_CACHES, pigeon),
     ]
     for peer in peers:
         name, equals, command = peer.partition("=")

@@ -12,6 +12,7 @@ from .table import Case, Curve, Target
 
 BASH, SSH, MUX, SSH_TT, MUX_TT = "bash", "ssh -T", "ssh -T mux", "ssh -tt", "ssh -tt mux"
 PIGEON, CONFIG, CROWD, TRACED = "pigeon", "pigeon+config", "pigeon+10000", "pigeon+trace"
+TWO_CACHES = "pigeon+twocache"
 CROWD_SIZE = 10_000
 ON_PIPES = (BASH, MUX, SSH, PIGEON)
 ON_TERMINAL = (BASH, MUX_TT, PIGEON)
@@ -66,6 +67,25 @@ CASES: tuple[Case, ...] = (
         minutes=True,
         rounds=5,
         targets=(Target("ms", 250.0),),
+    ),
+    Case(
+        "true-twocache",
+        "`true` on the two-cache filesystem (3 s, 30 s, 1 ms an operation), ms",
+        (TWO_CACHES,),
+        measures.run_true,
+        rounds=10,
+        repeat=3,
+        peers=False,
+        targets=(Target("ms", 60.0, who=TWO_CACHES),),
+    ),
+    Case(
+        "echo-twocache",
+        "keystroke echo on the two-cache filesystem, ms",
+        (TWO_CACHES,),
+        measures.typing,
+        rounds=5,
+        peers=False,
+        targets=(Target("p50_ms", 15.0, who=TWO_CACHES), Target("p95_ms", 40.0, who=TWO_CACHES)),
     ),
     Case(
         "echo",

@@ -119,10 +119,17 @@ class Pigeon(Contender):
 
     @contextmanager
     def open(self, lab: Lab, worker_args: tuple[str, ...]) -> Iterator[Standing]:
+        with self._open(lab, worker_args, lab.shares) as standing:
+            yield standing
+
+    @contextmanager
+    def _open(
+        self, lab: Lab, worker_args: tuple[str, ...], shares: tuple[str, str] | None
+    ) -> Iterator[Standing]:
         standing = _PigeonStanding(lab, self.name, lab.environment())
         standing.prefix = list(self._command)
         private = lab.fresh("pigeon")
-        bases = lab.shares or (private, private)
+        bases = shares or (private, private)
         leaf = f"{os.path.basename(private)}-{os.getpid()}-share"
         standing.client_share, standing.share = (f"{base}/{leaf}" for base in bases)
         os.mkdir(standing.share, 0o700)
@@ -185,6 +192,23 @@ class Pigeon(Contender):
             raise Failed(
                 f"no command came through: {error}; worker's last words: {last_words(log)}"
             ) from error
+
+
+class TwoCaches(Pigeon):
+    """pigeon over the filesystem of the tests: client and worker behind caches of 3 s and 30 s, 1 ms an operation."""
+
+    @contextmanager
+    def open(self, lab: Lab, worker_args: tuple[str, ...]) -> Iterator[Standing]:
+        from tests.mounts import rigs
+
+        if reason := rigs.missing("twocache"):
+            raise Failed(f"no two-cache filesystem here: {reason}")
+        with (
+            rigs.two_mounts(latency_s=0.001) as mounts,
+            # its flock holds between the mounts, which pigeon cannot know of a FUSE filesystem
+            self._open(lab, (*worker_args, "--lock", "flock"), (str(mounts.a), str(mounts.b))) as standing,
+        ):
+            yield standing
 
 
 def _stop(standing: Standing) -> None:

@@ -85,7 +85,9 @@ def memory(standing: Standing) -> Metrics:
         everybody = own_processes(worker.pid)
         five = sum(pss_mb(pid) for pid in everybody)
         terminals[0].child.end()
-        await_condition(lambda: len(own_processes(worker.pid)) < len(everybody), 10, "end of the first session's runner")
+        await_condition(
+            lambda: len(own_processes(worker.pid)) < len(everybody), 10, "end of the first session's runner"
+        )
         four = sum(pss_mb(pid) for pid in own_processes(worker.pid))
     figures = {"client_mb": max(map(sum, clients)), "worker_mb": alone, "session_mb": five - four}
     for number, part in enumerate(clients[0]):
