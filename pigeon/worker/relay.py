@@ -16,8 +16,8 @@ from pigeon import clock, trace
 from pigeon.errors import DamagedSession
 from pigeon.wire.names import SessionFiles, attachment_number
 from pigeon.wire.pacing import HEARTBEAT_S, INTERACTIVE, interval, polite
+from pigeon.worker.hangup import Hangup
 from pigeon.worker.inbound import Inbound
-from pigeon.worker.lifecycle import HANGUP
 from pigeon.worker.outbound import BRISK_S, Outbound
 from pigeon.worker.process import Command
 from pigeon.worker.trouble import Trouble
@@ -45,8 +45,6 @@ knows a silent program from a silent session."""
 
 OUTPUT_CLOSED_GRACE_S = 2.0
 """A command whose reader has gone gets SIGPIPE at its next write; one that does not write is hung up after this."""
-
-UNKILLABLE_S = 20.0
 
 REMOVED_S = 3.0
 """A session whose directory has been missing for this long, though its parent can be listed, can have no end."""
@@ -107,10 +105,7 @@ class Relay:
         self._ack_due: float | None = None
         self._owes_since = 0.0
         self._trouble = Trouble()
-        self._hangup_since: float | None = None
-        self._hangup_step = 0
-        self._cancelled: str | None = None
-        self._failed: str | None = None
+        self._hangup = Hangup(command)
         self._superseded = False
         self._must_list = False
         self._visited: set[int] = set()
@@ -142,7 +137,8 @@ class Relay:
             if self.inbound.has_input and self.inbound.write(self.command):
                 self._took_input()
             self._speak()
-            self._continue_hangup()
+            if self.return_code is None:
+                self._hangup.proceed(self._now)
             if self._superseded or self._is_done():
                 return self._ending()
 
@@ -183,7 +179,7 @@ class Relay:
             waits.append(max(due, self._trouble.retry_at - now))
         if self._ack_due is not None:
             waits.append(self._ack_due - now)
-        if self._hangup_since is not None or self.return_code is not None:
+        if self._hangup.has_begun or self.return_code is not None:
             waits.append(0.02)
         if not self.chores_done and self.return_code is None:
             waits.append(self._started + CHORES_S - now)
@@ -219,13 +215,13 @@ class Relay:
             self._supersede("another process has recovered the session")
 
     def _is_done(self) -> bool:
-        if self._hangup_since is not None and self._now - self._hangup_since > UNKILLABLE_S:
+        if self._hangup.is_hopeless(self._now):
             return True
         if self.return_code is None:
             return False
         if self.command.outputs and not self.outbound.is_full:
             if not self.outbound.may_read():
-                if self._hangup_since is not None:
+                if self._hangup.has_begun:
                     return True
                 self.ended_at = self.outbound.last_output = self._now
                 return False
@@ -238,8 +234,8 @@ class Relay:
         code = self.return_code
         return Ending(
             return_code=-9 if code is None else code,
-            cancelled=self._cancelled,
-            failed=self._failed,
+            cancelled=self._hangup.cancelled,
+            failed=self._hangup.failed,
             is_superseded=self._superseded,
             is_unkillable=code is None and not self._superseded,
         )
@@ -360,7 +356,7 @@ class Relay:
     def _judge_client(self) -> None:
         if self._output_closed_at is not None and self._now - self._output_closed_at > OUTPUT_CLOSED_GRACE_S:
             self._hang_up(cancelled="the client's output was closed")
-        if not self.watch.judges_client or self.inbound.is_suspended or self._hangup_since is not None:
+        if not self.watch.judges_client or self.inbound.is_suspended or self._hangup.has_begun:
             return
         silence = self.inbound.silence.seconds
         if silence < self.watch.client_timeout_s:
@@ -456,21 +452,8 @@ class Relay:
     # Ending the command
 
     def _hang_up(self, *, cancelled: str | None = None, failed: str | None = None) -> None:
-        if self._hangup_since is not None or self.return_code is not None:
-            return
-        self._cancelled, self._failed = cancelled, failed
-        self._hangup_since = self._now
-        self.watch.note("hangup", reason=cancelled or failed)
-
-    def _continue_hangup(self) -> None:
-        if self._hangup_since is None or self.return_code is not None:
-            return
-        while self._hangup_step < len(HANGUP):
-            after, numbers = HANGUP[self._hangup_step]
-            if self._now - self._hangup_since < after:
-                return
-            self.command.hang_up(numbers)
-            self._hangup_step += 1
+        if self.return_code is None and self._hangup.begin(self._now, cancelled=cancelled, failed=failed):
+            self.watch.note("hangup", reason=cancelled or failed)
 
     def _supersede(self, reason: str) -> None:
         """Somebody else ends the session: hang the command up and write nothing more."""

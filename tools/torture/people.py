@@ -11,7 +11,7 @@ from tests.helpers.processes import MARK, is_standby
 
 
 class Process(NamedTuple):
-    """One living process. `role`: scheduler, standby (of a living scheduler), runner, guardian, pump, command, other."""
+    """One living process. `role`: scheduler, its standby, runner, guardian, pump, command, other."""
 
     pid: int
     parent: int
