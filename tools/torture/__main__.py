@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import secrets
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -83,6 +84,11 @@ def main() -> int:
         for step in plan.make(seed, options.sessions, options.kills, options.mount).steps:
             print(step)
         return 0
+    for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT):
+        # Caught, so that clients have the default: under nohup(1) or in the background they would inherit "ignored",
+        # and not hear when their window is closed.
+        if signal.getsignal(number) == signal.SIG_IGN:
+            signal.signal(number, lambda *_: None)
     base = Path(tempfile.mkdtemp(prefix=f"torture-{seed}-"))
     report = torture(
         base,
