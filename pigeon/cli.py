@@ -15,6 +15,7 @@ def main(argv: list[str] | None = None) -> int:
     arguments = sys.argv[1:] if argv is None else argv
     try:
         trace.mark("client: python is up")
+        _open_standard_descriptors()
         code = _dispatch(arguments)
         if sys.stdout is not None:  # closed by the shell (`>&-`)
             sys.stdout.flush()  # here, where a reader that has gone is expected
@@ -33,6 +34,18 @@ def main(argv: list[str] | None = None) -> int:
 
         sys.stderr.write(report(error))
         return EXIT_PIGEON
+
+
+def _open_standard_descriptors() -> None:
+    """A closed stdin, stdout or stderr becomes /dev/null, so that no file of ours gets its number."""
+    for fd in (0, 1, 2):
+        try:
+            os.fstat(fd)
+        except OSError:
+            opened = os.open(os.devnull, os.O_RDWR)
+            if opened != fd:
+                os.dup2(opened, fd)
+                os.close(opened)
 
 
 def _dispatch(arguments: list[str]) -> int:

@@ -22,25 +22,12 @@ def main(invocation: Invocation) -> int:
     """The command's exit code, or pigeon's own. Raises PigeonError for what is wrong before anything was published."""
     if os.environ.get(SESSION_VARIABLE):
         return _run_in_place(invocation)
-    _open_standard_descriptors()
     speaks = is_terminal(2) or invocation.verbose
     if invocation.detach:
         return _detached(invocation)
     return guardian.run(
         lambda mine: _pump(mine, invocation, speaks=speaks), reads_keyboard=is_terminal(0), speaks=speaks
     )
-
-
-def _open_standard_descriptors() -> None:
-    """A closed stdin, stdout or stderr becomes /dev/null, so that no file of ours gets its number."""
-    for fd in (0, 1, 2):
-        try:
-            os.fstat(fd)
-        except OSError:
-            opened = os.open(os.devnull, os.O_RDWR)
-            if opened != fd:
-                os.dup2(opened, fd)
-                os.close(opened)
 
 
 def _run_in_place(invocation: Invocation) -> int:

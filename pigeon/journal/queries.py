@@ -203,6 +203,12 @@ def unfinished(connection: Connection, cache: str, namespace: str) -> list[Row]:
     ]
 
 
+def proofs(connection: Connection) -> set[str]:
+    """The proofs of life (paths) that rows without a final state name, of whatever namespace."""
+    sql = "SELECT DISTINCT runner_lock FROM sessions WHERE state <> 'final' AND runner_lock IS NOT NULL"
+    return {str(path) for (path,) in connection.execute(sql).fetchall()}
+
+
 def select(connection: Connection, wanted: Filter, limit: int = 0) -> list[Row]:
     """The newest `limit` rows that pass (0: all), oldest first. Order is that of the claims in this journal."""
     where, values = _conditions(wanted)

@@ -291,6 +291,10 @@ class Journal:
         """The rows of a namespace without a final state, oldest claim first: what recovery looks at."""
         return self.read(lambda: queries.unfinished(self.connection, cache, namespace))
 
+    def proofs(self) -> set[str]:
+        """The proofs of life that are still needed."""
+        return self.read(lambda: queries.proofs(self.connection))
+
 
 def _known(columns: Mapping[str, object]) -> dict[str, object]:
     """`columns` as they are stored; a name that the table has not is a bug of the caller's."""

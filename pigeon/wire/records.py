@@ -62,7 +62,8 @@ DECODED = " data"
 """Where a Tail leaves the decoded payload in a record; what a peer writes there is overwritten."""
 
 _PAYLOAD = b'"data_b64":"'
-"""Inside a string its quotes would be escaped, so where this stands a payload begins."""
+_CUT = b"="
+"""Stands in place of a payload that was cut out; by itself it is not base64."""
 
 
 def output_line(seq: int, channel: str, data: bytes) -> bytes:
@@ -117,7 +118,7 @@ def decode_line(line: bytes) -> Record:
 
 
 def decode_payload_line(data: bytes | bytearray, start: int, end: int) -> Record:
-    """The line `data[start:end]`; a payload goes from there straight to DECODED, and `data_b64` is left empty.
+    """The line `data[start:end]`; a payload goes from there straight to DECODED, and is not in `data_b64`.
 
     What is not as any peer writes it (an escape in the base64, the field inside another) is decoded like any JSON.
 
@@ -129,11 +130,12 @@ def decode_payload_line(data: bytes | bytearray, start: int, end: int) -> Record
     if last >= 0:
         try:
             payload = a2b_base64(memoryview(data)[first:last], strict_mode=True)
-            record = decode_line(bytes(data[start:first]) + bytes(data[last:end]))
+            record = decode_line(bytes(data[start:first]) + _CUT + bytes(data[last:end]))
         except ValueError:
             pass
         else:
-            if record.get("data_b64") == "":
+            if record.get("data_b64") == "=":
+                record["data_b64"] = ""
                 record[DECODED] = payload
                 return record
     return decode_line(bytes(data[start:end]))

@@ -120,11 +120,11 @@ class Tail:
                 raise DamagedSession(
                     self.path, self.offset, f"seq {self.next_seq}, not {record.get('seq')!r}"
                 )
-            self.next_seq += 1
             if "data_b64" in record and not isinstance(record.get(DECODED), bytes):
                 try:
                     record[DECODED] = data_of(record)
                 except ValueError as error:
                     raise DamagedSession(self.path, self.offset, f"a payload ({error})") from None
+            self.next_seq += 1
         self.offset += end + 1 - start
         return record

@@ -13,7 +13,7 @@ from pigeon import trace
 from pigeon.errors import PigeonError
 from pigeon.worker import runner, standby
 from pigeon.worker.standby import Standby
-from pigeon.worker.task import Task, Worker
+from pigeon.worker.task import StopOrder, Task, Worker, tell
 
 
 class Forks:
@@ -30,20 +30,25 @@ class Forks:
         return self._standby is not None
 
     def run(self, task: Task) -> int:
-        """A runner for the task; its pid."""
+        """A runner for the task; its pid. Raises OSError as `make_standby`."""
         trace.mark("scheduler: starts a runner")
-        return self._use_standby(task) or self.fork(lambda: runner.run(self._worker, task))
+        return self._use_standby(task) or self.fork(lambda stop: runner.run(self._worker, task, stop))
 
     def make_standby(self) -> None:
-        """Fork the runner of the next task ahead."""
+        """Fork the runner of the next task ahead. Raises OSError: no process or descriptor is left."""
         reading, writing = os.pipe2(os.O_CLOEXEC)
 
-        def serve() -> int:
+        def serve(stop: StopOrder) -> int:
             os.close(writing)
-            return standby.serve(self._worker, reading)
+            return standby.serve(self._worker, reading, stop)
 
-        pid = self.fork(serve)
-        os.close(reading)
+        try:
+            pid = self.fork(serve)
+        except OSError:
+            os.close(writing)
+            raise
+        finally:
+            os.close(reading)
         self._standby = Standby(pid, writing)
 
     def _use_standby(self, task: Task) -> int | None:
@@ -66,19 +71,27 @@ class Forks:
         self.dismiss_standby()
         return True
 
-    def fork(self, work: Callable[[], int]) -> int:
-        """Run `work` in a process of its own, which ends with what it returns; the pid."""
-        sys.stdout.flush()
-        sys.stderr.flush()
-        pid = os.fork()
-        if pid:
-            return pid
-        self._be_runner(work)
+    def fork(self, work: Callable[[StopOrder], int]) -> int:
+        """Run `work` in a process of its own, which ends with what it returns; the pid. Raises OSError."""
+        for stream in (sys.stdout, sys.stderr):
+            if stream is not None:  # closed by who started the worker
+                stream.flush()
+        # An order to stop that comes before the child can take it waits until it can.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGTERM,))
+        try:
+            pid = os.fork()
+            if not pid:
+                self._be_runner(work, before)
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        return pid
 
-    def _be_runner(self, work: Callable[[], int]) -> NoReturn:
+    def _be_runner(self, work: Callable[[StopOrder], int], mask: set[int | signal.Signals]) -> NoReturn:
         """In the forked process: a session of its own, nothing of the scheduler's, and no way back."""
         code = 70
         try:
+            stop = StopOrder()
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
             os.setsid()
             signal.set_wakeup_fd(-1)
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
@@ -88,18 +101,10 @@ class Forks:
             null = os.open(os.devnull, os.O_RDONLY)
             os.dup2(null, 0)
             os.close(null)
-            code = work()
+            code = work(stop)
         except PigeonError as error:
             tell(f"pigeon worker: {error.message}")
         except BaseException:
             tell(traceback.format_exc())
         finally:
             os._exit(code)
-
-
-def tell(text: str) -> None:
-    """A line on the worker's stderr."""
-    try:
-        os.write(2, text.encode("utf-8", "backslashreplace") + b"\n")
-    except OSError:
-        pass  # the worker's terminal has gone; whoever lives on without it must not mind

@@ -18,6 +18,7 @@ from pigeon.wire import files, publish, takeover
 from pigeon.wire.documents import MAX_DOCUMENT_BYTES, MAX_REQUEST_BYTES, BadDocument, parse_request
 from pigeon.wire.names import SessionFiles
 from pigeon.wire.pacing import Silence
+from pigeon.worker import identity
 from pigeon.worker.catalog import Catalog
 from pigeon.worker.task import Worker
 
@@ -120,8 +121,10 @@ class Housekeeping:
         try:
             with Journal.open(self.worker.journal_path) as journal:
                 journal.prune(self.retention.journal_s)
+                needed = journal.proofs()
         except JournalError:
-            pass  # the next hour will do
+            return  # the next hour will do
+        identity.sweep_proofs(self.worker.proof_directory, needed, older_than_s=PRUNE_S)
 
     # Owners that fell silent
 

@@ -5,6 +5,9 @@ from __future__ import annotations
 import fcntl
 import os
 import signal
+from collections.abc import Collection
+
+from pigeon import clock
 
 SESSION_VARIABLE = "PIGEON_SESSION"
 
@@ -144,7 +147,7 @@ def is_proven_dead(lock_path: str, boot: str, pid: int | None, started: int | No
     the absence of the process itself.
     """
     try:
-        fd = os.open(lock_path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+        return _can_be_locked(lock_path)
     except FileNotFoundError:
         here = boot_id()
         if here.partition("/")[0] != boot.partition("/")[0]:
@@ -152,6 +155,10 @@ def is_proven_dead(lock_path: str, boot: str, pid: int | None, started: int | No
         return here == boot and pid is not None and not is_running(pid, started)
     except OSError:
         return False
+
+
+def _can_be_locked(path: str) -> bool:
+    fd = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         return True
@@ -181,6 +188,20 @@ def reset_signals() -> None:
             except (OSError, ValueError):
                 pass
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
+
+
+def sweep_proofs(directory: str, needed: Collection[str], *, older_than_s: float) -> None:
+    """Remove proofs that prove nothing: of dead runners, in no unfinished row (`needed`), and not quite new."""
+    try:
+        found = [entry for entry in os.scandir(directory) if entry.path not in needed]
+    except OSError:
+        return
+    for entry in found:
+        try:
+            if clock.wall() - entry.stat().st_mtime > older_than_s and _can_be_locked(entry.path):
+                os.unlink(entry.path)
+        except OSError:
+            pass  # of a runner that has just removed it
 
 
 def discard_proof(path: str) -> None:

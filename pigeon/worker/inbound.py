@@ -147,6 +147,8 @@ class Inbound:
         return bool(records)
 
     def _take(self, records: list[Record], command: Command) -> None:
+        if not records:
+            return
         for record in records:
             if record.get("type") == "stdin_eof":
                 self.saw_eof = True

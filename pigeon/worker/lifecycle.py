@@ -62,5 +62,7 @@ class RunnerExit:
     DONE = 0
     HELD = 3  # another worker's command holds the directory: try again later
     LOST = 4  # somebody else has the claim
-    SHARE = 5  # the share did not answer before anything was claimed: try again later
+    LATER = (
+        5  # nothing was claimed, since the share or this host failed, or this runner came too late: try again
+    )
     SUPERSEDED = 6  # another process has taken the session over (a raised epoch, takeover.claim)

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pigeon import clock, trace
 from pigeon.errors import DamagedSession
 from pigeon.wire.names import SessionFiles, attachment_number
-from pigeon.wire.pacing import HEARTBEAT_S, INTERACTIVE, interval, polite
+from pigeon.wire.pacing import HEARTBEAT_S, INTERACTIVE, Backoff, interval, polite
 from pigeon.worker.hangup import Hangup
 from pigeon.worker.inbound import Inbound
 from pigeon.worker.outbound import BRISK_S, Outbound
@@ -96,7 +96,9 @@ class Relay:
         self.chores_done = False
         self.ended_at = 0.0
         self._now = clock.monotonic()
-        self._started = self._now
+        self._chores_at = self._now + CHORES_S
+        self._chores_backoff = Backoff()
+        self._chores_failed = False
         self._active = self._now
         self._next_look = self._now
         self._next_list = self._now + LIST_S
@@ -182,7 +184,7 @@ class Relay:
         if self._hangup.has_begun or self.return_code is not None:
             waits.append(0.02)
         if not self.chores_done and self.return_code is None:
-            waits.append(self._started + CHORES_S - now)
+            waits.append(self._chores_at - now)
         return max(0.0, min(waits))
 
     def _read(self, fd: int) -> None:
@@ -397,7 +399,7 @@ class Relay:
             self._hang_up(failed="the session wrote as much as `max_stream` allows")
         if self.outbound.due(self._now) == 0.0:
             self._flush()
-        elif not self.chores_done and self.return_code is None and self._now - self._started >= CHORES_S:
+        elif not self.chores_done and self.return_code is None and self._now >= self._chores_at:
             self._do_chores()
 
     def _say_acknowledgement(self) -> None:
@@ -429,7 +431,11 @@ class Relay:
                 self._supersede("another worker has taken the session over")
             self.chores_done = True
         except OSError as error:
-            self._trouble_began(error)
+            # With a pace of its own: what fails here (a new file on a full share) says nothing of the stream.
+            if not self._chores_failed:
+                self._chores_failed = True
+                self.watch.note("share_trouble", error=str(error))
+            self._chores_at = self._now + self._chores_backoff.failed()
 
     def _trouble_began(self, error: OSError) -> None:
         self._must_list = True

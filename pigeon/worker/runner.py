@@ -25,12 +25,16 @@ from pigeon.worker.lifecycle import RunnerExit
 from pigeon.worker.outbound import Outbound
 from pigeon.worker.ownership import Ownership, Superseded
 from pigeon.worker.relay import Ending, Relay, Watch
-from pigeon.worker.task import Refusal, Task, Worker
+from pigeon.worker.task import Refusal, StopOrder, Task, Worker, tell
+
+LATE_S = 5.0
+"""A runner that was stopped for so long before it could claim leaves the session to its scheduler, which asks whether
+the client still lives."""
 
 
-def run(worker: Worker, task: Task, journal: Journal | None = None) -> int:
+def run(worker: Worker, task: Task, stop: StopOrder, journal: Journal | None = None) -> int:
     """Try the session, with a journal that is open already or not. Returns a RunnerExit status; in a forked process."""
-    runner = Runner(worker, task, journal)
+    runner = Runner(worker, task, stop, journal)
     try:
         return runner.run()
     except Superseded as reason:
@@ -41,7 +45,7 @@ def run(worker: Worker, task: Task, journal: Journal | None = None) -> int:
 class Runner:
     """The steps of one session. Fields that a step needs exist from the step that makes them on."""
 
-    def __init__(self, worker: Worker, task: Task, journal: Journal | None) -> None:
+    def __init__(self, worker: Worker, task: Task, stop: StopOrder, journal: Journal | None) -> None:
         self.worker = worker
         self.task = task
         self.session: SessionFiles = worker.namespace.session(task.session_id)
@@ -53,7 +57,7 @@ class Runner:
         self._refusal: Refusal | None = None
         self._env: dict[str, str] = {}
         self._notes: list[str] = []
-        self._stop = False
+        self._stop = stop
         self._started_at: float | None = None
         self._started_monotonic = 0.0
         self._pid: int | None = None
@@ -62,19 +66,27 @@ class Runner:
         """All steps. Returns a RunnerExit status."""
         trace.mark("runner: begins")
         wakeup = self._arrange_signals()
-        self.proof = identity.ProofOfLife(
-            self.worker.proof_directory, f"{self._books.token}.{self._books.epoch}"
-        )
+        try:
+            self.proof = identity.ProofOfLife(
+                self.worker.proof_directory, f"{self._books.token}.{self._books.epoch}"
+            )
+        except OSError as error:
+            self._say_untried(f"pigeon worker: cannot keep a runner's proof of life: {error}")
+            return RunnerExit.LATER
         try:
             held = self._take_lock()
             trace.mark("runner: lock tried")
         except OSError as error:
-            self.worker.debug.say("failure", f"{self.task.session_id}: lock: {error}")
+            self._say_untried(f"pigeon worker: cannot lock a directory: {error}")
             self.proof.remove()
-            return RunnerExit.SHARE
+            return RunnerExit.LATER
         if not held:
             self.proof.remove()
             return RunnerExit.HELD
+        if self._stop.is_given or clock.boottime() - self.task.given_at > LATE_S:
+            self._release()
+            self.proof.remove()
+            return RunnerExit.LATER
         if not self._claim_and_prepare():
             if self.lock is not None:
                 self.lock.release()
@@ -88,6 +100,12 @@ class Runner:
         self.proof.remove()
         return RunnerExit.DONE
 
+    def _say_untried(self, text: str) -> None:
+        """Why nothing could be tried; once, and then for who debugs."""
+        if self.task.is_first_try:
+            tell(text)
+        self.worker.debug.say("failure", f"{self.task.session_id}: {text}")
+
     def abandon(self, reason: str) -> None:
         """Close what is ours after the session came into other hands, touching nothing on the share but the lock."""
         self.worker.debug.say("failure", f"{self.task.session_id}: {reason}")
@@ -96,14 +114,9 @@ class Runner:
         self.proof.remove()
 
     def _arrange_signals(self) -> int:
-        """SIGTERM asks for a hang-up; a terminal's signals are the scheduler's business."""
+        """SIGTERM (a StopOrder) must wake the relay; a terminal's signals are the scheduler's business."""
         reading, writing = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
-
-        def stop(_number: int, _frame: object) -> None:
-            self._stop = True
-
-        signal.signal(signal.SIGTERM, stop)
         for number in (signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGTSTP):
             # Caught and not ignored: the command would inherit an ignored signal (execve(2)).
             signal.signal(number, lambda *_: None)
@@ -263,7 +276,7 @@ class Runner:
             keeps=request.on_disconnect == "keep",
             client_timeout_s=self.worker.client_timeout_s,
             note=self._books.note,
-            stop_requested=lambda: self._stop,
+            stop_requested=lambda: self._stop.is_given,
             wakeup_fd=wakeup,
             lock_is_lost=lambda: self.lock is not None and self.lock.is_lost(),
             chores=self._publish_running,

@@ -22,12 +22,12 @@ from pigeon.wire.documents import Request
 from pigeon.wire.pacing import scan_interval
 from pigeon.worker import identity, queue, recovery, signs_of_life, standby
 from pigeon.worker.catalog import Catalog, Unpublished, read_request
-from pigeon.worker.forks import Forks, tell
+from pigeon.worker.forks import Forks
 from pigeon.worker.heartbeat import INTERVAL_S, Heartbeat
 from pigeon.worker.housekeeping import SWEEP_S, Housekeeping, Retention
 from pigeon.worker.lifecycle import Recovery, RunnerExit
 from pigeon.worker.queue import Waiting
-from pigeon.worker.task import Task, Worker
+from pigeon.worker.task import Task, Worker, tell
 from pigeon.worker.waits import Waits
 
 RECOVERY_S = 10.0
@@ -135,8 +135,14 @@ class Scheduler:
             if self._dirty or any(0 < w.retry_at <= now for w in self.waiting.values()):
                 self._decide(clock.monotonic())
             if not self._forks.has_standby and now >= self._due["standby"]:
-                self._forks.make_standby()
+                self._make_standby(now)
         self._sleep()
+
+    def _make_standby(self, now: float) -> None:
+        try:
+            self._forks.make_standby()
+        except OSError:  # no process or descriptor left; it can do without
+            self._due["standby"] = now + RECOVERY_S
 
     def _when(self, name: str, now: float, every_s: float, action: Callable[[], None]) -> None:
         """Run `action` if it is due; a failing share is told once and tried again at the next turn."""
@@ -232,6 +238,8 @@ class Scheduler:
 
     def _remove(self, waiting: Waiting, why: str) -> None:
         del self.waiting[waiting.session_id]
+        waiting.wait_for(None, None, clock.monotonic())
+        self._waits.close(waiting)
         self.catalog.claimed[waiting.session_id] = clock.monotonic()
         self._dirty = True
         self.worker.debug.say("queue", f"{waiting.session_id}: {why}")
@@ -266,8 +274,14 @@ class Scheduler:
             lock_wait_s=waiting.waited_for(queue.DIRECTORY, now),
             refusal=waiting.refusal,
             row=waiting.row,
+            is_first_try=waiting.retry_at == 0.0,
         )
-        pid = self._forks.run(task)
+        try:
+            pid = self._forks.run(task)
+        except OSError as error:  # no process or descriptor left now
+            self.worker.debug.say("failure", f"{waiting.session_id}: no runner: {error.strerror}")
+            waiting.retry_at = now + waiting.backoff.failed()
+            return
         self._due["standby"] = now + standby.AFTER_S
         del self.waiting[waiting.session_id]
         self.children[pid] = Running(
@@ -301,7 +315,7 @@ class Scheduler:
         self._dirty = True
         self._news_at = clock.monotonic()
         waiting = running.waiting
-        tried = code in (RunnerExit.HELD, RunnerExit.SHARE)
+        tried = code in (RunnerExit.HELD, RunnerExit.LATER)
         if waiting is not None and waiting.held_elsewhere and not tried:
             waiting.wait_for(None, None, clock.monotonic())
             self._waits.close(waiting)
@@ -322,8 +336,10 @@ class Scheduler:
             tell(f"pigeon worker: the runner of {running.session_id} died ({_death(code)})")
             self.worker.debug.say("failure", f"{running.session_id}: its runner died ({_death(code)})")
             self._due["recover"] = 0.0
-            # It may have died before it wrote a row, and then recovery knows nothing of the session: see it anew.
-            self.catalog.forget(running.session_id)
+            # It may have died before it wrote a row, and then recovery knows nothing of the session.
+            if waiting is not None and waiting.row is None:
+                waiting.retry_at = clock.monotonic() + waiting.backoff.failed()
+                self._requeue(waiting)
 
     def _requeue(self, waiting: Waiting) -> None:
         """Back to its place: the order is that in which this worker first saw the sessions."""
@@ -386,7 +402,8 @@ class Scheduler:
                 self._dirty = True
                 return
             decision = Recovery.END_AS_LOST
-        pid = self._forks.fork(lambda: recovery.end(self.worker, row, decision))
+        self.waiting.pop(session_id, None)
+        pid = self._forks.fork(lambda _: recovery.end(self.worker, row, decision))
         self.children[pid] = Running(
             session_id,
             row.cwd or "",
@@ -414,7 +431,9 @@ class Scheduler:
         refusal = (states.FAILED, problem) if problem else None
         waiting = Waiting(row.session_id, request, clock.wall(), clock.monotonic(), refusal=refusal, row=row)
         if not recovery.is_anothers(session, row):  # then there is nothing to start, only a row to close
-            waiting.needs_sign_of_life = self._is_judged(waiting)  # hours may have passed since it was claimed
+            waiting.needs_sign_of_life = self._is_judged(
+                waiting
+            )  # hours may have passed since it was claimed
         return waiting
 
     # Saying

@@ -14,7 +14,7 @@ from pigeon.errors import JournalError
 from pigeon.journal.store import Journal
 from pigeon.worker import identity
 from pigeon.worker.runner import run
-from pigeon.worker.task import Task, Worker
+from pigeon.worker.task import StopOrder, Task, Worker
 
 AFTER_S = 0.05
 """It is forked when no session has been started for this long: in a rush, forking ahead would only take turns from
@@ -50,7 +50,7 @@ class Standby:
         os.close(self._writing)
 
 
-def serve(worker: Worker, reading: int) -> int:
+def serve(worker: Worker, reading: int, stop: StopOrder) -> int:
     """In the forked process: get ready, wait for a task and carry it out. Returns a RunnerExit status."""
     identity.call_oneself(NAME)
     journal: Journal | None = None
@@ -69,7 +69,7 @@ def serve(worker: Worker, reading: int) -> int:
         journal.close()  # another journal lies there now
         journal = None
     identity.call_oneself("pigeon-runner")
-    return run(worker, task, journal)
+    return run(worker, task, stop, journal)
 
 
 def _place(path: str) -> tuple[int, int] | None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from pigeon import clock
 from pigeon.errors import EXIT_PIGEON
 from pigeon.journal.queries import Row
 from pigeon.wire.documents import Request
@@ -49,7 +51,28 @@ class Task:
     """(state, reason): claim the session only to end it so."""
     row: Row | None = None
     """The journal row of a claim to take up again (recovery)."""
+    is_first_try: bool = True
+    given_at: float = field(default_factory=clock.boottime)
     environ: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
+
+
+def tell(text: str) -> None:
+    """A line on the worker's stderr."""
+    try:
+        os.write(2, text.encode("utf-8", "backslashreplace") + b"\n")
+    except OSError:
+        pass  # the worker's terminal has gone; whoever lives on without it must not mind
+
+
+class StopOrder:
+    """Whether a runner has been told to hang its command up: by SIGTERM, from the moment this is made on."""
+
+    def __init__(self) -> None:
+        self.is_given = False
+        signal.signal(signal.SIGTERM, self._take)
+
+    def _take(self, _number: int, _frame: object) -> None:
+        self.is_given = True
 
 
 @dataclass(frozen=True)

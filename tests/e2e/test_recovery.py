@@ -88,8 +88,7 @@ def test_a_runner_killed_there(
     if code == 255:
         assert status["ended_by"] == "recovery" and "not run again" in result.words
     wait_until(lambda: not processes_of(session.id, None), 15, "no process of the session is left")
-    row = row_of(pigeon, session)
-    assert row["state"] == "final"
+    wait_until(lambda: row_of(pigeon, session)["state"] == "final", 10, "the end of its row, a moment later")
 
 
 def test_a_runner_that_lives_is_watched_again(pigeon: Pigeon, notes: Notes) -> None:

@@ -62,6 +62,36 @@ def test_stdin_round_trip(data: bytes, seq: int) -> None:
     assert jsontext.encode(record) + b"\n" == line
 
 
+_VALUES = st.sampled_from(["", "=", "QQ==", "QQ", "@", 'a"b', "\\/\\/\\/8=", "//8=", "output"])
+_FIELDS = st.sampled_from(['"data_b64"', '"\\"data_b64"', '"x"', '"type"', '"data_b64" '])
+_ENTRIES = st.tuples(
+    _FIELDS, _VALUES | st.lists(_VALUES, max_size=2) | st.dictionaries(_VALUES, _VALUES, max_size=2)
+)
+
+
+@given(st.lists(_ENTRIES, max_size=5), st.booleans())
+def test_a_payload_that_is_cut_out_is_the_one_that_json_sees(
+    entries: list[tuple[str, object]], spaces: bool
+) -> None:
+    colon = ": " if spaces else ":"
+    line = ("{" + ",".join(f"{name}{colon}{json.dumps(value)}" for name, value in entries) + "}").encode()
+    plain, cut = (
+        records.decode_line(line),
+        records.decode_payload_line(b"x\n" + line + b"\ny", 2, 2 + len(line)),
+    )
+    try:
+        wanted = records.data_of(plain)
+    except ValueError:
+        with pytest.raises(ValueError):
+            records.data_of(cut)
+    else:
+        assert records.data_of(cut) == wanted
+    cut.pop(records.DECODED, None)
+    assert {k: v for k, v in cut.items() if k != "data_b64"} == {
+        k: v for k, v in plain.items() if k != "data_b64"
+    }
+
+
 @pytest.mark.parametrize("record", [{}, {"data_b64": 3}, {"data_b64": "A"}])
 def test_payload_that_is_none(record: dict[str, object]) -> None:
     with pytest.raises(ValueError):

@@ -180,6 +180,16 @@ def test_a_gap_or_repetition_in_seq_is_damage(session: SessionFiles, second: int
         tail.poll()
 
 
+def test_a_payload_that_is_none_is_named_as_such_at_each_look(session: SessionFiles) -> None:
+    bad = b'{"channel":"pty","data_b64":"@@@","seq":1,"type":"output"}\n'
+    files.create(session.stream, output_line(0, "pty", b"hi") + bad)
+    tail = Tail(session.stream, ("output",))
+    assert len(tail.poll()) == 1
+    for _ in range(2):
+        with pytest.raises(DamagedSession, match="payload"):
+            tail.poll()
+
+
 def test_unknown_types_and_fields_are_passed_over(session: SessionFiles) -> None:
     files.create(session.stream, b'{"type":"future","x":1}\n' + output_line(0, "pty", b"x"))
     assert len(Tail(session.stream, ("output",)).poll()) == 2
