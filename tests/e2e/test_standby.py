@@ -67,7 +67,7 @@ def test_an_order_to_stop_reaches_it_before_it_has_begun(pigeon: Pigeon) -> None
     worker = pigeon.worker()
     standby = standby_of(pigeon, worker)
     os.kill(standby, signal.SIGSTOP)
-    pigeon.start("sleep 1000")
+    client = pigeon.start("sleep 1000")
     wait_until(
         lambda: any(worker_file["running"] for worker_file in pigeon.namespace.workers()), 10, "the task"
     )
