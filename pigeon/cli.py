@@ -67,7 +67,7 @@ def _dispatch(arguments: list[str]) -> int:
     if not invocation.words and not os.isatty(0):
         from pigeon.help import usage
 
-        sys.stderr.write(usage(short=True) + "\n")
+        sys.stderr.write(f"pigeon: no command given, and stdin is not a terminal\n{usage(short=True)}\n")
         return EXIT_USAGE
     from pigeon.commands import run
 

@@ -71,7 +71,7 @@ def find(
             reason = error.strerror if isinstance(error, OSError) else "no file has such a name"
             raise ConfigError(
                 f"the file named by {where} cannot be read: `{path}`: {reason}",
-                hint="`pigeon config init` writes one",
+                hint="`pigeon config init` writes one" if isinstance(error, FileNotFoundError) else None,
             ) from error
     candidates = places(environ, cwd)
     for number, path in enumerate(candidates):

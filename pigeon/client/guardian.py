@@ -102,7 +102,7 @@ class Guardian:
         self._questions = 0
         self._asked_at = 0.0
         self._window = WindowReports(lambda size: mine.send(link.SIZE, size))
-        self._heard_at = monotonic()
+        self._heard_at = self._turned_at = monotonic()
         self._said_hung = False
         self._leaving: tuple[float, int, bytes] | None = None
         self._suspending_at: float | None = None
@@ -197,6 +197,9 @@ class Guardian:
         now = monotonic()
         if self._code is not None:
             return
+        if now - self._turned_at > HUNG_S + 1.0:
+            self._heard_at = now  # it is this process that was stopped, as a background job is that reads keys
+        self._turned_at = now
         self._window.report(now)
         if self._give_up.due(now) == 0.0:
             self._leave(

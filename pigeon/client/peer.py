@@ -14,6 +14,17 @@ if TYPE_CHECKING:
 LOOK_S = 1.0
 """Between two looks at the worker files and the listing while the session waits."""
 
+WATCHED_S = 2.5
+"""A worker that lives has changed its file within this: it does so every second."""
+
+LIVES_S = 10.0
+"""And one that has not for so long is not believed any more."""
+
+FULL_S = 6.0
+"""A worker that lives and can write has said something before this."""
+
+FULL_BYTES = 64 * 1024
+
 PATIENCE = 10
 """A silent session whose worker lives is given up after so many times `worker_timeout`: the worker's own recovery,
 which ends it far sooner, cannot be at work any more."""
@@ -62,7 +73,11 @@ class Peer:
         self._next_look = 0.0
         self._next_claim_look = 0.0
         self._reason = ""
+        self.finds_no_room = False
+        """The share was full when the session had last been silent for long."""
         self._notice_given = False
+        self._watched_since: float | None = None
+        self._is_watched = False
 
     @property
     def _workers(self) -> Workers:
@@ -89,19 +104,43 @@ class Peer:
         if self.is_claimed:
             return result
         self._workers.look(now)
-        reason = self._workers.reason(self._cwd, self._locks, now)
+        reason = self._why(now)
         kind = reason.partition(" for ")[0] + reason.rpartition("(session ")[2].partition(")")[0]
         if kind != self._reason:
             self._reason = kind
             result.notice = reason
         if self._workers.absence.seconds >= self._claim_timeout_s:
-            result.give_up = (
-                f"pigeon: no worker has taken the session within {self._claim_timeout_s:.0f} s in namespace "
-                f"`{self._namespace.name}`: {self._workers.summary(now)}; it is withdrawn\n"
-                f"pigeon: hint: start `pigeon worker --namespace {self._namespace.name}` on a machine with internet, "
-                "or wait longer with `--claim-timeout`"
-            )
+            result.give_up = self._no_worker(now)
         return result
+
+    def _why(self, now: float) -> str:
+        """For what the session waits; empty until living workers can be told from what dead ones have left behind."""
+        if self._watched_since is None:
+            self._watched_since = now
+        all_live = True
+        for name, document in self._workers.documents.items():
+            since = self._workers.seconds_since_change(name.removesuffix(".json"), now)
+            if since is None or since >= LIVES_S:
+                all_live = False
+                document["running"] = []  # a dead worker's file says for ever what it ran
+        # Once and for all: a worker that comes later must not make the client fall silent again.
+        self._is_watched = self._is_watched or all_live or now - self._watched_since >= WATCHED_S
+        return self._workers.reason(self._cwd, self._locks, now) if self._is_watched else ""
+
+    def _no_worker(self, now: float) -> str:
+        """The last words of a client that gives up."""
+        ending = "".join(
+            f"; {document.get('worker_id', name)} takes no new sessions"
+            for name, document in self._workers.documents.items()
+            if document.get("draining") is True
+        )
+        route = f" --route {self._route}" if self._route else ""
+        return (
+            f"pigeon: no worker has taken the session within {self._claim_timeout_s:.0f} s in namespace "
+            f"`{self._namespace.name}`: {self._workers.summary(now)}{ending}; it is withdrawn\n"
+            f"pigeon: hint: start `pigeon worker --namespace {self._namespace.name}{route}` on a machine with "
+            "internet, or wait longer with `--claim-timeout`"
+        )
 
     def _find_claim(self) -> bool:
         try:
@@ -136,8 +175,8 @@ class Peer:
 
     def looked(self, now: float, *, grew: bool) -> None:
         """The stream has been read."""
-        if grew and self._notice_given:
-            self._notice_given = False
+        if grew:
+            self._notice_given = self.finds_no_room = False
         self._silence.looked(now, grew=grew)
 
     def failed(self) -> None:
@@ -147,6 +186,12 @@ class Peer:
     def judge(self, now: float) -> str:
         """A notice when the session has been silent for too long; sets `verdict` when its owner must be given up."""
         silence = self._silence.seconds
+        if silence > FULL_S and _is_full(self.session.directory):
+            self._silence.failed()  # it says nothing of the owner, who cannot write
+            self.finds_no_room = True
+            return self._notice_once(
+                "the shared directory is full: the command is held up until there is room; nothing is lost"
+            )
         if silence < max(self._worker_timeout_s, 2 * HEARTBEAT_S) or now < self._next_look:
             return ""
         self._next_look = now + LOOK_S
@@ -180,6 +225,15 @@ class Peer:
             return ""
         self._notice_given = True
         return text
+
+
+def _is_full(path: str) -> bool:
+    """Whether the filesystem has no room for a few records; a quota does not show here."""
+    try:
+        found = os.statvfs(path)
+    except OSError:
+        return False
+    return found.f_bavail * found.f_frsize < FULL_BYTES or (found.f_files > 0 and found.f_favail == 0)
 
 
 def _read_claim(session: SessionFiles) -> dict[str, str]:

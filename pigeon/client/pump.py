@@ -21,7 +21,7 @@ from pigeon.errors import EXIT_PIGEON, DamagedSession, PigeonError
 from pigeon.wire import states
 from pigeon.wire.files import Appender
 from pigeon.wire.names import SessionFiles
-from pigeon.wire.pacing import INTERACTIVE, interval, pending_interval, polite
+from pigeon.wire.pacing import WATCHING, interval, pending_interval, polite
 from pigeon.wire.records import Record, data_of, integer
 from pigeon.wire.tail import Tail
 
@@ -142,7 +142,7 @@ class Pump:
     def _brisk(self) -> None:
         """Something happened: look again soon."""
         self._active = self._now = clock.monotonic()
-        self._next_look = min(self._next_look, self._now + interval(INTERACTIVE, 0.0))
+        self._next_look = min(self._next_look, self._now + interval(WATCHING, 0.0))
 
     # The share
 
@@ -170,7 +170,7 @@ class Pump:
             self._next_look = after
             return
         wait = (
-            interval(INTERACTIVE, after - self._active)
+            interval(WATCHING, after - self._active)
             if self._started
             else pending_interval(after - self._born)
         )

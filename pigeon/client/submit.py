@@ -35,8 +35,8 @@ def _unusable(cache: str, error: OSError) -> ShareError:
     )
 
 
-def publish(namespace: Namespace, request: Request) -> SessionFiles:
-    """Make the session's files; with status.json, which comes last, workers can see it.
+def publish(namespace: Namespace, request: Request, typed: bytes = b"") -> SessionFiles:
+    """Make the session's files; with status.json, which comes last, workers can see it. `typed`: the first input.
 
     Raises:
         ShareError: the shared directory is missing, or something could not be written; what was begun is removed again.
@@ -44,8 +44,9 @@ def publish(namespace: Namespace, request: Request) -> SessionFiles:
     session = namespace.session(request.session_id)
     try:
         _make_directory(namespace, session)
-        for path in (session.stream, session.stdin(), session.control()):
-            files.create(path)
+        files.create(session.stream)
+        files.create(session.stdin(), typed)
+        files.create(session.control())
         files.replace(session.request, request.encode(__version__))
         status = Status(request.session_id, states.PENDING, created_at=request.created_at)
         files.replace(session.status, status.encode())

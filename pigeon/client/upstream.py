@@ -52,6 +52,11 @@ class Upstream:
         self._retry_at = 0.0
         self._size_at: float | None = None
 
+    @property
+    def is_stuck(self) -> bool:
+        """The share has no room for what the session has to say."""
+        return self._peer.finds_no_room
+
     # What to say
 
     def send(self, data: bytes) -> None:

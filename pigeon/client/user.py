@@ -38,6 +38,7 @@ class User:
         self.cancel_wanted: Outcome | None = None
         """The session is to be withdrawn, if nobody has started it yet."""
         self._detach_wanted = False
+        self._was_told_to_end = False
         self._guardian = guardian
         self._session = session
         self._options = options
@@ -89,12 +90,21 @@ class User:
             return False
         if self._options.read_only:
             raise Outcome(128 + number)
-        if self._options.pty and number in (SIGTERM, SIGHUP):
+        if self._is_order_to_leave(number):
             self._gone(Outcome(128 + number, abnormal=True))
         else:
             self._upstream.signal(number)
         self._screen.verbose(f"{name} passed on")
         return True
+
+    def _is_order_to_leave(self, number: int) -> bool:
+        """Not only the command is meant. Said again, or on a full share, where its end could not be told, it is."""
+        if number == SIGHUP and self._options.keeps:
+            return True
+        if number not in (SIGTERM, SIGHUP):
+            return False
+        again, self._was_told_to_end = self._was_told_to_end, True
+        return again or self._options.pty or self._upstream.is_stuck
 
     def _resized(self, cols: int, rows: int) -> bool:
         self._options.window = (cols, rows)

@@ -53,6 +53,7 @@ def _clean(namespace: Namespace, older_than_s: float, *, dry: bool) -> int:
     if views and not dry:
         clock.sleep(READER_S)
     removed = []
+    failures: dict[str, int] = {}
     for view in views:
         size = sum(view.sizes.values())
         reader = "" if dry else _reader(namespace, view)
@@ -62,8 +63,13 @@ def _clean(namespace: Namespace, older_than_s: float, *, dry: bool) -> int:
         if dry:
             print(f"would remove {view.session_id} ({view.state}, {size} bytes): {clean(view.command)}")
         else:
-            files.remove_session(view.files)
-            if os.path.isdir(view.files.directory):
+            try:
+                is_gone = _remove(view)
+            except OSError as error:
+                why = error.strerror or str(error)
+                failures[why] = failures.get(why, 0) + 1
+                continue
+            if not is_gone:
                 print(f"left {view.session_id}: a file of it is still open somewhere")
                 continue
         removed.append(view)
@@ -71,7 +77,28 @@ def _clean(namespace: Namespace, older_than_s: float, *, dry: bool) -> int:
     oldest = duration(max((v.age_s() for v in removed), default=0.0))
     what = "1 finished session" if len(removed) == 1 else f"{len(removed)} finished sessions"
     print(f"{what} {verb}" + (f", the oldest {oldest} old" if removed else ""))
+    if failures:
+        told = "; ".join(f"{count} cannot be removed: {why}" for why, count in failures.items())
+        raise ShareError(
+            f"of the finished sessions in `{namespace.sessions}` {told}",
+            hint="run it where the share can be written; `pigeon doctor` looks at the share",
+        )
     return 0
+
+
+def _remove(view: overview.View) -> bool:
+    """Whether the session is gone; else some process still has a file of it open. Raises OSError: why it stays."""
+    files.remove_session(view.files)
+    try:
+        left = os.listdir(view.files.directory)
+        if any(name.startswith(".nfs") for name in left):
+            return False
+        for name in left:
+            os.unlink(f"{view.files.directory}/{name}")
+        os.rmdir(view.files.directory)
+    except FileNotFoundError:
+        pass
+    return True
 
 
 def _has_ended(view: overview.View) -> bool:

@@ -7,6 +7,7 @@ is in a directory of their own, removed at the end.
 from __future__ import annotations
 
 import argparse
+import errno
 import json
 import os
 import select
@@ -133,9 +134,9 @@ def _in_child(check: Callable[[], list[Finding]], writing: int) -> None:
             found = [Finding(FAIL, error.message, error.hint or "")]
         except OSError as error:
             where = f"`{error.filename}`: " if error.filename else ""
-            found = [
-                Finding(FAIL, f"{where}{error.strerror or error}", "look at the mount and its permissions")
-            ]
+            is_full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+            remedy = doctor_checks.MAKE_ROOM if is_full else "look at the mount and its permissions"
+            found = [Finding(FAIL, f"{where}{error.strerror or error}", remedy)]
         data = json.dumps([(f.level, f.text, f.remedy) for f in found]).encode()
         while data:
             data = data[os.write(writing, data) :]

@@ -23,6 +23,8 @@ PASS, WARN, FAIL = "PASS", "WARN", "FAIL"
 
 FREE_BYTES = 1024**3
 
+MAKE_ROOM = "make room: `pigeon clean` removes finished sessions"
+
 
 @dataclass
 class Finding:
@@ -114,13 +116,13 @@ def check_filesystem(patient: Patient, config: Config) -> list[Finding]:
 def check_space(patient: Patient, _: Config) -> list[Finding]:
     """Room for output."""
     usage = shutil.disk_usage(patient.cache)
-    free = f"{usage.free / 1024**3:.1f} GiB free"
+    is_little = usage.free < FREE_BYTES
+    free = f"{usage.free / 1024**2:.1f} MiB free" if is_little else f"{usage.free / 1024**3:.1f} GiB free"
     inodes = os.statvfs(patient.cache)
     if inodes.f_files and inodes.f_favail == 0:
         return [Finding(FAIL, f"{free}, but no inode is left", "remove files, or ask for more")]
-    if usage.free < FREE_BYTES:
-        level = FAIL if usage.free < 1024**2 else WARN
-        return [Finding(level, free, "`pigeon clean` removes finished sessions")]
+    if is_little:
+        return [Finding(FAIL if usage.free < 1024**2 else WARN, free, MAKE_ROOM)]
     return [Finding(PASS, free)]
 
 

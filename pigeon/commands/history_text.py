@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 
 from pigeon import clock
+from pigeon.commands.tables import typed
 from pigeon.journal.queries import Event, Row, Wait
 
 RECORD_TIMES = ("seen_at", "claimed_at", "started_at", "ended_at", "final_at")
@@ -207,7 +208,7 @@ def _cells(row: Row, look: Look, *, wide: bool) -> tuple[str, ...]:
         f"{size(row.bytes_in)}/{size(row.bytes_out)}",
         f"{stamp}-{code}" if wide else visible(code)[:_SHORT_ID],
         visible(row.cwd or "-"),
-        visible(row.text),
+        visible(typed(row.command)),
     )
 
 
@@ -247,9 +248,7 @@ def story(rows: Sequence[Row], waits: Sequence[Wait], events: Sequence[Event], l
         if wait.waited_s is not None:
             text = f"for the {visible(wait.reason)}: {duration(wait.waited_s)}"
             moments.append((wait.since + wait.waited_s, "waited", text))
-    moments.sort(
-        key=lambda one: one[0]
-    )  # stable: events of one moment stay in the order in which they were written
+    moments.sort(key=lambda one: one[0])  # stable: events of one moment stay as they were written
     for at, name, text in moments:
         yield f"{_stamp(at)}  {name:<12}{text}".rstrip()
 
@@ -259,7 +258,7 @@ def _facts(row: Row, look: Look) -> Iterator[tuple[str, str]]:
     ran = f" after {duration(row.run_s)}" if row.run_s is not None else ""
     by = f", by {visible(row.ended_by)}" if row.ended_by else ""
     yield "session", visible(row.session_id)
-    yield "command", visible(row.text)
+    yield "command", visible(typed(row.command))
     yield "directory", visible(row.cwd or "")
     yield "state", visible(row.state)
     yield "ended", _coloured(words, kind, look) + ran + by if row.state == "final" else ""

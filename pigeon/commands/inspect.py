@@ -139,7 +139,8 @@ def facts_of(known: Known) -> Facts:
     status, request = view.status, view.request
     facts = Facts(view.state, age_s=view.age_s(), command=view.command)
     facts.owner = view.owner
-    facts.owner_alive = None if view.owner is None else view.owner in known.live
+    ended = view.state in states.FINAL  # then nobody has watched whether its worker lives
+    facts.owner_alive = None if ended or view.owner is None else view.owner in known.live
     facts.client = latest.client_state(view)
     facts.stream_quiet_s = view.quiet_s("stream.jsonl")
     facts.output_quiet_s = latest.output_quiet_s(view)
@@ -216,11 +217,14 @@ def _place_of(known: Known) -> tuple[str, str]:
 def _report(known: Known, facts: Facts) -> dict[str, object]:
     view = known.view
     name, sentence = verdict(facts)
+    shown = asdict(facts)
+    if view.state in states.FINAL:
+        shown.update(dict.fromkeys(("workers", "workers_full", "workers_ending")))
     return {
         "session_id": view.session_id,
         "verdict": f"{view.session_id} {sentence}",
         "rule": name,
-        "facts": asdict(facts),
+        "facts": shown,
         "requester": view.request.requester if view.request else None,
         "claim": view.claim,
         "files": view.sizes,
@@ -257,8 +261,8 @@ def _print(known: Known, report: dict[str, object]) -> None:
         )
     print(f"  state      {view.state}, {duration(view.age_s())} old")
     if view.owner is not None:
-        alive = "alive" if view.owner in known.live else "not seen to live"
-        print(f"  worker     {clean(view.owner)} ({alive})")
+        alive = " (alive)" if view.owner in known.live else " (not seen to live)"
+        print(f"  worker     {clean(view.owner)}{'' if view.state in states.FINAL else alive}")
     if row is not None:
         print(
             f"  runner     pid {row.runner_pid}, state {known.runner_state or 'ended'}; journal says {row.state}"

@@ -139,6 +139,8 @@ def _detached(invocation: Invocation) -> int:
     if invocation.pty is None:
         request.pty = True
     namespace = Namespace(settings.require_cache(), settings.namespace)
-    submit.publish(namespace, request)
+    from pigeon.wire.records import stdin_eof_line
+
+    submit.publish(namespace, request, typed=b"" if request.pty else stdin_eof_line(0))
     print(request.session_id)
     return 0

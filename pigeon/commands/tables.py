@@ -3,10 +3,21 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import sys
 import unicodedata
 from collections.abc import Sequence
+
+USUAL_SHELL = ["bash", "-lc"]
+"""What pigeon puts before a text."""
+
+
+def typed(argv: Sequence[str]) -> str:
+    """A command as it was typed: the text, or the words, quoted. Who wrote a shell himself wants to see that he did."""
+    if len(argv) == 3 and list(argv[:2]) == USUAL_SHELL:
+        return argv[2]
+    return shlex.join(argv)
 
 
 def clean(text: str) -> str:

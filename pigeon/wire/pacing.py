@@ -23,7 +23,10 @@ INTERACTIVE: Steps = (
     (2400.0, 0.250),
     (float("inf"), 0.480),
 )
-"""Stream and input of a running session."""
+"""The input of a running session."""
+
+WATCHING: Steps = (*INTERACTIVE[:5], (300.0, 0.250), (float("inf"), 0.480))
+"""Its stream: what comes after minutes of silence was not asked for, and may be half a second late."""
 
 def interval(steps: Steps, silence_s: float) -> float:
     """Seconds to wait before the next look after `silence_s` without news."""

@@ -18,6 +18,9 @@ from pigeon.wire.pacing import Backoff
 
 TAKEOVER_NAME = "takeover.claim"
 
+RESERVE_BYTES = 4096
+"""No status of ours is longer."""
+
 _ATTEMPTS = 5
 """Two who end one session may unlink each other's file; they wait for random times, so one soon gets through."""
 
@@ -25,11 +28,28 @@ _ATTEMPTS = 5
 class OwnStatus:
     """status.json for the one who owns the session. `token`: the caller's own, the same in each attempt."""
 
-    __slots__ = ("_session", "_temporary")
+    __slots__ = ("_has_reserve", "_reserve", "_session", "_temporary")
 
     def __init__(self, session: SessionFiles, token: str) -> None:
         self._session = session
         self._temporary = f"{session.directory}/{TEMPORARY_PREFIX}{token}"
+        self._reserve = f"{self._temporary}-reserve"
+        self._has_reserve = False
+
+    def reserve(self) -> None:
+        """Take the room that the last status needs, so that a share filled by this very session lets it end.
+
+        Raises:
+            OSError: there is none.
+        """
+        files.create_anew(self._reserve, bytes(RESERVE_BYTES))
+        self._has_reserve = True
+
+    def release(self) -> None:
+        """Give it back: before a publication that failed for want of room is tried again, and at the end."""
+        if self._has_reserve:
+            self._has_reserve = False
+            files.remove(self._reserve)
 
     def publish(self, data: bytes) -> bool:
         """Put `data` at status.json. False: the session has been taken over, and its status is not ours any more.

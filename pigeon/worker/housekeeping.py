@@ -187,6 +187,17 @@ class Housekeeping:
 
     # Worker files
 
+    def forget_dead_workers(self) -> None:
+        """Remove what this host's ended workers left: their files still say what they ran.
+
+        The process id may mean another process in another container; who lives writes his file again within a second.
+        """
+        directory = self.worker.namespace.workers
+        for name in os.listdir(directory):
+            host, _, pid = name.removesuffix(".json").rpartition("-")
+            if host == self.worker.host and pid.isdigit() and not identity.is_running(int(pid), None):
+                files.remove(f"{directory}/{name}")
+
     def sweep_workers(self, now: float) -> None:
         """Remove the files of workers that have been silent for a day."""
         directory = self.worker.namespace.workers

@@ -74,8 +74,11 @@ class Inbound:
             return ""
         if (records[0].get("type"), records[0].get("event")) != ("client", "visitor"):
             return "attacher"
+        known = len(self.requests)
         for record in records[1:]:
             self._act(record, command)
+        orders = self.requests[known:]  # `pigeon stop` hangs up a client that is not its own
+        self.requests[known:] = ["stop" if order == "hangup" else order for order in orders]
         return "visitor"
 
     @property

@@ -69,6 +69,11 @@ class Outbound:
         """The session has written all that `max_stream` lets it."""
         return self.appender.end + self._held * 4 // 3 >= self._max_bytes - RESERVE_BYTES
 
+    @property
+    def volume(self) -> int:
+        """Bytes that the session has said so far, written or not."""
+        return self.appender.end + self._held
+
     def may_read(self) -> bool:
         """Whether more output may be taken from the command now."""
         if self._held + self.appender.queued_bytes >= QUEUE_BYTES:

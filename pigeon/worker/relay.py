@@ -22,9 +22,10 @@ from pigeon.worker.outbound import BRISK_S, Outbound
 from pigeon.worker.process import Command
 from pigeon.worker.trouble import Trouble
 
-QUIET_S = {True: 0.05, False: 0.5}
+QUIET_S = {True: 0.05, False: 3.0}
 """On a terminal (True) or pipes (False): after the command's end, output that has paused for this long is all of it.
-A background process may hold the descriptors open for ever."""
+A background process may hold the descriptors open for ever; on pipes it may also be a filter (`> >(sort)`), which the
+shell does not wait for, at the last lines."""
 
 DRAIN_S = 5.0
 """And no longer than this while the client keeps up."""
@@ -51,6 +52,9 @@ REMOVED_S = 3.0
 
 CHORES_S = 0.02
 """A command that ends sooner was never seen to run: it goes from `pending` to its end, which saves it three writes."""
+
+CHORES_BYTES = 256 * 1024
+"""But one that has so much to say may fill the share with it, and the room for its end has to be taken before."""
 
 
 @dataclass
@@ -227,13 +231,18 @@ class Relay:
                     return True
                 self.ended_at = self.outbound.last_output = self._now
                 return False
-            quiet = self._now - self.outbound.last_output
-            if quiet < QUIET_S[self.command.master is not None] and self._now - self.ended_at < DRAIN_S:
+            limit = QUIET_S[self.command.master is not None or self._hangup.has_begun]
+            if self._now - self.outbound.last_output < limit and self._now - self.ended_at < DRAIN_S:
                 return False
         return True
 
     def _ending(self) -> Ending:
         code = self.return_code
+        if self.command.outputs and self.command.master is None and not self._hangup.has_begun:
+            self.outbound.say(
+                "notice",
+                message="the command has ended; a background process holds its output open, and is left to it",
+            )
         return Ending(
             return_code=-9 if code is None else code,
             cancelled=self._hangup.cancelled,
@@ -334,6 +343,8 @@ class Relay:
             self.watch.note(f"client_{request}")
             if request == "hangup":
                 self._hang_up(cancelled="its client hung up")
+            elif request == "stop":
+                self._hang_up(cancelled="it was stopped by `pigeon stop`")
             elif request == "detached":
                 self.watch.judges_client = False
                 self.watch.keeps = True
@@ -397,10 +408,16 @@ class Relay:
             )
         if self.outbound.is_full and self.return_code is None:
             self._hang_up(failed="the session wrote as much as `max_stream` allows")
-        if self.outbound.due(self._now) == 0.0:
-            self._flush()
-        elif not self.chores_done and self.return_code is None and self._now >= self._chores_at:
+        is_big = self.outbound.volume >= CHORES_BYTES
+        if self._chores_are_due(is_big) and (is_big or self.outbound.due(self._now) != 0.0):
             self._do_chores()
+        if self.outbound.due(self._now) == 0.0 and not self._superseded:
+            self._flush()
+
+    def _chores_are_due(self, is_big: bool) -> bool:
+        if self.chores_done or self.return_code is not None:
+            return False
+        return self._now >= self._chores_at or (is_big and not self._chores_failed)
 
     def _say_acknowledgement(self) -> None:
         if self._ack_due is None or self._now < self._ack_due:

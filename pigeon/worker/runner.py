@@ -7,11 +7,13 @@ A step that finds the session in other hands ends the runner. The scheduler lear
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
+from collections.abc import Callable
 
 from pigeon import clock, trace
-from pigeon.errors import EXIT_PIGEON
+from pigeon.errors import EXIT_PIGEON, DamagedSession
 from pigeon.journal.store import Journal
 from pigeon.wire import claim, files, states
 from pigeon.wire.documents import MAX_REQUEST_BYTES, BadDocument, Status, blanked
@@ -26,6 +28,11 @@ from pigeon.worker.outbound import Outbound
 from pigeon.worker.ownership import Ownership, Superseded
 from pigeon.worker.relay import Ending, Relay, Watch
 from pigeon.worker.task import Refusal, StopOrder, Task, Worker, tell
+
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
+
+ROOM_S = 10.0
+"""How long the end of a session that nobody waits for waits for room."""
 
 LATE_S = 5.0
 """A runner that was stopped for so long before it could claim leaves the session to its scheduler, which asks whether
@@ -301,6 +308,10 @@ class Runner:
         if not self._own_status.publish(self.status.encode()):
             return False
         self._blank_request()
+        try:
+            self._own_status.reserve()
+        except OSError:
+            pass  # there is no room any more; then the end has to wait for some
         return True
 
     def _blank_request(self) -> None:
@@ -325,7 +336,7 @@ class Runner:
         self._ownership.look_before_step()
         if not ending.is_unkillable:
             outbound.say("exit", exit_code=code, raw_return_code=ending.return_code)
-        self._ownership.until_it_works(lambda: outbound.flush(clock.monotonic()))
+        self._write_last(outbound, lambda: ending.cancelled is not None or self._is_alone(relay))
         trace.mark("runner: exit event written")
         if not relay.chores_done:
             self._blank_quietly()
@@ -342,6 +353,31 @@ class Runner:
         self._publish_final(state, code, error, stream_bytes=outbound.appender.offset)
         self._release(keep_inherited=ending.is_unkillable)
         self._books.final(state, error, byte_counts(outbound, inbound))
+
+    def _write_last(self, outbound: Outbound, is_alone: Callable[[], bool]) -> None:
+        """Write what is left, however long it takes. On a share that stays full it is cut if nobody waits for it: the
+        status is the end then, and makes it possible to clean up.
+        """
+        began = clock.monotonic()
+
+        def flush() -> None:
+            now = clock.monotonic()
+            try:
+                outbound.flush(now)
+            except OSError as error:
+                if not (error.errno in NO_ROOM and now - began > ROOM_S and is_alone()):
+                    raise
+
+        self._ownership.until_it_works(flush)
+
+    def _is_alone(self, relay: Relay) -> bool:
+        """Whether the client of a command that has ended has left, or is lost."""
+        try:
+            relay.inbound.poll_control(clock.monotonic(), relay.command)
+        except (OSError, DamagedSession):
+            return False
+        silent = relay.inbound.silence.seconds >= self.worker.client_timeout_s
+        return "hangup" in relay.inbound.requests or (relay.watch.judges_client and silent)
 
     def _end_unstarted(self, refusal: Refusal) -> None:
         """End a claimed session whose command was never started."""
@@ -377,8 +413,18 @@ class Runner:
         if error:
             status.fields["error"] = error
         data = status.encode()
-        if not self._ownership.until_it_works(lambda: self._own_status.publish(data)):
+
+        def publish() -> bool:
+            try:
+                return self._own_status.publish(data)
+            except OSError as error:
+                if error.errno in NO_ROOM:
+                    self._own_status.release()
+                raise
+
+        if not self._ownership.until_it_works(publish):
             raise Superseded("another worker has taken the session over")
+        self._own_status.release()
 
     def _release(self, *, keep_inherited: bool = False) -> None:
         if self.lock is not None and not keep_inherited:

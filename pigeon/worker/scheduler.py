@@ -75,7 +75,7 @@ class Scheduler:
         self._heartbeat = Heartbeat(
             worker.namespace, worker.worker_id, worker.host, worker.pid, route, max_jobs
         )
-        self._share_is_failing = False
+        self._failing: set[str] = set()
         self._first_scan = True
         self._dirty = True
         self._news_at = clock.monotonic()
@@ -104,6 +104,8 @@ class Scheduler:
         """Serve until stopped twice, or once and nothing runs any more. Returns the exit code."""
         gc.collect()
         gc.freeze()  # forked runners then share these objects' pages instead of copying them
+        self._when("beat", clock.monotonic(), INTERVAL_S, self.housekeeping.forget_dead_workers)
+        self._due["beat"] = 0.0
         try:
             while not self._is_over():
                 self._step()
@@ -151,9 +153,9 @@ class Scheduler:
         self._due[name] = now + every_s
         try:
             action()
-            self._share_works()
+            self._share_works(name)
         except OSError as error:
-            self._share_fails(error)
+            self._share_fails(name, error)
 
     def _sleep(self) -> None:
         now = clock.monotonic()
@@ -176,10 +178,10 @@ class Scheduler:
     def _scan(self, now: float) -> None:
         try:
             found = self.catalog.scan(now)
-            self._share_works()
+            self._share_works("scan")
         except OSError as error:
             found = []
-            self._share_fails(error)
+            self._share_fails("scan", error)
         for waiting in found:
             if waiting.session_id in self.waiting:
                 continue
@@ -474,15 +476,17 @@ class Scheduler:
             if running.row is not None:
                 identity.kill_if_same(running.pid, running.row.runner_start, signal.SIGTERM)
 
-    def _share_fails(self, error: OSError) -> None:
-        if not self._share_is_failing:
-            self._share_is_failing = True
-            tell(f"pigeon worker: the share does not answer: {error}; trying on")
+    def _share_fails(self, name: str, error: OSError) -> None:
+        if not self._failing:
+            what = f"{error.strerror or error} (`{error.filename}`)" if error.filename else str(error)
+            tell(f"pigeon worker: the share fails: {what}; trying on")
+        self._failing.add(name)
 
-    def _share_works(self) -> None:
-        if self._share_is_failing:
-            self._share_is_failing = False
-            tell("pigeon worker: the share answers again")
+    def _share_works(self, name: str) -> None:
+        if name in self._failing:
+            self._failing.discard(name)
+            if not self._failing:
+                tell("pigeon worker: the share works again")
 
 
 def _death(code: int) -> str:

@@ -50,6 +50,13 @@ def test_a_detached_command_needs_nobody(warm: Pigeon) -> None:
     assert f"pigeon logs {session.id}" in late.words
 
 
+def test_detached_on_pipes_there_is_no_input(warm: Pigeon) -> None:
+    result = warm.run("cat; echo made > made; exit 4", options=("--detach", "-T"))
+    session = Session(warm.namespace.root / "sessions" / result.stdout.decode().strip())
+    assert session.wait_final(20)["exit_code"] == 4
+    assert (warm.work / "made").read_text() == "made\n"
+
+
 def test_detaching_and_coming_back(warm: Pigeon) -> None:
     window = warm.spawn_tty(ECHO)
     window.wait_for("24 80")

@@ -8,6 +8,7 @@ import pytest
 
 from tests.helpers import raw
 from tests.helpers.pigeon import Pigeon
+from tests.helpers.privileges import WITHOUT_OVERRIDE
 from tests.helpers.share import Session
 from tests.helpers.verbs import age
 from tests.helpers.waiting import wait_until
@@ -50,6 +51,26 @@ def test_it_says_first_and_then_does(pigeon: Pigeon) -> None:
     assert "3 finished sessions removed" in done.stdout.decode()
     assert set(pigeon.namespace.session_names()) == {waits.id, runs.id, half_made.id, suspended.id}
     assert lock.exists()
+
+
+def test_what_cannot_be_removed_is_told_once_and_why(pigeon: Pigeon) -> None:
+    kept = [ended(pigeon) for _ in range(3)]
+    for session in kept:
+        session.directory.chmod(0o500)
+    gone, opened = ended(pigeon), ended(pigeon)
+    # What an NFS client leaves of a file that is open; here it stays because it is a directory.
+    (opened.directory / ".nfs000001").mkdir()
+    result = pigeon.start_process(*WITHOUT_OVERRIDE, *pigeon.command("clean")).wait()
+    for session in kept:
+        session.directory.chmod(0o700)
+    assert result.code == 255
+    assert result.stdout.decode().splitlines()[:-1] == [
+        f"left {opened.id}: a file of it is still open somewhere"
+    ]
+    assert result.stdout.decode().splitlines()[-1].startswith("1 finished session removed")
+    assert result.words.count("ermission denied") == 1
+    assert "3 cannot be removed: Permission denied" in result.words
+    assert not gone.directory.exists()
 
 
 def test_a_slow_reader_loses_nothing(pigeon: Pigeon) -> None:

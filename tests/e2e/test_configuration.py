@@ -240,6 +240,15 @@ def test_usage_errors(pigeon: Pigeon, words: list[str]) -> None:
     complaint(pigeon.run(*words))
 
 
+@pytest.mark.parametrize("options", [(), ("--detach",)])
+def test_no_command_and_no_terminal(pigeon: Pigeon, options: tuple[str, ...]) -> None:
+    result = pigeon.run(options=options, stdin=b"ls\n")
+    assert (result.code, result.stdout) == (2, b"")
+    first, second = result.words.splitlines()[:2]
+    assert first == "pigeon: no command given, and stdin is not a terminal"
+    assert second.startswith("usage:")
+
+
 @pytest.mark.parametrize("namespace", ["a/b", "..", ".", "", ".hidden", "x" * 300])
 def test_namespaces_that_are_no_directory_name(pigeon: Pigeon, namespace: str) -> None:
     complaint(pigeon.run("true", options=("--namespace", namespace)))

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import os
 import signal
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from tests.helpers.pigeon import Pigeon
-from tests.helpers.privileges import WITHOUT_OVERRIDE
+from tests.helpers.privileges import WITHOUT_OVERRIDE, mount_small, needs_root, unmount
 from tests.helpers.verbs import lose_host
 from tests.helpers.waiting import wait_until
 
@@ -103,6 +104,24 @@ def test_a_share_that_cannot_be_written(pigeon: Pigeon) -> None:
     assert result.code == 1
     assert found["operations"][0]["level"] == "FAIL"
     assert "permission denied" in found["operations"][0]["text"].lower()
+
+
+@needs_root
+def test_a_share_that_is_full(pigeon: Pigeon) -> None:
+    place = pigeon.share.client_path
+    mount_small(place, "1m")
+    try:
+        with suppress(OSError), (place / "ballast").open("wb", buffering=0) as file:
+            while file.write(bytes(4096)):
+                pass
+        found = lines_of(pigeon.run("doctor", "--json"))
+    finally:
+        unmount(place)
+    space, operations = found["space"][0], found["operations"][0]
+    assert (space["level"], space["text"]) == ("FAIL", "0.0 MiB free")
+    assert "No space left" in operations["text"]
+    for line in (space, operations):
+        assert line["remedy"] == "make room: `pigeon clean` removes finished sessions"
 
 
 def test_a_share_that_others_can_write(pigeon: Pigeon) -> None:

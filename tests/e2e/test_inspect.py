@@ -51,7 +51,12 @@ def test_a_running_one_from_its_own_host_and_from_elsewhere(warm: Pigeon) -> Non
     assert warm.run("inspect", session.id, "-o", "nothing", "--here").code == 2
     client.signal(signal.SIGTERM)
     assert client.wait().code == 143
-    assert rule(warm, session) == "failed"
+    ended = report(warm, session)
+    assert ended["rule"] == "failed"
+    assert (ended["facts"]["owner"], ended["facts"]["owner_alive"]) == (warm.workers[0].id, None)
+    assert ended["facts"]["workers"] is None
+    lines = warm.run("inspect", session.id).stdout.decode().splitlines()
+    assert f"  worker     {warm.workers[0].id}" in lines
 
 
 @pytest.mark.parametrize(

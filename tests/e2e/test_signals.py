@@ -71,3 +71,27 @@ def test_a_background_process_does_not_hold_the_session(warm: Pigeon) -> None:
     result = warm.run(f"(while [ -e {gate} ]; do sleep 0.02; done) & echo started", timeout_s=10)
     assert result.stdout == b"started\n"
     gate.unlink()
+
+
+def test_a_kept_command_on_pipes_outlives_its_clients_hangup(warm: Pigeon) -> None:
+    """`pigeon --keep job | tee log`, and the connection to the machine breaks."""
+    client, session = warm.begin("sleep 1000", options=("--keep",))
+    session.wait_event("started")
+    client.signal(signal.SIGHUP)
+    assert client.wait(10).code == 128 + signal.SIGHUP
+    session.wait_state("running")
+    assert warm.run("stop", session.id).code == 0
+    assert session.wait_final(30)["state"] == "cancelled"
+
+
+def test_what_a_background_process_still_says_on_pipes_comes_through(warm: Pigeon) -> None:
+    result = warm.run("(sleep 1; echo late) & echo first > >(sleep 0.5; cat); exit 3")
+    assert sorted(result.stdout.split()) == [b"first", b"late"]
+    assert result.code == 3
+
+
+def test_one_that_holds_the_output_for_ever_is_left_to_it(warm: Pigeon) -> None:
+    result = warm.run("sleep 30 & echo done", options=("-v",))
+    assert (result.stdout, result.code) == (b"done\n", 0)
+    assert "a background process holds its output open" in result.words
+    warm.wait_quiet(40)

@@ -21,6 +21,12 @@ def test_a_running_one_is_hung_up(warm: Pigeon) -> None:
     result = client.wait()
     assert (result.stdout, result.code) == (b"ready\nbye\n", 9)
     assert session.status["state"] == "cancelled"
+    assert session.status["error"] == "it was stopped by `pigeon stop`"
+    row = wait_until(
+        lambda: (r := warm.journal_row(session.id)) and r["state"] == "final" and r, 15, "the row"
+    )
+    assert row
+    assert row["error"] == "it was stopped by `pigeon stop`"
     warm.wait_quiet()
     again = warm.run("stop", session.id)
     assert again.code == 0

@@ -205,6 +205,10 @@ def test_a_named_file_must_exist(where: Where) -> None:
             where.load(flags, **env)
         assert source in raised.value.message
         assert "config init" in (raised.value.hint or "")
+    where.write(where.cwd / "file", "")
+    with pytest.raises(ConfigError, match="cannot be read") as raised:
+        where.load({"config": str(where.cwd / "file" / "below")})
+    assert raised.value.hint is None, "what is there and cannot be read is not to be written anew"
     with pytest.raises(ConfigError, match="--config"):
         where.load({"config": ""})
     with pytest.raises(ConfigError):

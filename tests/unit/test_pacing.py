@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from pigeon.wire.pacing import (
     INTERACTIVE,
+    WATCHING,
     Backoff,
     Silence,
     interval,
@@ -21,8 +22,13 @@ from pigeon.wire.pacing import (
 
 @pytest.mark.parametrize(
     "wait",
-    [lambda s: interval(INTERACTIVE, s), pending_interval, lambda s: scan_interval(s, 0.25)],
-    ids=["interactive", "pending", "scan"],
+    [
+        lambda s: interval(INTERACTIVE, s),
+        lambda s: interval(WATCHING, s),
+        pending_interval,
+        lambda s: scan_interval(s, 0.25),
+    ],
+    ids=["input", "stream", "pending", "scan"],
 )
 def test_intervals_never_shrink(wait: Callable[[float], float]) -> None:
     waits = [wait(silence / 10) for silence in range(100_000)]
@@ -51,8 +57,8 @@ def test_interactive_budgets() -> None:
 
 def test_visits_of_an_idle_session_stay_in_their_budget() -> None:
     """The runner looks at input and control, the client at the stream; budgets: 40 a second at 1 min, 12 at 10 min."""
-    assert 3 / interval(INTERACTIVE, 60.0) <= 40
-    assert 3 / interval(INTERACTIVE, 600.0) <= 12.1
+    assert 2 / interval(INTERACTIVE, 60.0) + 1 / interval(WATCHING, 60.0) <= 40
+    assert 2 / interval(INTERACTIVE, 600.0) + 1 / interval(WATCHING, 600.0) <= 12
 
 
 @given(st.floats(0, 1e6), st.floats(0.01, 5))

@@ -89,6 +89,14 @@ def test_what_the_table_says(book: Book) -> None:
     assert cells[5][1:3] == ["running", "2h00m"]
 
 
+def test_a_shell_that_was_written_out_is_shown(book: Book) -> None:
+    session = book.add(["sh", "-c", "exit 7"])
+    book.add("exit 8")
+    assert [line.rpartition("  ")[2] for line in book.table()[1:]] == ["sh -c 'exit 7'", "exit 8"]
+    assert "command   sh -c 'exit 7'" in book.run(session).stdout.decode().splitlines()
+    assert json.loads(book.run("--json").stdout)[0]["command"] == ["sh", "-c", "exit 7"]
+
+
 def test_nothing_reaches_the_terminal_as_it_is(book: Book) -> None:
     session = book.add(
         EVIL, cwd="/\x1b[2J", error="\x1b[31mred", outcome="failed", exit_code=1, return_code=1
