@@ -32,7 +32,7 @@ def small(tmp_path: Path) -> Iterator[Pigeon]:
 
 def test_a_session_that_has_filled_the_share_can_end(small: Pigeon) -> None:
     """Nobody makes room: its own end must find some, or it would hold the share and the directory for ever."""
-    small.worker(client_timeout=5)  # should even the client's last word find no room
+    small.worker(client_timeout=10)  # should even the client's last word find no room
     client, session = small.begin("head -c 3000000 /dev/zero", options=("-v",))
     wait_until(lambda: "the shared directory is full" in client.err, 30, "what the user is told")
     client.signal(signal.SIGTERM)
