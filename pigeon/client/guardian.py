@@ -198,7 +198,9 @@ class Guardian:
         if self._code is not None:
             return
         if now - self._turned_at > HUNG_S + 1.0:
-            self._heard_at = now  # it is this process that was stopped, as a background job is that reads keys
+            self._heard_at = (
+                now  # it is this process that was stopped, as a background job is that reads keys
+            )
         self._turned_at = now
         self._window.report(now)
         if self._give_up.due(now) == 0.0:

@@ -58,7 +58,9 @@ def _print(session: SessionFiles, namespace: Namespace, *, follow: bool) -> int:
             news_at = now
         for record in records:
             if _take(record, sinks):
-                if is_taken_over(session):  # the exit event may have come too late to decide (FORMAT.md, "The end")
+                if is_taken_over(
+                    session
+                ):  # the exit event may have come too late to decide (FORMAT.md, "The end")
                     _tell_end(namespace, session)
                 return 0
         if not records and (not follow or _has_ended(namespace, session, tail)):

@@ -28,6 +28,7 @@ INTERACTIVE: Steps = (
 WATCHING: Steps = (*INTERACTIVE[:5], (300.0, 0.250), (float("inf"), 0.480))
 """Its stream: what comes after minutes of silence was not asked for, and may be half a second late."""
 
+
 def interval(steps: Steps, silence_s: float) -> float:
     """Seconds to wait before the next look after `silence_s` without news."""
     for until, wait in steps:

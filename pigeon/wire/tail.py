@@ -50,7 +50,8 @@ class Tail:
         self.grew = False
         self.cost_s = 0.0
         self.has_more = False
-        self._buffer = bytearray(CHUNK_BYTES)  # kept: new memory for each piece costs more than reading into it
+        # Kept: new memory for each piece costs more than reading into it.
+        self._buffer = bytearray(CHUNK_BYTES)
         self._numbered = numbered
         self._seen = 0
         self._stuck_nul = False
