@@ -17,7 +17,7 @@ examples:
   pigeon curl -I https://example.org
   pigeon git clone https://example.org/x.git
   pigeon 'read -p "name? " n; echo "hello $n"'    one argument is a shell text, taken as it stands
-  tar c . | pigeon 'cat > copy.tar'               pipes are byte-exact, stderr stays apart
+  tar c docs | pigeon 'tar t'                     pipes are byte-exact, stderr stays apart
 
 options (before the command; `--` ends them):
   -t, --tty              give the command a terminal even if stdin or stdout is none
