@@ -63,7 +63,17 @@ rpc.statd --no-notify
 
 MOUNT = r"""
 set -e
-if mountpoint -q /share; then umount /share; fi
+# What ran there until a moment ago may still be closing its files.
+for _ in $(seq 150); do
+    mountpoint -q /share || break
+    umount /share 2>/run/umount-said && break
+    sleep 0.2
+done
+if mountpoint -q /share; then
+    cat /run/umount-said
+    ls -l /proc/[0-9]*/cwd /proc/[0-9]*/fd 2>/dev/null | grep /share || true
+    exit 16
+fi
 mount -t nfs -o "$1" server:/share /share
 grep ' /share ' /proc/self/mounts
 """
