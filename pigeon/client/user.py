@@ -38,7 +38,6 @@ class User:
         self.cancel_wanted: Outcome | None = None
         """The session is to be withdrawn, if nobody has started it yet."""
         self._detach_wanted = False
-        self._was_told_to_end = False
         self._guardian = guardian
         self._session = session
         self._options = options
@@ -98,13 +97,10 @@ class User:
         return True
 
     def _is_order_to_leave(self, number: int) -> bool:
-        """Not only the command is meant. Said again, or on a full share, where its end could not be told, it is."""
+        """Not only the command is meant. On a full share its end could not be told anyway."""
         if number == SIGHUP and self._options.keeps:
             return True
-        if number not in (SIGTERM, SIGHUP):
-            return False
-        again, self._was_told_to_end = self._was_told_to_end, True
-        return again or self._options.pty or self._upstream.is_stuck
+        return number in (SIGTERM, SIGHUP) and (self._options.pty or self._upstream.is_stuck)
 
     def _resized(self, cols: int, rows: int) -> bool:
         self._options.window = (cols, rows)
