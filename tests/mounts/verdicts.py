@@ -35,7 +35,7 @@ class Run(NamedTuple):
     case: str
     column: str
     outcome: str
-    """pass, FAIL or skipped."""
+    """pass, FAIL, skipped, or not run: its rig could not be had."""
 
 
 def read(path: Path) -> dict[str, Run]:
@@ -59,6 +59,9 @@ def read(path: Path) -> dict[str, Run]:
 
 def _outcome(element: ElementTree.Element) -> str:
     found = {child.tag for child in element}
+    error = element.find("error")
+    if error is not None and error.get("message", "").startswith("failed on setup"):
+        return "not run"
     if found & {"failure", "error"}:
         return "FAIL"
     return "skipped" if "skipped" in found else "pass"
