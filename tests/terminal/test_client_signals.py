@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 import signal
+import sys
 from pathlib import Path
 
 from tests.helpers.pigeon import Pigeon
@@ -46,7 +47,9 @@ def test_stopping_and_going_on(warm: Pigeon) -> None:
     words = shlex.join([str(word) for word in warm.command(text)])
     # A shell with job control as parent: a process whose group is orphaned cannot be stopped by SIGTSTP.
     shell = f"{words} < /dev/null > out & echo $! > pid; wait; wait $!; echo code $?"
-    child = warm.start_process("bash", "-mc", shell, cwd=place)
+    # In a group of its own: that of a test run without a terminal may itself be orphaned.
+    own_group = "import os, sys; os.setpgid(0, 0); os.execvp(sys.argv[1], sys.argv[1:])"
+    child = warm.start_process(sys.executable, "-c", own_group, "bash", "-mc", shell, cwd=place)
     out = place / "out"
     wait_until(lambda: out.exists() and out.read_text() == "ready\n", 15, child.tell)
     session = warm.sessions()[-1]
