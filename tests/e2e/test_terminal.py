@@ -188,7 +188,7 @@ def test_vim_looks_the_same_and_saves(warm: Pigeon) -> None:
         "NONE",
         "-N",
         "--cmd",
-        "set nomore ruler showcmd nu",
+        "set nomore noruler noshowcmd nu",
         "file",
     ]
     screens = {}

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from pigeon.settings import TABLE
-from pigeon.wire.pacing import INTERACTIVE, interval, scan_interval
+from pigeon.wire.pacing import INTERACTIVE, WATCHING, interval, scan_interval
 from tests.helpers.waiting import wait_until
 from tests.mounts.pigeon_rig import Rig, make_rig
 
@@ -158,7 +158,8 @@ def session_rate(silence_s: float, side: str) -> float:
     """Visits a second of one side of a silent session."""
     # After a minute of silence the runner looks at control every other time.
     visits = LOOK_VISITS[side] - (0.5 if side == "runner" and silence_s > 60 else 0.0)
-    return visits / interval(INTERACTIVE, silence_s) + SESSION_OTHERS
+    steps = INTERACTIVE if side == "runner" else WATCHING
+    return visits / interval(steps, silence_s) + SESSION_OTHERS
 
 
 @pytest.mark.slow
