@@ -263,6 +263,7 @@ class Pump:
         self.screen.verbose(f"session {self.session.session_id}: {how}")
         if self.options.raw:
             self.screen.go_raw()
+        self.user.started()
 
     def _go_on_printing(self) -> None:
         try:
@@ -308,9 +309,6 @@ class Pump:
             return
         if won:
             raise outcome
-        if self.user.cancel_wanted is not None:
-            self.user.hang_up(self.user.cancel_wanted)
-        self.user.cancel_wanted = None
         self._start("has been claimed")
 
     def _conclude(self) -> None:

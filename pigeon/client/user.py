@@ -37,6 +37,7 @@ class User:
         """Nothing is printed: the terminal is the shell's."""
         self.cancel_wanted: Outcome | None = None
         """The session is to be withdrawn, if nobody has started it yet."""
+        self._early_signal = 0
         self._detach_wanted = False
         self._guardian = guardian
         self._session = session
@@ -83,9 +84,11 @@ class User:
 
     def _signalled(self, number: int) -> bool:
         name = signal_name(number)
-        if not self._upstream.is_started and number in (SIGINT, SIGTERM, SIGHUP, SIGQUIT):
+        keeps = number == SIGHUP and self._options.keeps
+        if not self._upstream.is_started and number in (SIGINT, SIGTERM, SIGHUP, SIGQUIT) and not keeps:
             code = EXIT_CANCELLED if number == SIGINT else 128 + number
             self.cancel_wanted = Outcome(code, f"pigeon: cancelled by {name} before the command ran")
+            self._early_signal = number
             return False
         if self._options.read_only:
             raise Outcome(128 + number)
@@ -95,6 +98,13 @@ class User:
             self._upstream.signal(number)
         self._screen.verbose(f"{name} passed on")
         return True
+
+    def started(self) -> None:
+        """It is too late to withdraw the session: what was to do so goes to the command. Raises Outcome."""
+        self.cancel_wanted = None
+        number, self._early_signal = self._early_signal, 0
+        if number:
+            self._signalled(number)
 
     def _is_order_to_leave(self, number: int) -> bool:
         """Not only the command is meant. On a full share its end could not be told anyway."""
@@ -134,8 +144,8 @@ class User:
         self._upstream.say("hangup")
 
     def _gone(self, outcome: Outcome) -> None:
-        """The user's terminal has gone. A session that is to be kept goes on without a client."""
-        if self._options.keeps and self._upstream.is_started:
+        """The user's terminal has gone. A session that is to be kept goes on, or is started, without a client."""
+        if self._options.keeps:
             self.last_words("detached")
             raise outcome
         self.hang_up(outcome)
@@ -146,14 +156,15 @@ class User:
         if self._options.read_only or not self._upstream.is_open:
             return
         try:
-            if not self._upstream.is_started and submit.withdraw(
-                self._session, self._created_at, "its client left"
-            ):
+            if event == "hangup" and not self._upstream.is_started and self._withdraw():
                 return
             self._upstream.say(event)
             self._upstream.flush()
         except OSError:
             pass  # the runner will notice the silence
+
+    def _withdraw(self) -> bool:
+        return submit.withdraw(self._session, self._created_at, "its client left")
 
     def detach(self) -> None:
         """Leave the session to itself, if that is wanted and can be. Raises Outcome."""

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import signal
-from pathlib import Path
 
 import pytest
 
 from tests.helpers import raw
 from tests.helpers.pigeon import Pigeon
+from tests.helpers.processes import children_of
 from tests.helpers.share import Session
 from tests.helpers.terminal import Terminal
 from tests.helpers.waiting import wait_until
@@ -93,10 +93,7 @@ def test_a_kept_session_outlives_its_client(warm: Pigeon, how: str) -> None:
     if how == "window":
         first.hang_up()
     else:
-        pid = first.process.pid
-        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-        for one in (pid, *map(int, children)):
-            os.kill(one, signal.SIGKILL)
+        kill_client(first)
     first.process.wait(20)
     back = warm.spawn_tty("attach", session.id)
     session.wait_event("attached")
@@ -104,6 +101,28 @@ def test_a_kept_session_outlives_its_client(warm: Pigeon, how: str) -> None:
     back.wait_for("it is 42")
     back.type("exit(9)\r")
     assert back.wait().code == 9
+
+
+def test_an_editor_is_left_as_it_was_by_a_killed_client(warm: Pigeon) -> None:
+    """`pigeon --keep vim`: both halves of the client are killed; what was typed is there, and the screen is drawn."""
+    path = warm.work / "file"
+    first = warm.spawn_tty("vim", "-u", "NONE", "-i", "NONE", "-N", "file", options=("--keep",))
+    first.wait_for(lambda screen: screen.count("\n~") > 10)
+    session = warm.sessions()[-1]
+    first.type("ifirst line\rsecond")
+    first.wait_for("second")
+    kill_client(first)
+    back = warm.spawn_tty("attach", session.id, size=(70, 19))
+    back.wait_for(lambda screen: "first line\nsecond" in screen and screen.count("\n~") == 16)
+    session.wait_event("attached")
+    back.type(" line")  # vim is still in insert mode
+    back.wait_for("second line")
+    back.type("\x1b:wq\r")
+    assert back.wait().code == 0
+    assert path.read_text() == "first line\nsecond line\n"
+    assert back.settings() == back.settings_before
+    status = session.status
+    assert (status["state"], status["exit_code"]) == ("succeeded", 0)
 
 
 def test_the_second_takes_over_and_the_first_says_so(warm: Pigeon) -> None:
@@ -181,7 +200,7 @@ def test_a_full_screen_program_is_drawn_again(warm: Pigeon) -> None:
 def kill_client(window: Terminal) -> None:
     """SIGKILL to both halves, first to the one that could still say something."""
     pid = window.process.pid
-    for victim in [*map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split()), pid]:
+    for victim in [*children_of(pid), pid]:
         os.kill(victim, signal.SIGKILL)
     window.process.wait()
 

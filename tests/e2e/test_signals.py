@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import signal
 
 import pytest
 
+from tests.helpers.crash import CrashPoint
 from tests.helpers.pigeon import Pigeon
+from tests.helpers.processes import children_of, state_of
 from tests.helpers.surroundings import LISTENER, PIGEON
 from tests.helpers.waiting import wait_until
 
@@ -82,6 +85,49 @@ def test_a_kept_command_on_pipes_outlives_its_clients_hangup(warm: Pigeon) -> No
     session.wait_state("running")
     assert warm.run("stop", session.id).code == 0
     assert session.wait_final(30)["state"] == "cancelled"
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "code", "state"),
+    [
+        ("INT", (), 128 + signal.SIGINT, "failed"),
+        ("TERM", (), 128 + signal.SIGTERM, "failed"),
+        ("HUP", ("--keep",), 128 + signal.SIGHUP, "running"),
+    ],
+)
+def test_a_signal_just_before_the_client_sees_the_start(
+    pigeon: Pigeon, name: str, options: tuple[str, ...], code: int, state: str
+) -> None:
+    """Too late to withdraw the session: the command gets it."""
+    start = CrashPoint(pigeon.base / "crash", "os.chdir", "/work", number=signal.SIGSTOP)
+    pigeon.worker(env=start.env)
+    client, session = pigeon.begin("exec sleep 1000", options=options)
+    wait_until(lambda: start.has_happened, 15, "the runner's last step before the start")
+    (pump,) = children_of(client.pid)
+    os.kill(pump, signal.SIGSTOP)
+    wait_until(lambda: state_of(pump) == "T", 15, "the stop")
+    assert start.pid is not None
+    os.kill(start.pid, signal.SIGCONT)
+    session.wait_event("started")
+    client.signal(getattr(signal, f"SIG{name}"))
+    os.kill(pump, signal.SIGCONT)
+    assert client.wait(10).code == code
+    if state == "running":
+        session.wait_state(state)
+        assert pigeon.run("stop", session.id).code == 0
+        state = "cancelled"
+    assert session.wait_final(30)["state"] == state
+
+
+def test_a_kept_session_is_started_although_its_client_was_hung_up(pigeon: Pigeon) -> None:
+    """`nohup`, for a command that had to wait."""
+    client, session = pigeon.begin("echo done > made", options=("--keep",))
+    client.signal(signal.SIGHUP)
+    assert client.wait(10).code == 128 + signal.SIGHUP
+    assert session.status["state"] == "pending"
+    pigeon.worker()
+    assert session.wait_final(20)["state"] == "succeeded"
+    assert (pigeon.work / "made").read_text() == "done\n"
 
 
 def test_what_a_background_process_still_says_on_pipes_comes_through(warm: Pigeon) -> None:

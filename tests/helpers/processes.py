@@ -178,6 +178,16 @@ def run_to_end(
     return Result(out, err, process.returncode)
 
 
+def children_of(pid: int) -> list[int]:
+    """The children of a process (proc(5), `task/[tid]/children`)."""
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def state_of(pid: int) -> str:
+    """The letter of proc(5)."""
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+
+
 def is_standby(pid: int, schedulers: Collection[int]) -> bool:
     """Whether it is the runner without a session that a living worker keeps ready."""
     try:

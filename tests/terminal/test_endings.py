@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.helpers.pigeon import Pigeon
-from tests.helpers.processes import marked
+from tests.helpers.processes import children_of, marked, state_of
 from tests.helpers.terminal import Terminal
 from tests.helpers.verbs import runner_of
 from tests.helpers.waiting import patient
@@ -25,9 +25,8 @@ FULL_SCREEN = f"stty raw -echo; printf '{MODES}'; echo ready; exec sleep 60"
 
 def pump_of(window: Terminal) -> int:
     """The child that works on the share."""
-    pid = window.process.pid
-    (child,) = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    return int(child)
+    (child,) = children_of(window.process.pid)
+    return child
 
 
 def kill_runner(pigeon: Pigeon) -> None:
@@ -140,9 +139,8 @@ def stty(window: Terminal, name: str) -> str:
 
 def pigeon_in(window: Terminal) -> int:
     """The guardian: the shell's child."""
-    pid = window.process.pid
-    (child,) = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    return int(child)
+    (child,) = children_of(window.process.pid)
+    return child
 
 
 @pytest.mark.slow
@@ -206,8 +204,8 @@ def test_a_shell_that_started_it_in_the_background(warm: Pigeon) -> None:
     window.wait_for(lambda text: text.endswith("$"))
     before = stty(window, "before")
     window.type(shlex.join([str(word) for word in warm.command('read -r line; echo "[$line]"')]) + " &\r")
-    window.wait_true(lambda: children(window))
-    pid = children(window)
+    window.wait_true(lambda: children_of(window.process.pid))
+    (pid,) = children_of(window.process.pid)
     window.wait_true(lambda: state_of(pid) == "T")
     window.type("\rfg\r")
     window.wait_true(lambda: state_of(pid) == "S")
@@ -216,15 +214,3 @@ def test_a_shell_that_started_it_in_the_background(warm: Pigeon) -> None:
     assert stty(window, "after") == before
     window.type("exit\r")
     assert window.wait().code == 0
-
-
-def children(window: Terminal) -> int:
-    """The first child of the window's shell, or 0."""
-    pid = window.process.pid
-    found = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    return int(found[0]) if found else 0
-
-
-def state_of(pid: int) -> str:
-    """The letter of proc(5)."""
-    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]

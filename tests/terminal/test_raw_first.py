@@ -13,19 +13,10 @@ from pathlib import Path
 import pytest
 
 from tests.helpers.pigeon import Pigeon
+from tests.helpers.processes import children_of, state_of
 from tests.helpers.share import Session
 from tests.helpers.terminal import Terminal
 from tests.helpers.waiting import wait_until
-
-
-def children(pid: int) -> list[int]:
-    """The children of a process."""
-    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-
-
-def state_of(pid: int) -> str:
-    """The letter of proc(5)."""
-    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
 
 
 @contextlib.contextmanager
@@ -100,7 +91,7 @@ def test_a_session_that_runs_on_is_shown_whole(warm: Pigeon) -> None:
 
 def test_a_session_without_output_ends(warm: Pigeon) -> None:
     window, session = with_half_a_client(warm, "exit 7", cwd=warm.directory("silent"))
-    (pump,) = children(window.process.pid)
+    (pump,) = children_of(window.process.pid)
     session.wait_final()
     wait_until(lambda: state_of(pump) == "Z", 15, "the end of the half on the share")
     window.process.send_signal(signal.SIGCONT)
@@ -141,8 +132,8 @@ def test_attaching_in_the_background(warm: Pigeon) -> None:
     window = warm.spawn_plain("bash", "--norc", "-i", env={"PS1": "$ "}, cwd=place)
     window.wait_for(lambda text: text.endswith("$"))
     window.type(shlex.join([str(word) for word in warm.command("attach", session.id)]) + " &\r")
-    window.wait_true(lambda: children(window.process.pid))
-    (client,) = children(window.process.pid)
+    window.wait_true(lambda: children_of(window.process.pid))
+    (client,) = children_of(window.process.pid)
     window.wait_true(lambda: state_of(client) == "T")
     assert b"two" not in window.raw
     window.type("\rfg\r")
