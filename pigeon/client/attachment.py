@@ -35,5 +35,5 @@ def create(session: SessionFiles, *, visitor_records: bytes = b"") -> Attachment
             if visitor_records
             else control_line("heartbeat")
         )
-        files.create(session.control(number), first)
+        files.replace(session.control(number), first)  # never seen empty, as an older attacher's may be
         return Attachment(number, Appender(session.control(number), len(first)))

@@ -30,7 +30,7 @@ other end. Once a second is two or three in a hundred of the visits of an idle s
 five, when the stream itself is looked at four times a second, it would be one in ten, and once in two seconds does."""
 
 LAST_WORDS_S = 3.0
-"""After a hang-up the session may take this long to end; then the client leaves."""
+"""After a hang-up the session may take this long to end, and its output to be taken; then the client leaves."""
 
 QUIET_S = 0.3
 """A final status without an exit event is believed once the stream has been quiet for this long."""
@@ -131,14 +131,14 @@ class Ending:
         `printing`: some has not been taken yet. `read_bytes`: of the stream. `is_quiet`: it has said nothing for
         QUIET_S, or nothing that was new at the last look.
         """
+        if self.hung_up_at is not None and now - self.hung_up_at > LAST_WORDS_S:
+            return self.hangup_outcome
         if self._exit is not None:
             return None if printing or self._is_doubtful(now) else self._end()
         if self._status is not None:
             promised = self._status.fields.get("stream_bytes")
             behind = isinstance(promised, int) and read_bytes < promised and not self._status.text("ended_by")
             return None if printing or behind or not is_quiet else self.hangup_outcome or self._end()
-        if self.hung_up_at is not None and now - self.hung_up_at > LAST_WORDS_S:
-            return self.hangup_outcome
         return None
 
     def _is_doubtful(self, now: float) -> bool:

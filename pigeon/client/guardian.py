@@ -14,7 +14,7 @@ from pigeon import trace
 from pigeon.client import escapes, handlers, link
 from pigeon.client.giveup import GiveUp
 from pigeon.client.signals import signals
-from pigeon.client.terminal import Terminal, in_foreground
+from pigeon.client.terminal import Terminal, has_keys, in_foreground
 from pigeon.client.window import WindowReports
 from pigeon.clock import monotonic
 from pigeon.errors import EXIT_PIGEON
@@ -106,6 +106,7 @@ class Guardian:
         self._said_hung = False
         self._leaving: tuple[float, int, bytes] | None = None
         self._suspending_at: float | None = None
+        self._wants_raw = False
         self._untaken = 0
         self._must_reap = False
         self._code: int | None = None
@@ -161,7 +162,7 @@ class Guardian:
             if kind == link.ANSWERED:
                 self._give_up.answered()
             elif kind == link.RAW:
-                self.terminal.make_raw()
+                self._go_raw()
                 self._escapes = escapes.Escapes(payload.decode())
                 self.link.send(link.IS_RAW)
             elif kind == link.TAKEN:
@@ -232,6 +233,8 @@ class Guardian:
     # The user
 
     def _read_keyboard(self) -> None:
+        if not has_keys():
+            return
         try:
             data = os.read(0, 65536)
         except OSError:
@@ -277,6 +280,8 @@ class Guardian:
                 self._window.changed(monotonic())
             elif number == signals.SIGTSTP:
                 self._suspend()
+            elif number == signals.SIGCONT:
+                self._continued()
             elif number != signals.SIGCHLD:
                 self._pass_on(number)
 
@@ -284,7 +289,7 @@ class Guardian:
         if number == signals.SIGINT:
             self._give_up.pressed(monotonic())
         self.link.send(link.SIGNAL, b"%d" % number)
-        if self.terminal.is_raw and number in (signals.SIGHUP, signals.SIGTERM):
+        if self._wants_raw and number in (signals.SIGHUP, signals.SIGTERM):
             self._leave(128 + number, b"", link.GONE)
 
     # Suspending
@@ -293,6 +298,31 @@ class Guardian:
         if self._suspending_at is None:
             self._suspending_at = monotonic()
             self.link.send(link.SUSPEND)
+
+    def _continued(self) -> None:
+        """SIGCONT, also without a stop of its own: before it, or after a SIGSTOP, of which nobody is told."""
+        if self._suspending_at is not None:
+            self._suspending_at = None
+            self.link.send(link.RESUME)
+        elif self.terminal.was_changed and in_foreground():
+            self._go_raw()
+            self._window.changed(monotonic())
+
+    def _go_raw(self) -> bool:
+        """False if the terminal is another's, and an order to leave came while this process was stopped for it."""
+        came = bytearray()
+
+        def is_called_away() -> bool:
+            try:
+                came.extend(os.read(self._wakeup, 512))
+            except BlockingIOError:
+                pass
+            return not in_foreground() and (signals.SIGTERM in came or signals.SIGHUP in came)
+
+        self._wants_raw = True
+        self.terminal.make_raw(is_called_away)
+        self._signalled(bytes(came).replace(bytes([signals.SIGCONT]), b""))
+        return self.terminal.is_raw
 
     def _stop_here(self) -> None:
         """Stop this process as the shell expects it; comes back with SIGCONT."""
@@ -307,8 +337,9 @@ class Guardian:
         os.kill(os.getpid(), signals.SIGTSTP)
         signals.signal(signals.SIGTSTP, handlers.do_nothing)
         on = self._modes.partition(b"\0")[2]
+        if was_raw and not self._go_raw():
+            return
         if was_raw:
-            self.terminal.make_raw()
             write_sequences(on)
         self._heard_at = monotonic()
         self._window.changed(self._heard_at)

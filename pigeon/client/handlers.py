@@ -5,7 +5,7 @@ from __future__ import annotations
 from pigeon.client.signals import signals
 
 FORWARDED = ("SIGINT", "SIGQUIT", "SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2")
-_WATCHED = (*FORWARDED, "SIGTSTP", "SIGWINCH", "SIGCHLD")
+_WATCHED = (*FORWARDED, "SIGTSTP", "SIGCONT", "SIGWINCH", "SIGCHLD")
 
 
 def install(wakeup: int) -> list[int]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import os
 
+from pigeon.client.trouble import NO_ROOM
 from pigeon.wire.names import Namespace, SessionFiles
 from pigeon.wire.pacing import HEARTBEAT_S, Silence
 
@@ -75,6 +77,8 @@ class Peer:
         self._reason = ""
         self.finds_no_room = False
         """The share was full when the session had last been silent for long."""
+        self.is_refused_room = False
+        """The share takes nothing from this client, for want of room, and so perhaps nothing from the owner."""
         self._notice_given = False
         self._watched_since: float | None = None
         self._is_watched = False
@@ -186,12 +190,10 @@ class Peer:
     def judge(self, now: float) -> str:
         """A notice when the session has been silent for too long; sets `verdict` when its owner must be given up."""
         silence = self._silence.seconds
-        if silence > FULL_S and _is_full(self.session.directory):
+        if silence > FULL_S and (self.is_refused_room or _is_full(self.session.directory)):
             self._silence.failed()  # it says nothing of the owner, who cannot write
             self.finds_no_room = True
-            return self._notice_once(
-                "the shared directory is full: the command is held up until there is room; nothing is lost"
-            )
+            return self._notice_once(NO_ROOM[errno.ENOSPC])
         if silence < max(self._worker_timeout_s, 2 * HEARTBEAT_S) or now < self._next_look:
             return ""
         self._next_look = now + LOOK_S
@@ -228,7 +230,7 @@ class Peer:
 
 
 def _is_full(path: str) -> bool:
-    """Whether the filesystem has no room for a few records; a quota does not show here."""
+    """Whether the filesystem has no room for a few records; a quota shows only where one writes."""
     try:
         found = os.statvfs(path)
     except OSError:

@@ -14,7 +14,7 @@ from pigeon.client.ending import QUIET_S, Ending
 from pigeon.client.outcome import Options, Outcome, of_error
 from pigeon.client.peer import Peer
 from pigeon.client.screen import Screen
-from pigeon.client.trouble import Trouble
+from pigeon.client.trouble import NO_ROOM, Trouble
 from pigeon.client.upstream import Upstream
 from pigeon.client.user import User
 from pigeon.errors import EXIT_PIGEON, DamagedSession, PigeonError
@@ -51,7 +51,8 @@ class Pump:
         self._now = clock.monotonic()
         self.upstream = Upstream(session, peer, options, attachment, self._now)
         self.ending = Ending(session, self._now)
-        self._trouble = Trouble(session.directory, self.screen.notice)
+        self._reading = Trouble(session.directory, self.screen.notice)
+        self._writing = Trouble(session.directory, self.screen.notice)
         self._stream = Tail(session.stream, ("output",))
         self._created_at = created_at or clock.utc_text()
         self.user = User(
@@ -150,9 +151,11 @@ class Pump:
         printed = self._stream.offset if self._started and not self.screen.is_waiting else 0
         try:
             if self.upstream.write(self._now, printed):
-                self._trouble.over()
+                self._writing.over()
+                self.peer.is_refused_room = False
         except OSError as error:
-            self._trouble.began(error, self._now)
+            self.peer.is_refused_room = error.errno in NO_ROOM
+            self._writing.began(error, self._now)
 
     def _look(self) -> None:
         held = self.screen.is_waiting or self.user.is_suspended
@@ -163,7 +166,7 @@ class Pump:
             self._follow_waiting()
         if (self._started or self.peer.is_claimed) and self.ending.hung_up_at is None and not held:
             notice = self.peer.judge(self._now)
-            if notice:
+            if notice and not (self.peer.finds_no_room and self._writing.is_told):
                 self.screen.notice(notice)
         after = clock.monotonic()
         if self._stream.has_more and not held:
@@ -186,9 +189,9 @@ class Pump:
                 text = f"pigeon: the session's directory has been removed: `{where}`"
                 raise Outcome(EXIT_PIGEON, text, abnormal=True) from None
             self.peer.failed()
-            self._trouble.began(error, self._now)
+            self._reading.began(error, self._now)
             return
-        self._trouble.over()
+        self._reading.over()
         self.peer.looked(self._now, grew=self._stream.grew)
         self._answered |= self._stream.grew
         for record in records:
@@ -305,7 +308,7 @@ class Pump:
         try:
             won = submit.withdraw(self.session, self._created_at, "withdrawn by its client")
         except OSError as error:
-            self._trouble.began(error, self._now)
+            self._writing.began(error, self._now)
             return
         if won:
             raise outcome

@@ -47,16 +47,19 @@ class Terminal:
             except termios.error:
                 pass
 
-    def make_raw(self) -> None:
+    def make_raw(self, is_called_away: Callable[[], bool]) -> None:
         """cfmakeraw(3): every byte passes unchanged both ways. What was typed ahead stays.
 
         In the background this stops the process, as the terminal stops every program that wants to change it; the
-        state to come back to is the one that the shell then hands over.
+        state to come back to is the one that the shell then hands over. `is_called_away`, asked after each signal of
+        that time: it is not worth the wait any more, and nothing is changed.
         """
         if self._saved is None:
             return
         try:
-            _through(lambda: termios.tcdrain(0))  # here a process in the background waits for the foreground
+            # Here a process in the background waits for the foreground.
+            if not _through(lambda: termios.tcdrain(0), is_called_away):
+                return
             if not self.is_raw:
                 self._save()
             state = _raw(self._saved)
@@ -64,6 +67,15 @@ class Terminal:
         except termios.error:
             return  # the terminal has gone, which reading will tell
         self.is_raw = True
+
+    @property
+    def was_changed(self) -> bool:
+        """Somebody has made it cooked since: a shell, which saw this process stopped."""
+        try:
+            present = termios.tcgetattr(0)
+            return self.is_raw and _raw(present) != present
+        except termios.error:
+            return False
 
     def restore(self, *, discard_input: bool) -> None:
         """As it was when it was made raw.
@@ -110,17 +122,26 @@ class Terminal:
                     return
 
 
-def _through(call: Callable[[], None]) -> None:
+def _through(call: Callable[[], None], is_called_away: Callable[[], bool] = lambda: False) -> bool:
     """A call that waits, again after each signal: termios does not do that by itself, as `os` does (PEP 475).
 
-    A stay in the background ends with one: the other process, stopped as well, is reported by SIGCHLD.
+    A stay in the background ends with one: SIGCONT. False: called away before it was done.
     """
-    while True:
+    while not is_called_away():
         try:
-            return call()
+            call()
+            return True
         except termios.error as error:
             if error.args[0] != errno.EINTR:
                 raise
+    return False
+
+
+def has_keys() -> bool:
+    """Whether a read of the keyboard returns at once. What was there before a stop, the shell may have read."""
+    poll = select.poll()
+    poll.register(0, select.POLLIN)
+    return bool(poll.poll(0))
 
 
 def _raw(state: list[Any]) -> list[Any]:
@@ -149,5 +170,6 @@ def in_foreground() -> bool:
     """Whether this process may read the terminal on stdin without being stopped (SIGTTIN)."""
     try:
         return os.tcgetpgrp(0) == os.getpgrp()
-    except OSError:
-        return False
+    except OSError as error:
+        # Where it is not the controlling terminal, nobody is stopped.
+        return error.errno == errno.ENOTTY and is_terminal(0)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+
 from pigeon.client.outcome import Outcome
 from pigeon.errors import EXIT_PIGEON
 from pigeon.wire import files
@@ -13,6 +15,13 @@ if TYPE_CHECKING:
 TROUBLE_S = 3.0
 """What has passed by then nobody needs to hear of."""
 
+NO_ROOM = {
+    errno.ENOSPC: "the shared directory is full: the session is held up until there is room; nothing is lost",
+    errno.EDQUOT: "your quota on the shared directory is used up: the session is held up until there is room; "
+    "nothing is lost",
+}
+"""What the user is told, by the error's number."""
+
 
 class Trouble:
     """Since when one client's operations have failed."""
@@ -22,7 +31,8 @@ class Trouble:
         self._directory = directory
         self._notice = notice
         self._since: float | None = None
-        self._told = False
+        self.is_told = False
+        """The user knows of the trouble that lasts."""
 
     def began(self, error: OSError, now: float) -> None:
         """An operation has failed. Raises Outcome if it will never work."""
@@ -31,13 +41,14 @@ class Trouble:
             raise Outcome(EXIT_PIGEON, f"pigeon: `{where}`: {error.strerror}", abnormal=True) from error
         if self._since is None:
             self._since = now
-        elif not self._told and now - self._since > TROUBLE_S:
-            self._told = True
-            self._notice(f"the shared directory is having trouble: {error.strerror}; trying on")
+        elif not self.is_told and now - self._since > TROUBLE_S:
+            self.is_told = True
+            other = f"the shared directory is having trouble: {error.strerror}; trying on"
+            self._notice(NO_ROOM.get(error.errno or 0, other))
 
     def over(self) -> None:
         """An operation has worked."""
-        if self._told:
+        if self.is_told:
             self._notice("the shared directory works again")
         self._since = None
-        self._told = False
+        self.is_told = False

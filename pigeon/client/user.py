@@ -38,6 +38,7 @@ class User:
         self.cancel_wanted: Outcome | None = None
         """The session is to be withdrawn, if nobody has started it yet."""
         self._early_signal = 0
+        self._asked_to_leave = False
         self._detach_wanted = False
         self._guardian = guardian
         self._session = session
@@ -90,7 +91,8 @@ class User:
             self.cancel_wanted = Outcome(code, f"pigeon: cancelled by {name} before the command ran")
             self._early_signal = number
             return False
-        if self._options.read_only:
+        is_over = self._ending.is_known and self._screen.is_waiting  # only the printing is left to be ended
+        if self._options.read_only or (is_over and number in (SIGINT, SIGTERM, SIGHUP, SIGQUIT)):
             raise Outcome(128 + number)
         if self._is_order_to_leave(number):
             self._gone(Outcome(128 + number, abnormal=True))
@@ -103,13 +105,17 @@ class User:
         """It is too late to withdraw the session: what was to do so goes to the command. Raises Outcome."""
         self.cancel_wanted = None
         number, self._early_signal = self._early_signal, 0
-        if number:
+        if number and not self._ending.is_known:
             self._signalled(number)
 
     def _is_order_to_leave(self, number: int) -> bool:
         """Not only the command is meant. On a full share its end could not be told anyway."""
         if number == SIGHUP and self._options.keeps:
             return True
+        if number in (SIGTERM, SIGHUP) and self._screen.is_waiting:
+            # Asked twice while nobody takes the output: its end, which comes after that, is not to be waited for.
+            first, self._asked_to_leave = not self._asked_to_leave, True
+            return not first or self._options.pty
         return number in (SIGTERM, SIGHUP) and (self._options.pty or self._upstream.is_stuck)
 
     def _resized(self, cols: int, rows: int) -> bool:
@@ -142,6 +148,12 @@ class User:
         if not self._upstream.is_started:
             self.cancel_wanted = outcome
         self._upstream.say("hangup")
+        if not self._upstream.is_open:
+            # An attacher that the runner has not noticed, and who may be gone when it does.
+            try:
+                self._upstream.control.flush()
+            except OSError:
+                pass  # the runner will notice the silence
 
     def _gone(self, outcome: Outcome) -> None:
         """The user's terminal has gone. A session that is to be kept goes on, or is started, without a client."""
@@ -171,8 +183,8 @@ class User:
         if not self._detach_wanted:
             return
         self._detach_wanted = False
-        if not self._upstream.is_started:
-            return
+        if not self._upstream.is_started or self._ending.is_known:
+            return  # there is nothing to come back to
         self._upstream.say("detached")
         try:
             self._upstream.flush()

@@ -141,6 +141,15 @@ def _detached(invocation: Invocation) -> int:
     namespace = Namespace(settings.require_cache(), settings.namespace)
     from pigeon.wire.records import stdin_eof_line
 
-    submit.publish(namespace, request, typed=b"" if request.pty else stdin_eof_line(0))
-    print(request.session_id)
+    session = submit.publish(namespace, request, typed=b"" if request.pty else stdin_eof_line(0))
+    try:
+        print(request.session_id, flush=True)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # where Python's own last attempt goes
+        raise PigeonError(
+            f"the session runs, but its id cannot be printed: {error.strerror}",
+            hint=f"it is {session.session_id}: `pigeon stop {session.session_id}` ends it",
+        ) from error
     return 0

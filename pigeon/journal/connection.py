@@ -11,18 +11,23 @@ from pigeon.errors import JournalError
 BUSY_S = 30.0
 """How long SQLite itself waits for another process; a migration of a big journal takes seconds."""
 
+BRIEF_S = 0.5
+"""The same for who must not be held up, and tries again later: a worker without heartbeats for 3 s counts as gone."""
+
 OTHER_PLACE = "pass `--journal PATH` with another place"
 """A hint that helps against whatever is wrong with a place."""
 
 
-def connect(path: str, *, mode: str) -> sqlite3.Connection:
+def connect(path: str, *, mode: str, busy_s: float = BUSY_S) -> sqlite3.Connection:
     """A connection to a file that exists. `mode`: `ro` or `rw`, as sqlite.org/uri.html has it; never creates one.
+
+    `busy_s`: how long it waits for another process.
 
     Raises:
         sqlite3.Error: as SQLite says it.
     """
     connection = sqlite3.connect(
-        f"file:{quote(os.fsencode(path))}?mode={mode}", uri=True, timeout=BUSY_S, isolation_level=None
+        f"file:{quote(os.fsencode(path))}?mode={mode}", uri=True, timeout=busy_s, isolation_level=None
     )
     connection.text_factory = _text
     return connection
@@ -37,7 +42,7 @@ _REASONS = {
     sqlite3.SQLITE_NOTADB: "is not an SQLite database; it was left as it is",
     sqlite3.SQLITE_CORRUPT: "is damaged; it was left as it is",
     sqlite3.SQLITE_FULL: "cannot be written: no space is left on its disk",
-    sqlite3.SQLITE_BUSY: f"has been busy for {BUSY_S:.0f} s",
+    sqlite3.SQLITE_BUSY: "is held by another process",
     sqlite3.SQLITE_CANTOPEN: "cannot be opened: it or its directory may not be read or written",
     sqlite3.SQLITE_READONLY: "cannot be written",
 }

@@ -21,7 +21,7 @@ import pigeon
 from pigeon import clock
 from pigeon.errors import JournalError
 from pigeon.journal import place
-from pigeon.journal.connection import BUSY_S, OTHER_PLACE, connect, explain
+from pigeon.journal.connection import BUSY_S, OTHER_PLACE, JournalUnavailable, connect, explain
 
 _LOCK_POLL_S = 0.02
 
@@ -56,7 +56,7 @@ def migrations() -> Migrations:
     )
 
 
-def look(path: str) -> tuple[str, sqlite3.Connection | None]:
+def look(path: str, busy_s: float = BUSY_S) -> tuple[str, sqlite3.Connection | None]:
     """(MISSING, BEHIND or CURRENT, an open read-only connection unless missing). Changes nothing.
 
     Raises:
@@ -67,7 +67,7 @@ def look(path: str) -> tuple[str, sqlite3.Connection | None]:
     except FileNotFoundError:
         return MISSING, None
     except OSError as error:
-        raise JournalError(
+        raise JournalUnavailable(
             f"the journal `{path}` cannot be reached: {error.strerror}", hint=OTHER_PLACE
         ) from error
     if not stat.S_ISREG(found.st_mode):
@@ -77,7 +77,7 @@ def look(path: str) -> tuple[str, sqlite3.Connection | None]:
         return MISSING, None
     connection = None
     try:
-        connection = _first_look(path)
+        connection = _first_look(path, busy_s)
         return _standing(path, connection), connection
     except BaseException as error:
         if connection is not None:
@@ -87,9 +87,9 @@ def look(path: str) -> tuple[str, sqlite3.Connection | None]:
         raise
 
 
-def _first_look(path: str) -> sqlite3.Connection:
+def _first_look(path: str, busy_s: float) -> sqlite3.Connection:
     """A read-only connection that has read something."""
-    connection = connect(path, mode="ro")
+    connection = connect(path, mode="ro", busy_s=busy_s)
     try:
         connection.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchall()
     except sqlite3.Error as error:
@@ -148,13 +148,13 @@ def _applied(connection: sqlite3.Connection) -> set[str] | None:
     return applied
 
 
-def settle(path: str) -> sqlite3.Connection:
+def settle(path: str, busy_s: float = BUSY_S) -> sqlite3.Connection:
     """Make `path` (without symbolic links) a journal of this version if it is not one; a read-only connection to it.
 
     Raises:
         JournalError: it cannot be made one, or may not be.
     """
-    connection = _current(path)
+    connection = _current(path, busy_s)
     if connection is not None:
         return connection
     if not os.path.exists(path):
@@ -168,15 +168,15 @@ def settle(path: str) -> sqlite3.Connection:
         raise JournalError(
             f"the journal `{path}` cannot be made: {error.strerror}", hint=OTHER_PLACE
         ) from error
-    connection = _current(path)
+    connection = _current(path, busy_s)
     if connection is None:
         raise JournalError(f"the journal `{path}` was changed while it was being opened", hint="try again")
     return connection
 
 
-def _current(path: str) -> sqlite3.Connection | None:
+def _current(path: str, busy_s: float) -> sqlite3.Connection | None:
     """A read-only connection to the journal if nothing needs to be done to it."""
-    standing, connection = look(path)
+    standing, connection = look(path, busy_s)
     if connection is None:
         return None
     try:

@@ -18,7 +18,7 @@ from collections.abc import Callable, Collection, Mapping
 from pigeon import clock
 from pigeon.errors import JournalError
 from pigeon.journal import queries, schema
-from pigeon.journal.connection import connect, explain
+from pigeon.journal.connection import BRIEF_S, BUSY_S, connect, explain
 from pigeon.journal.queries import COLUMNS, Row, stored, to_json
 from pigeon.journal.writing import Result, Trouble, Writer, until_it_passes
 
@@ -46,25 +46,32 @@ class Journal:
 
     @classmethod
     def open(
-        cls, path: str, *, on_trouble: Trouble | None = None, patient: bool = False, verify: bool = False
+        cls,
+        path: str,
+        *,
+        on_trouble: Trouble | None = None,
+        patient: bool = False,
+        brief: bool = False,
+        verify: bool = False,
     ) -> Journal:
         """Open a journal to write, making or migrating it if need be; no lock is taken if it is current.
 
         `on_trouble` is called with a text each time a step has to go on waiting; what it raises ends the wait.
         `patient`: opening is a step as well, so a full disk or a busy database is waited for.
+        `brief`: nor is a busy database waited for as long as otherwise; for a scheduler, which must go on.
         `verify` reads the whole file first: for the start of a worker, not for a runner.
 
         Raises:
             JournalError: it cannot be used. What lies there is left as it is.
         """
         if patient:
-            return until_it_passes(lambda: cls._open(path, on_trouble, verify), on_trouble)
-        return cls._open(path, on_trouble, verify)
+            return until_it_passes(lambda: cls._open(path, on_trouble, BUSY_S, verify), on_trouble)
+        return cls._open(path, on_trouble, BRIEF_S if brief else BUSY_S, verify)
 
     @classmethod
-    def _open(cls, path: str, on_trouble: Trouble | None, verify: bool) -> Journal:
+    def _open(cls, path: str, on_trouble: Trouble | None, busy_s: float, verify: bool) -> Journal:
         path = os.path.realpath(path)
-        guard = schema.settle(path)
+        guard = schema.settle(path, busy_s)
         try:
             if verify:
                 _verify(path, guard)

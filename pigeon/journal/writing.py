@@ -65,11 +65,11 @@ class Writer:
         Raises:
             JournalError: the database is damaged, which no waiting mends.
         """
-        self._set("busy_timeout", _STEP_BUSY_MS)
-        self._set("synchronous", "FULL" if durable else "NORMAL")
         failed, delay = False, _FIRST_RETRY_S
         while True:
             try:
+                self._set("busy_timeout", _STEP_BUSY_MS)
+                self._set("synchronous", "FULL" if durable else "NORMAL")
                 with self._retrying() if failed else self.db.atomic():
                     return write(failed)
             except sqlite3.DatabaseError as error:
@@ -101,9 +101,9 @@ class Writer:
 
     def keep(self, write: Callable[[], int], *, atomic: bool = True) -> int:
         """Try once, briefly. A database that is busy, full or damaged loses this and stops nobody; then 0."""
-        self._set("busy_timeout", _BOOKKEEPING_BUSY_MS)
-        self._set("synchronous", "NORMAL")
         try:
+            self._set("busy_timeout", _BOOKKEEPING_BUSY_MS)
+            self._set("synchronous", "NORMAL")
             if not atomic:
                 return write()
             with self.db.atomic():
@@ -117,8 +117,8 @@ class Writer:
         Raises:
             JournalError: the database cannot be read.
         """
-        self._set("busy_timeout", int(BUSY_S * 1000))
         try:
+            self._set("busy_timeout", int(BUSY_S * 1000))
             return question()
         except sqlite3.DatabaseError as error:
             raise explain(self.path, error) from error

@@ -215,7 +215,7 @@ def open_checked(path: str) -> int:
     """A descriptor for reading `path` anew, if it is what a peer of ours can have made.
 
     Raises:
-        Refused: a symbolic link, not a regular file, another owner, writable by group or others, more than one name.
+        Refused: a symbolic link, not a regular file, another owner, writable by group or others.
         OSError: as open(2).
     """
     try:

@@ -49,8 +49,8 @@ def pending_interval(waited_s: float) -> float:
 def scan_interval(silence_s: float, ceiling_s: float) -> float:
     """Seconds between two listings of `sessions/`, at most `ceiling_s`.
 
-    Short while the next command is likely, 1/300 of the time without news; with the usual ceiling of a quarter of a
-    second, as rare as it gets after 22 seconds.
+    Short while the next command is likely, 1/300 of the time without news; with the usual ceiling of a fifth of a
+    second, as rare as it gets after 18 seconds.
     """
     return min(ceiling_s, max(0.001, silence_s / 300, (silence_s - 2) / 80))
 

@@ -119,7 +119,7 @@ class Housekeeping:
 
     def _prune_journal(self) -> None:
         try:
-            with Journal.open(self.worker.journal_path) as journal:
+            with Journal.open(self.worker.journal_path, brief=True) as journal:
                 journal.prune(self.retention.journal_s)
                 needed = journal.proofs()
         except JournalError:

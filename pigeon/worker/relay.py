@@ -2,7 +2,8 @@
 
 One loop, one thread, no blocking call but `poll` and the operations on the share. What the loop waits for, and what
 it does then, is spread over small methods; the decisions (pacing, escalation, what counts as silence) are tables and
-pure classes elsewhere.
+pure classes elsewhere. What has a state of its own (signs of life, the surroundings, the chores, the hang-up, trouble)
+is a small class, which the loop asks at its turn; only the loop ends the command, or switches to another client.
 """
 
 from __future__ import annotations
@@ -14,12 +15,16 @@ from dataclasses import dataclass
 
 from pigeon import clock, trace
 from pigeon.errors import DamagedSession
-from pigeon.wire.names import SessionFiles, attachment_number
-from pigeon.wire.pacing import HEARTBEAT_S, INTERACTIVE, Backoff, interval, polite
+from pigeon.wire.names import SessionFiles
+from pigeon.wire.pacing import INTERACTIVE, interval, polite
+from pigeon.wire.publish import TAKEOVER_NAME
+from pigeon.worker.chores import Chores
 from pigeon.worker.hangup import Hangup
 from pigeon.worker.inbound import Inbound
+from pigeon.worker.liveness import Answers, ClientWatch
 from pigeon.worker.outbound import BRISK_S, Outbound
 from pigeon.worker.process import Command
+from pigeon.worker.surroundings import Newcomers, Surroundings
 from pigeon.worker.trouble import Trouble
 
 QUIET_S = {True: 0.05, False: 3.0}
@@ -30,31 +35,8 @@ shell does not wait for, at the last lines."""
 DRAIN_S = 5.0
 """And no longer than this while the client keeps up."""
 
-LIST_S = 2.0
-"""Between two listings of the session directory, which show attachers and a takeover."""
-
-LOCK_CHECK_S = 20.0
-"""Between two questions whether the directory's lock still holds; also asked after each trouble with the share."""
-
-ABSENCE_S = 5.0
-"""After a pause this long between two looks (stopped, suspended, stalled) the owner may have been superseded."""
-
-ACK_BYTES = 1024 * 1024
-ACK_S = 0.3
-"""Input is acknowledged after this many bytes, or after this long if nothing else was said meanwhile, so that a client
-knows a silent program from a silent session."""
-
 OUTPUT_CLOSED_GRACE_S = 2.0
 """A command whose reader has gone gets SIGPIPE at its next write; one that does not write is hung up after this."""
-
-REMOVED_S = 3.0
-"""A session whose directory has been missing for this long, though its parent can be listed, can have no end."""
-
-CHORES_S = 0.02
-"""A command that ends sooner was never seen to run: it goes from `pending` to its end, which saves it three writes."""
-
-CHORES_BYTES = 256 * 1024
-"""But one that has so much to say may fill the share with it, and the room for its end has to be taken before."""
 
 
 @dataclass
@@ -72,9 +54,7 @@ class Ending:
 class Watch:
     """What a relay has to know beyond its command and files."""
 
-    judges_client: bool
-    keeps: bool
-    client_timeout_s: float
+    client: ClientWatch
     note: Callable[..., None]
     """Records an event in the journal and the debug log: name, then details."""
     stop_requested: Callable[[], bool]
@@ -97,29 +77,21 @@ class Relay:
         self.inbound = inbound
         self.watch = watch
         self.return_code: int | None = None
-        self.chores_done = False
         self.ended_at = 0.0
         self._now = clock.monotonic()
-        self._chores_at = self._now + CHORES_S
-        self._chores_backoff = Backoff()
-        self._chores_failed = False
+        self.chores = Chores(watch.chores, outbound, watch.note, self._now)
+        self._surroundings = Surroundings(
+            session, watch.lock_is_lost, self._now, is_alone=not watch.client.judges
+        )
+        self._newcomers = Newcomers(inbound, command, watch.note)
+        self._answers = Answers(inbound, outbound, self._now)
         self._active = self._now
         self._next_look = self._now
-        self._next_list = self._now + LIST_S
-        self._said_at = self._now
-        self.last_seen = clock.boottime()
-        self._ack_due: float | None = None
-        self._owes_since = 0.0
         self._trouble = Trouble()
         self._hangup = Hangup(command)
         self._superseded = False
-        self._must_list = False
-        self._visited: set[int] = set()
-        self._seen_empty: set[int] = set()
         self._skips_control = False
         self._output_closed_at: float | None = None
-        self._lock_lost = False
-        self._next_lock_check = self._now + LOCK_CHECK_S
         self._poll = select.poll()
         self._masks: dict[int, int] = {}
         self._set_mask(command.pidfd, select.POLLIN)
@@ -135,13 +107,14 @@ class Relay:
         while True:
             self._wait()
             self._now = clock.monotonic()
-            self._notice_absence()
+            if self._surroundings.was_absent():
+                self.inbound.silence.failed()
             if self.return_code is None:
                 self._reap(store_result)
             if self._now >= self._next_look:
                 self._look()
             if self.inbound.has_input and self.inbound.write(self.command):
-                self._took_input()
+                self._answers.took_input(self._now)
             self._speak()
             if self.return_code is None:
                 self._hangup.proceed(self._now)
@@ -183,12 +156,12 @@ class Relay:
         due = self.outbound.due(now)
         if due is not None:
             waits.append(max(due, self._trouble.retry_at - now))
-        if self._ack_due is not None:
-            waits.append(self._ack_due - now)
+        if self._answers.due is not None:
+            waits.append(self._answers.due - now)
         if self._hangup.has_begun or self.return_code is not None:
             waits.append(0.02)
-        if not self.chores_done and self.return_code is None:
-            waits.append(self._chores_at - now)
+        if not self.chores.are_done and self.return_code is None:
+            waits.append(self.chores.next_at - now)
         return max(0.0, min(waits))
 
     def _read(self, fd: int) -> None:
@@ -199,13 +172,6 @@ class Relay:
             self._forget(fd)
             self.command.close_output(fd)
         self._active = now
-
-    def _notice_absence(self) -> None:
-        seen = clock.boottime()
-        if seen - self.last_seen > ABSENCE_S:
-            self._must_list = True
-            self.inbound.silence.failed()
-        self.last_seen = seen
 
     # The command's end
 
@@ -256,7 +222,7 @@ class Relay:
     def _look(self) -> None:
         began = self._now
         try:
-            if self._must_list or began >= self._next_list:
+            if self._surroundings.are_due(began):
                 self._list()
             if self._superseded:
                 return
@@ -266,7 +232,7 @@ class Relay:
             )
             if not self._skips_control and self.inbound.poll_control(began, self.command):
                 self._brisk()
-                self._owe_answer()
+                self._answers.owe(began)
             if self.return_code is None and self.inbound.poll_input(self.command):
                 self._brisk()
             if not self.outbound.appender.queued_bytes:
@@ -289,21 +255,15 @@ class Relay:
         self.outbound.brisk_until = self._now + BRISK_S
 
     def _list(self) -> None:
-        names = os.listdir(self.session.directory)
-        if self._must_list:
-            self._next_lock_check = self._now
-        self._must_list = False
-        self._next_list = self._now + LIST_S
-        if "takeover.claim" in names:
+        names = self._surroundings.list_names(self._now)
+        if TAKEOVER_NAME in names:
             self._supersede("another worker has taken the session over")
             return
         if self.return_code is None:
-            self._receive(sorted(n for n in map(attachment_number, names) if n > self.inbound.attachment))
-        if self._lock_lost or self._now < self._next_lock_check:
-            return
-        self._next_lock_check = self._now + LOCK_CHECK_S
-        if self.watch.lock_is_lost():
-            self._lock_lost = True
+            attacher = self._newcomers.newest_attacher(names)
+            if attacher is not None:
+                self._switch(attacher)
+        if self._surroundings.lost_lock(self._now):
             self.watch.note("lock_lost")
             self.outbound.say(
                 "notice",
@@ -311,32 +271,15 @@ class Relay:
                 "another command may start in the same directory",
             )
 
-    def _receive(self, numbers: list[int]) -> None:
-        """New attachers: the newest becomes the client; a visitor's orders are carried out and change nothing else."""
-        attachers = []
-        for number in numbers:
-            if number in self._visited:
-                continue
-            try:
-                kind = self.inbound.look_at(number, self.command)
-            except DamagedSession as error:
-                self.watch.note("attacher_refused", n=number, error=error.message)
-                kind = "visitor"
-            if kind == "visitor":
-                self._visited.add(number)
-            elif kind == "attacher" or number in self._seen_empty:
-                attachers.append(number)
-            else:
-                self._seen_empty.add(
-                    number
-                )  # it says nothing yet: it is taken for an attacher at the next turn
-        if attachers:
-            self.inbound.switch(attachers[-1])
-            self.watch.judges_client = True
-            self.watch.note("attached", n=attachers[-1])
-            self.outbound.acknowledged = self.outbound.appender.end
-            self.outbound.say("attached", n=attachers[-1])
-            self._brisk()
+    def _switch(self, attacher: int) -> None:
+        """From now on the newest attacher is the client."""
+        self.inbound.switch(attacher)
+        self.watch.client.attached()
+        self._surroundings.is_alone = False
+        self.watch.note("attached", n=attacher)
+        self.outbound.acknowledged = self.outbound.appender.end
+        self.outbound.say("attached", n=attacher)
+        self._brisk()
 
     def _answer_client(self) -> None:
         for request in self.inbound.requests:
@@ -346,8 +289,8 @@ class Relay:
             elif request == "stop":
                 self._hang_up(cancelled="it was stopped by `pigeon stop`")
             elif request == "detached":
-                self.watch.judges_client = False
-                self.watch.keeps = True
+                self.watch.client.detached()
+                self._surroundings.is_alone = True
             elif request == "output_closed":
                 self._close_outputs()
         self.inbound.requests.clear()
@@ -369,104 +312,53 @@ class Relay:
     def _judge_client(self) -> None:
         if self._output_closed_at is not None and self._now - self._output_closed_at > OUTPUT_CLOSED_GRACE_S:
             self._hang_up(cancelled="the client's output was closed")
-        if not self.watch.judges_client or self.inbound.is_suspended or self._hangup.has_begun:
+        message = None if self._hangup.has_begun else self.watch.client.found_lost(self.inbound)
+        if message is None:
             return
-        silence = self.inbound.silence.seconds
-        if silence < self.watch.client_timeout_s:
-            return
-        message = f"the client has been silent for {silence:.0f} s"
         self.watch.note("client_lost", message=message)
         self.outbound.say("client_lost", message=message)
-        self.watch.judges_client = False
-        if not self.watch.keeps:
+        self._surroundings.is_alone = True
+        if not self.watch.client.keeps:
             self._hang_up(cancelled=message)
-
-    def _owe_answer(self) -> None:
-        """Somebody wants something: say so soon, if nothing else is said, so that he knows that he was heard."""
-        if self._ack_due is None:
-            self._ack_due = self._now + ACK_S
-            self._owes_since = self._now
-
-    def _took_input(self) -> None:
-        if self.inbound.taken_offset - self.inbound.acknowledged_input >= ACK_BYTES:
-            self._ack_due = self._now
-        else:
-            self._owe_answer()
 
     # Saying things on the stream
 
     def _speak(self) -> None:
         if self._superseded or self._now < self._trouble.retry_at:
             return
-        self._say_acknowledgement()
-        if self._now - self._said_at >= HEARTBEAT_S:
-            self.outbound.say("heartbeat")
-            self._said_at = self._now  # once is enough however long a failing share keeps it back
+        self._answers.say(self._now)
         if self.outbound.nearly_full():
             self.outbound.say(
                 "notice", message="nine tenths of what this session may write (`max_stream`) are used"
             )
         if self.outbound.is_full and self.return_code is None:
             self._hang_up(failed="the session wrote as much as `max_stream` allows")
-        is_big = self.outbound.volume >= CHORES_BYTES
-        if self._chores_are_due(is_big) and (is_big or self.outbound.due(self._now) != 0.0):
-            self._do_chores()
+        if self.return_code is None and self.chores.are_due(self._now) and not self.chores.do(self._now):
+            self._supersede("another worker has taken the session over")
         if self.outbound.due(self._now) == 0.0 and not self._superseded:
             self._flush()
 
-    def _chores_are_due(self, is_big: bool) -> bool:
-        if self.chores_done or self.return_code is not None:
-            return False
-        return self._now >= self._chores_at or (is_big and not self._chores_failed)
-
-    def _say_acknowledgement(self) -> None:
-        if self._ack_due is None or self._now < self._ack_due:
-            return
-        self._ack_due = None
-        if self.inbound.taken_offset != self.inbound.acknowledged_input:
-            self.inbound.acknowledged_input = self.inbound.taken_offset
-            self.outbound.say("ack", offset=self.inbound.taken_offset)
-        elif self._said_at < self._owes_since:
-            self.outbound.say("heartbeat")
-
     def _flush(self) -> None:
         try:
-            if self._must_list:
+            if self._surroundings.must_list:
                 self._list()
                 if self._superseded:
                     return
             self.outbound.flush(self._now)
-            self._said_at = self._now
+            self._answers.said_at = self._now
             self._trouble_over()
         except OSError as error:
             self._trouble_began(error)
         self._active = max(self._active, self.outbound.last_output)
 
-    def _do_chores(self) -> None:
-        try:
-            if not self.watch.chores():
-                self._supersede("another worker has taken the session over")
-            self.chores_done = True
-        except OSError as error:
-            # With a pace of its own: what fails here (a new file on a full share) says nothing of the stream.
-            if not self._chores_failed:
-                self._chores_failed = True
-                self.watch.note("share_trouble", error=str(error))
-            self._chores_at = self._now + self._chores_backoff.failed()
-
     def _trouble_began(self, error: OSError) -> None:
-        self._must_list = True
+        self._surroundings.must_list = True
         self.inbound.silence.failed()
         if self._trouble.failed(self._now, error):
             self.watch.note("share_trouble", error=str(error))
-        since = self._trouble.since
-        if isinstance(error, FileNotFoundError) and since is not None and self._now - since > REMOVED_S:
-            try:
-                names = os.listdir(os.path.dirname(self.session.directory))
-            except OSError:
-                return  # what cannot be listed is not proven gone
-            if self.session.session_id not in names:
-                self._supersede("the session's directory has been removed")
+        failing_s = self._now - (self._trouble.since or self._now)
+        if self._surroundings.prove_removal(error, failing_s):
+            self._supersede("the session's directory has been removed")
 
     def _trouble_over(self) -> None:
         if self._trouble.succeeded():

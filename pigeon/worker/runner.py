@@ -7,32 +7,25 @@ A step that finds the session in other hands ends the runner. The scheduler lear
 
 from __future__ import annotations
 
-import errno
 import os
 import signal
-from collections.abc import Callable
 
 from pigeon import clock, trace
-from pigeon.errors import EXIT_PIGEON, DamagedSession
+from pigeon.errors import EXIT_PIGEON
 from pigeon.journal.store import Journal
 from pigeon.wire import claim, files, states
-from pigeon.wire.documents import MAX_REQUEST_BYTES, BadDocument, Status, blanked
-from pigeon.wire.names import SessionFiles, new_token
-from pigeon.wire.publish import OwnStatus
+from pigeon.wire.names import SessionFiles
 from pigeon.worker import cwdlock, identity, lifecycle, process
 from pigeon.worker.books import Books, byte_counts
 from pigeon.worker.environment import command_environment
 from pigeon.worker.inbound import Inbound
 from pigeon.worker.lifecycle import RunnerExit
+from pigeon.worker.liveness import ClientWatch
 from pigeon.worker.outbound import Outbound
 from pigeon.worker.ownership import Ownership, Superseded
+from pigeon.worker.publication import Publication
 from pigeon.worker.relay import Ending, Relay, Watch
 from pigeon.worker.task import Refusal, StopOrder, Task, Worker, tell
-
-NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
-
-ROOM_S = 10.0
-"""How long the end of a session that nobody waits for waits for room."""
 
 LATE_S = 5.0
 """A runner that was stopped for so long before it could claim leaves the session to its scheduler, which asks whether
@@ -57,10 +50,9 @@ class Runner:
         self.task = task
         self.session: SessionFiles = worker.namespace.session(task.session_id)
         self.lock: cwdlock.CwdLock | None = None
-        self.status = Status(task.session_id, states.PENDING, created_at=task.request.created_at)
         self._books = Books(worker, task, journal)
         self._ownership = Ownership(self.session, worker.debug, is_old=task.row is not None)
-        self._own_status = OwnStatus(self.session, new_token())
+        self._publication = Publication(worker, self.session, self._ownership, task.request.created_at)
         self._refusal: Refusal | None = None
         self._env: dict[str, str] = {}
         self._notes: list[str] = []
@@ -279,14 +271,16 @@ class Runner:
         inbound = Inbound(self.session, trace=self.worker.debug.bytes_of(self.task.session_id, "input"))
         request = self.task.request
         watch = Watch(
-            judges_client="heartbeat" in request.features,
-            keeps=request.on_disconnect == "keep",
-            client_timeout_s=self.worker.client_timeout_s,
+            client=ClientWatch(
+                judges="heartbeat" in request.features,
+                keeps=request.on_disconnect == "keep",
+                timeout_s=self.worker.client_timeout_s,
+            ),
             note=self._books.note,
             stop_requested=lambda: self._stop.is_given,
             wakeup_fd=wakeup,
             lock_is_lost=lambda: self.lock is not None and self.lock.is_lost(),
-            chores=self._publish_running,
+            chores=self._say_running,
         )
         relay = Relay(self.session, command, outbound, inbound, watch)
         ending = relay.run(lambda code: self._store_result(code, outbound, inbound))
@@ -296,29 +290,10 @@ class Runner:
         trace.mark("runner: relay done")
         self._finish(ending, outbound, inbound, relay)
 
-    def _publish_running(self) -> bool:
-        """Tell the state, record it, and take the secrets out of the request (FORMAT.md, "Secrets at rest").
-
-        False: the session has been taken over.
-        """
+    def _say_running(self) -> bool:
+        """Record that the command runs, and tell it. False: the session has been taken over."""
         self._books.running(self._pid, self._started_at)
-        self.status.state = states.RUNNING
-        self.status.fields["started_at"] = clock.utc_text(self._started_at)
-        self.status.fields["worker"] = {"host": self.worker.host, "pid": self.worker.pid}
-        if not self._own_status.publish(self.status.encode()):
-            return False
-        self._blank_request()
-        try:
-            self._own_status.reserve()
-        except OSError:
-            pass  # there is no room any more; then the end has to wait for some
-        return True
-
-    def _blank_request(self) -> None:
-        try:
-            files.replace(self.session.request, blanked(files.read(self.session.request, MAX_REQUEST_BYTES)))
-        except (BadDocument, FileNotFoundError, files.Refused):
-            pass  # somebody has tampered with it meanwhile; there is nothing of ours left to protect
+        return self._publication.running(self._started_at)
 
     def _store_result(self, return_code: int, outbound: Outbound, inbound: Inbound) -> bool:
         return self._books.exited(
@@ -336,48 +311,33 @@ class Runner:
         self._ownership.look_before_step()
         if not ending.is_unkillable:
             outbound.say("exit", exit_code=code, raw_return_code=ending.return_code)
-        self._write_last(outbound, lambda: ending.cancelled is not None or self._is_alone(relay))
+        client = relay.watch.client
+        self._publication.write_last(
+            outbound, lambda: ending.cancelled is not None or client.has_left(inbound, relay.command)
+        )
         trace.mark("runner: exit event written")
-        if not relay.chores_done:
-            self._blank_quietly()
-        state, error = states.state_of(ending.return_code), ending.failed
+        if not relay.chores.are_done:
+            self._publication.blank_quietly()
+        state, error, ended_by = states.state_of(ending.return_code), ending.failed, None
         if ending.cancelled:
             state, error = states.CANCELLED, ending.cancelled
         if ending.is_unkillable:
             state, error = states.FAILED, "the command could not be killed (it hangs in the kernel)"
-            self.status.fields["ended_by"] = "recovery"
+            ended_by = "recovery"
         self.worker.debug.say(
             "success" if state == states.SUCCEEDED else "failure",
             f"{self.task.session_id}: {state}, exit code {code}",
         )
-        self._publish_final(state, code, error, stream_bytes=outbound.appender.offset)
+        self._publication.final(
+            state,
+            code,
+            error,
+            stream_bytes=outbound.appender.offset,
+            started_at=self._started_at,
+            ended_by=ended_by,
+        )
         self._release(keep_inherited=ending.is_unkillable)
         self._books.final(state, error, byte_counts(outbound, inbound))
-
-    def _write_last(self, outbound: Outbound, is_alone: Callable[[], bool]) -> None:
-        """Write what is left, however long it takes. On a share that stays full it is cut if nobody waits for it: the
-        status is the end then, and makes it possible to clean up.
-        """
-        began = clock.monotonic()
-
-        def flush() -> None:
-            now = clock.monotonic()
-            try:
-                outbound.flush(now)
-            except OSError as error:
-                if not (error.errno in NO_ROOM and now - began > ROOM_S and is_alone()):
-                    raise
-
-        self._ownership.until_it_works(flush)
-
-    def _is_alone(self, relay: Relay) -> bool:
-        """Whether the client of a command that has ended has left, or is lost."""
-        try:
-            relay.inbound.poll_control(clock.monotonic(), relay.command)
-        except (OSError, DamagedSession):
-            return False
-        silent = relay.inbound.silence.seconds >= self.worker.client_timeout_s
-        return "hangup" in relay.inbound.requests or (relay.watch.judges_client and silent)
 
     def _end_unstarted(self, refusal: Refusal) -> None:
         """End a claimed session whose command was never started."""
@@ -391,40 +351,10 @@ class Runner:
                 outbound.flush(clock.monotonic())
         except OSError:
             pass  # the status says it too, and is what decides
-        self._publish_final(state, refusal.exit_code, reason, stream_bytes=outbound.appender.offset)
-        self._blank_quietly()
+        self._publication.final(state, refusal.exit_code, reason, stream_bytes=outbound.appender.offset)
+        self._publication.blank_quietly()
         self._release()
         self._books.final(state, reason, {"exit_code": refusal.exit_code})
-
-    def _blank_quietly(self) -> None:
-        try:
-            self._blank_request()
-        except OSError:
-            pass
-
-    def _publish_final(self, state: str, code: int, error: str | None, *, stream_bytes: int) -> None:
-        status = self.status
-        status.state, status.exit_code = state, code
-        status.fields["finished_at"] = clock.utc_text()
-        status.fields["worker"] = {"host": self.worker.host, "pid": self.worker.pid}
-        status.fields["stream_bytes"] = stream_bytes
-        if self._started_at is not None:
-            status.fields["started_at"] = clock.utc_text(self._started_at)
-        if error:
-            status.fields["error"] = error
-        data = status.encode()
-
-        def publish() -> bool:
-            try:
-                return self._own_status.publish(data)
-            except OSError as error:
-                if error.errno in NO_ROOM:
-                    self._own_status.release()
-                raise
-
-        if not self._ownership.until_it_works(publish):
-            raise Superseded("another worker has taken the session over")
-        self._own_status.release()
 
     def _release(self, *, keep_inherited: bool = False) -> None:
         if self.lock is not None and not keep_inherited:

@@ -12,20 +12,18 @@ import os
 import select
 import signal
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from pigeon import clock
-from pigeon.journal.queries import Row
-from pigeon.journal.store import Journal
-from pigeon.wire import files, states
-from pigeon.wire.documents import Request
+from pigeon.errors import JournalError
 from pigeon.wire.pacing import scan_interval
-from pigeon.worker import identity, queue, recovery, signs_of_life, standby
-from pigeon.worker.catalog import Catalog, Unpublished, read_request
+from pigeon.worker import outage, queue, rescue, signs_of_life, standby
+from pigeon.worker.catalog import Catalog
+from pigeon.worker.crew import Crew, Running
 from pigeon.worker.forks import Forks
 from pigeon.worker.heartbeat import INTERVAL_S, Heartbeat
 from pigeon.worker.housekeeping import SWEEP_S, Housekeeping, Retention
-from pigeon.worker.lifecycle import Recovery, RunnerExit
+from pigeon.worker.lifecycle import RunnerExit
+from pigeon.worker.outage import Outage
 from pigeon.worker.queue import Waiting
 from pigeon.worker.task import Task, Worker, tell
 from pigeon.worker.waits import Waits
@@ -40,22 +38,6 @@ WITHDRAWN_S = 5.0
 """Between two looks whether a waiting session has been claimed by another or withdrawn."""
 
 
-@dataclass
-class Running:
-    """A runner that this scheduler has forked or adopted. `pid` is that of its process."""
-
-    session_id: str
-    cwd: str
-    command: list[str]
-    since: float
-    pid: int
-    locks: bool
-    token: str | None = None
-    row: Row | None = None
-    is_recovery: bool = False
-    waiting: Waiting | None = None
-
-
 class Scheduler:
     """The loop and its bookkeeping."""
 
@@ -68,14 +50,14 @@ class Scheduler:
         self.catalog = Catalog(worker.namespace, route)
         self.housekeeping = Housekeeping(worker, self.catalog, retention)
         self.waiting: dict[str, Waiting] = {}
-        self.children: dict[int, Running] = {}
-        self.adopted: dict[str, Running] = {}
+        self.crew = Crew()
         self.stops = 0
         self._said_stops = 0
         self._heartbeat = Heartbeat(
             worker.namespace, worker.worker_id, worker.host, worker.pid, route, max_jobs
         )
-        self._failing: set[str] = set()
+        self._share = Outage("share")
+        self._journal = Outage("journal")
         self._first_scan = True
         self._dirty = True
         self._news_at = clock.monotonic()
@@ -88,7 +70,7 @@ class Scheduler:
             "sweep": self._news_at + SWEEP_S,
             "standby": self._news_at + standby.AFTER_S,
         }
-        self._waits = Waits(worker)
+        self._waits = Waits(worker, self._journal)
 
     def listen(self) -> None:
         """From now on SIGINT and SIGTERM are orders to stop; before anybody is told that the worker is there."""
@@ -118,7 +100,7 @@ class Scheduler:
         self.stops += 1
 
     def _is_over(self) -> bool:
-        return self.stops > 0 and not self.children and not self.adopted
+        return self.stops > 0 and len(self.crew) == 0
 
     def _step(self) -> None:
         now = clock.monotonic()
@@ -147,20 +129,26 @@ class Scheduler:
             self._due["standby"] = now + RECOVERY_S
 
     def _when(self, name: str, now: float, every_s: float, action: Callable[[], None]) -> None:
-        """Run `action` if it is due; a failing share is told once and tried again at the next turn."""
+        """Run `action` if it is due; a failing share or journal is told once and tried again at the next turn."""
         if now < self._due[name]:
             return
         self._due[name] = now + every_s
         try:
             action()
-            self._share_works(name)
+            self._share.works(name)
         except OSError as error:
-            self._share_fails(name, error)
+            self._share.fails(outage.words(error), name)
+        except JournalError as error:
+            if not outage.may_pass(error):
+                raise
+            self._journal.fails(error.message)
+            # SQLite may have waited for somebody longer than `every_s`: the rest of the loop has its turn first.
+            self._due[name] = clock.monotonic() + every_s
 
     def _sleep(self) -> None:
         now = clock.monotonic()
         until = min(self._due["beat"], self._due["recover"])
-        if self.adopted:
+        if self.crew.has_adopted:
             until = min(until, self._due["adopted"])
         if self.stops == 0:
             until = min(until, self._due["scan"], self._due["tick"])
@@ -178,10 +166,10 @@ class Scheduler:
     def _scan(self, now: float) -> None:
         try:
             found = self.catalog.scan(now)
-            self._share_works("scan")
+            self._share.works("scan")
         except OSError as error:
             found = []
-            self._share_fails("scan", error)
+            self._share.fails(outage.words(error), "scan")
         for waiting in found:
             if waiting.session_id in self.waiting:
                 continue
@@ -221,8 +209,7 @@ class Scheduler:
 
     def _is_own(self, session_id: str) -> bool:
         """Whether a process of this scheduler is at work on the session."""
-        busy = [*self.children.values(), *self.adopted.values()]
-        return session_id in self.waiting or any(r.session_id == session_id for r in busy)
+        return session_id in self.waiting or self.crew.is_at(session_id)
 
     def _drop_if_claimed(self, waiting: Waiting) -> None:
         if clock.monotonic() - waiting.looked_at < WITHDRAWN_S:
@@ -250,10 +237,8 @@ class Scheduler:
 
     def _decide(self, now: float) -> None:
         self._dirty = False
-        busy = [*self.children.values(), *self.adopted.values()]
-        held = {r.cwd: r.session_id for r in busy if r.locks}
-        free = self.max_jobs - sum(not r.is_recovery for r in busy)
-        for verdict in queue.decide(list(self.waiting.values()), held, free, now):
+        free = self.max_jobs - self.crew.slots_taken()
+        for verdict in queue.decide(list(self.waiting.values()), self.crew.held(), free, now):
             waiting = verdict.waiting
             if verdict.reason is None and waiting.held_elsewhere:
                 self._launch(waiting)  # only a try: it goes on waiting unless that succeeds
@@ -286,28 +271,19 @@ class Scheduler:
             return
         self._due["standby"] = now + standby.AFTER_S
         del self.waiting[waiting.session_id]
-        self.children[pid] = Running(
-            waiting.session_id,
-            waiting.request.cwd,
-            waiting.request.command,
-            clock.monotonic(),
-            pid,
-            waiting.locks,
-            token=waiting.row.claim_token if waiting.row else None,
-            waiting=waiting,
-        )
+        self.crew.add_runner(pid, waiting)
 
     # Ends
 
     def _reap(self) -> None:
-        while self.children or self._forks.has_standby:
+        while self.crew.has_children or self._forks.has_standby:
             try:
                 pid, status = os.waitpid(-1, os.WNOHANG)
             except ChildProcessError:
                 return
             if pid == 0:
                 return
-            running = self.children.pop(pid, None)
+            running = self.crew.take_out(pid)
             if self._forks.has_lost(pid):
                 self._due["standby"] = clock.monotonic() + RECOVERY_S  # something kills it: not at once again
             if running is not None:
@@ -349,118 +325,38 @@ class Scheduler:
         self.waiting = dict(sorted(self.waiting.items(), key=lambda item: item[1].seen_monotonic))
 
     def _watch_adopted(self) -> None:
-        for token, running in list(self.adopted.items()):
-            if running.row is not None and recovery.is_dead(running.row):
-                del self.adopted[token]
-                self._dirty = True
-                self._due["recover"] = 0.0
+        if self.crew.drop_dead():
+            self._dirty = True
+            self._due["recover"] = 0.0
 
     def _recover(self) -> None:
         """Adopt runners that live without a scheduler, and give an end to the sessions of those that do not."""
-        mine = {r.token for r in self.children.values() if r.token} | {
-            w.row.claim_token for w in self.waiting.values() if w.row
-        }
-        own = {r.session_id for r in self.children.values()}
-        tasks = []
-        with Journal.open(self.worker.journal_path) as journal:
-            dead, alive = recovery.plan(journal, self.worker, mine)
-            for row in alive:
-                if row.session_id not in own and row.claim_token not in self.adopted:
-                    self._adopt(row)
-            for row, decision in dead:
-                if row.session_id in own:
-                    continue  # its runner has only just died, or has just been forked: the next turn will tell
-                tasks.append((row, decision))
-        for row, decision in tasks:
-            self._recover_one(row, decision)
-
-    def _adopt(self, row: Row) -> None:
-        self.adopted[row.claim_token] = Running(
-            row.session_id,
-            row.cwd or "",
-            row.command,
-            clock.monotonic(),
-            row.runner_pid or 0,
-            row.lock_mode == "cwd",
-            token=row.claim_token,
-            row=row,
-        )
-        self.worker.debug.say("queue", f"{row.session_id}: its runner lives; watched again")
-
-    def _recover_one(self, row: Row, decision: Recovery) -> None:
-        session_id = row.session_id
-        self.worker.debug.say("failure", f"{session_id}: was {row.state}, runner dead: {decision.value}")
-        if decision in (Recovery.START, Recovery.CLAIM_AGAIN):
+        found = rescue.look(self.worker, self.crew, self.waiting.values())
+        self._journal.works()
+        for row, decision in found:
             try:
-                waiting = self._again(row, decision)
-            except OSError as error:
-                if files.may_pass(error):
-                    # No reason to end it: the row stays, and the next turn takes it again.
-                    self._due["recover"] = clock.monotonic() + 1.0
-                    return
-                waiting = None
+                waiting = rescue.try_again(self.worker, row, decision)
+            except OSError:
+                self._due["recover"] = clock.monotonic() + 1.0  # it cannot be said now
+                continue
             if waiting is not None:
-                self.waiting[session_id] = waiting
+                waiting.needs_sign_of_life = waiting.needs_sign_of_life and self._is_judged(waiting)
+                self.waiting[row.session_id] = waiting
                 self._dirty = True
-                return
-            decision = Recovery.END_AS_LOST
-        self.waiting.pop(session_id, None)
-        pid = self._forks.fork(lambda _: recovery.end(self.worker, row, decision))
-        self.children[pid] = Running(
-            session_id,
-            row.cwd or "",
-            [],
-            clock.monotonic(),
-            pid,
-            row.lock_mode == "cwd",
-            token=row.claim_token,
-            is_recovery=True,
-        )
-
-    def _again(self, row: Row, decision: Recovery) -> Waiting | None:
-        """The session of a dead runner, to be tried again; None if it must be ended as lost.
-
-        Whose row says `claiming` may not end anything: the session may be another's, and its runner finds out by
-        repeating the claim. Raises OSError when it cannot be said now.
-        """
-        session = self.worker.namespace.session(row.session_id)
-        if decision is Recovery.START and not recovery.ends_cleanly(session):
-            return None
-        try:
-            request, problem = read_request(session)
-        except Unpublished:
-            request, problem = Request(row.session_id, ["-"], row.cwd or "/"), "its request.json is gone"
-        refusal = (states.FAILED, problem) if problem else None
-        waiting = Waiting(row.session_id, request, clock.wall(), clock.monotonic(), refusal=refusal, row=row)
-        if not recovery.is_anothers(session, row):  # then there is nothing to start, only a row to close
-            waiting.needs_sign_of_life = self._is_judged(
-                waiting
-            )  # hours may have passed since it was claimed
-        return waiting
+                continue
+            self.waiting.pop(row.session_id, None)
+            rescue.begin_end(self.worker, self.crew, self._forks, row, decision)
 
     # Saying
 
     def _beat(self) -> None:
-        now = clock.monotonic()
-        busy = [*self.children.values(), *self.adopted.values()]
-        running = [
-            {
-                "session_id": r.session_id,
-                "cwd": r.cwd,
-                "command": r.command,
-                "since_s": round(now - r.since, 1),
-                "lock": "cwd" if r.locks else "none",
-            }
-            for r in busy
-            if not r.is_recovery
-        ]
-        self._heartbeat.beat(running, draining=self.stops > 0)
+        self._heartbeat.beat(self.crew.describe(clock.monotonic()), draining=self.stops > 0)
 
     def _answer_stops(self) -> None:
         if self.stops == self._said_stops:
             return
         self._said_stops = self.stops
-        count = len(self.children) + len(self.adopted)
+        count = len(self.crew)
         if self.stops == 1:
             if count:
                 tell(
@@ -469,24 +365,7 @@ class Scheduler:
                 )
             return
         tell(f"pigeon worker: hanging up {count} running sessions")
-        for running in self.children.values():
-            if not running.is_recovery:
-                identity.send([running.pid], signal.SIGTERM)
-        for running in self.adopted.values():
-            if running.row is not None:
-                identity.kill_if_same(running.pid, running.row.runner_start, signal.SIGTERM)
-
-    def _share_fails(self, name: str, error: OSError) -> None:
-        if not self._failing:
-            what = f"{error.strerror or error} (`{error.filename}`)" if error.filename else str(error)
-            tell(f"pigeon worker: the share fails: {what}; trying on")
-        self._failing.add(name)
-
-    def _share_works(self, name: str) -> None:
-        if name in self._failing:
-            self._failing.discard(name)
-            if not self._failing:
-                tell("pigeon worker: the share works again")
+        self.crew.hang_up()
 
 
 def _death(code: int) -> str:

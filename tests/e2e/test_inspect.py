@@ -22,12 +22,6 @@ from tests.helpers.waiting import wait_until
 FEATURES: dict[str, Any] = {"client": {"version": "1", "features": ["heartbeat", "ack"]}}
 
 
-@pytest.fixture
-def notes(pigeon: Pigeon) -> Notes:
-    """Where the commands of a test note their times."""
-    return Notes(pigeon.base / "notes")
-
-
 def test_a_running_one_from_its_own_host_and_from_elsewhere(warm: Pigeon) -> None:
     """Elsewhere there is no journal: the worker's own pigeon tells what it and /proc know."""
     client, session = warm.begin("echo hello; exec sleep 61.5")

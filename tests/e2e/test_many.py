@@ -11,12 +11,6 @@ from tests.helpers.pigeon import Pigeon
 from tests.helpers.waiting import wait_until
 
 
-@pytest.fixture
-def notes(pigeon: Pigeon) -> Notes:
-    """Where the commands of a test note their times."""
-    return Notes(pigeon.base / "notes")
-
-
 @pytest.mark.slow
 def test_a_hundred_at_once(pigeon: Pigeon, notes: Notes) -> None:
     pigeon.worker(max_jobs=16)

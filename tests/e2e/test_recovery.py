@@ -14,8 +14,10 @@ from pigeon.worker.identity import processes_of
 from tests.helpers.crash import CrashPoint
 from tests.helpers.evidence import journal_rows
 from tests.helpers.notes import Notes
-from tests.helpers.pigeon import Pigeon
+from tests.helpers.pigeon import Pigeon, Worker
+from tests.helpers.processes import Child
 from tests.helpers.share import Session
+from tests.helpers.verbs import runner_of
 from tests.helpers.waiting import wait_until
 
 WRITE = os.O_WRONLY
@@ -50,20 +52,23 @@ def row_of(pigeon: Pigeon, session: Session) -> dict[str, object]:
     return row
 
 
-@pytest.fixture
-def notes(pigeon: Pigeon) -> Notes:
-    """Where the commands of a test note their times."""
-    return Notes(pigeon.base / "notes")
+def killed_there(pigeon: Pigeon, crash: CrashPoint, text: str) -> tuple[Worker, Child, Session]:
+    """A worker, and the client of the session whose runner has just died at that point."""
+    worker = pigeon.worker(env=crash.env)
+    client, session = pigeon.begin(text)
+    wait_until(lambda: crash.has_happened, 15, "the death of the runner")
+    return worker, client, session
 
 
 @pytest.mark.parametrize("both", [False, True], ids=["runner", "both"])
 @pytest.mark.parametrize(
-    ("name", "event", "part", "nth", "flag", "starts", "code"), POINTS, ids=[p[0] for p in POINTS]
+    ("event", "part", "nth", "flag", "starts", "code"),
+    [point[1:] for point in POINTS],
+    ids=[point[0] for point in POINTS],
 )
 def test_a_runner_killed_there(
     pigeon: Pigeon,
     notes: Notes,
-    name: str,
     event: str,
     part: str,
     nth: int,
@@ -73,10 +78,8 @@ def test_a_runner_killed_there(
     both: bool,
 ) -> None:
     crash = CrashPoint(pigeon.base / "crash", event, part, nth=nth, flag=flag)
-    worker = pigeon.worker(env=crash.env)
     text = notes.text("it", "echo out; sleep 0.3; exit 7" if event in ("open", "os.rename") else "exit 7")
-    client, session = pigeon.begin(text)
-    wait_until(lambda: crash.has_happened, 15, f"the death of the runner: {name}")
+    worker, client, session = killed_there(pigeon, crash, text)
     if both:
         worker.kill()
         pigeon.worker()
@@ -109,8 +112,7 @@ def test_a_stopped_runner_is_not_dead(pigeon: Pigeon, notes: Notes) -> None:
     worker = pigeon.worker()
     client, session = pigeon.begin(notes.holding("it"))
     notes.wait_started("it")
-    runner = row_of(pigeon, session)["runner_pid"]
-    assert isinstance(runner, int)
+    runner = runner_of(pigeon, session)
     os.kill(runner, signal.SIGSTOP)
     worker.kill()
     pigeon.worker()
@@ -128,8 +130,7 @@ def test_who_recovers_may_die_too(pigeon: Pigeon, notes: Notes) -> None:
     pigeon.worker(env=crash.env)
     client, session = pigeon.begin(notes.holding("it"))
     notes.wait_started("it")
-    runner = row_of(pigeon, session)["runner_pid"]
-    assert isinstance(runner, int)
+    runner = runner_of(pigeon, session)
     os.kill(runner, signal.SIGKILL)
     wait_until(lambda: crash.has_happened, 15, "the death of the recoverer")
     assert crash.pid != runner
@@ -159,9 +160,7 @@ def test_a_stream_that_says_why_it_was_not_started_is_the_end(pigeon: Pigeon, no
 @pytest.mark.slow
 def test_a_claimed_session_is_not_started_for_a_client_that_has_gone(pigeon: Pigeon, notes: Notes) -> None:
     crash = CrashPoint(pigeon.base / "crash", "os.chdir", "/work")
-    worker = pigeon.worker(env=crash.env)
-    client, session = pigeon.begin(notes.text("it"))
-    wait_until(lambda: crash.has_happened, 15, "the death of the runner")
+    worker, client, session = killed_there(pigeon, crash, notes.text("it"))
     worker.kill()
     client.kill()
     pigeon.wait_quiet()
@@ -188,8 +187,7 @@ def test_what_is_left_of_a_command_is_ended(pigeon: Pigeon) -> None:
     pigeon.worker()
     client, session = pigeon.begin("trap '' HUP; setsid sleep 600 & echo ready; sleep 600")
     wait_until(lambda: client.out == b"ready\n", 15, "the command")
-    runner = row_of(pigeon, session)["runner_pid"]
-    assert isinstance(runner, int)
+    runner = runner_of(pigeon, session)
     os.kill(runner, signal.SIGKILL)
     assert client.wait(40).code == 255
     assert not processes_of(session.id, None)
@@ -198,9 +196,7 @@ def test_what_is_left_of_a_command_is_ended(pigeon: Pigeon) -> None:
 def test_a_claim_that_another_worker_won_is_forgotten_at_once(pigeon: Pigeon, notes: Notes) -> None:
     """Its runner died just before it could lose; nobody waits for a sign of life of a client that has its result."""
     crash = CrashPoint(pigeon.base / "crash", "os.link", "worker.claim")
-    first = pigeon.worker(env=crash.env)
-    client, session = pigeon.begin(notes.text("it"))
-    wait_until(lambda: crash.has_happened, 15, "the death of the first worker's runner")
+    first, client, session = killed_there(pigeon, crash, notes.text("it"))
     first.kill()
     other = pigeon.worker(journal=pigeon.base / "journal" / "other.db")
     assert client.wait(20).code == 0

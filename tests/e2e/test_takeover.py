@@ -16,10 +16,10 @@ from tests.helpers.waiting import wait_until
 
 
 @pytest.fixture
-def notes(pigeon: Pigeon) -> Notes:
-    """Where the commands of a test note their times."""
+def notes(pigeon: Pigeon, notes: Notes) -> Notes:
+    """With workers that give a silent host up soon."""
     pigeon.configure(worker={"host_timeout": 2})
-    return Notes(pigeon.base / "notes")
+    return notes
 
 
 def another(pigeon: Pigeon) -> Path:

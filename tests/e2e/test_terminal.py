@@ -87,11 +87,14 @@ def test_the_end_of_input_key(warm: Pigeon) -> None:
     assert window.wait().code == 0
 
 
-def test_interrupt(warm: Pigeon) -> None:
-    window = warm.spawn_tty("echo ready; exec sleep 60")
+@pytest.mark.parametrize(
+    ("before", "key", "code"), [("", "\x03", 130), ("ulimit -c 0; ", "\x1c", 131)], ids=["interrupt", "quit"]
+)
+def test_a_key_that_ends_the_command(warm: Pigeon, before: str, key: str, code: int) -> None:
+    window = warm.spawn_tty(f"{before}echo ready; exec sleep 60")
     window.wait_for("ready")
-    window.type("\x03")
-    assert window.wait(10).code == 130
+    window.type(key)
+    assert window.wait(10).code == code
     warm.wait_quiet()
 
 
@@ -101,13 +104,6 @@ def test_an_interrupt_that_the_command_takes(warm: Pigeon) -> None:
     window.type("\x03")
     assert window.wait(10).code == 9
     assert "^Cgot SIGINT" in window.text()
-
-
-def test_quit_key(warm: Pigeon) -> None:
-    window = warm.spawn_tty("ulimit -c 0; echo ready; exec sleep 60")
-    window.wait_for("ready")
-    window.type("\x1c")
-    assert window.wait(10).code == 131
 
 
 def test_a_new_size_reaches_the_command(warm: Pigeon) -> None:

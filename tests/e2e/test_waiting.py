@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 
@@ -12,10 +14,14 @@ from tests.helpers.share import Session
 from tests.helpers.waiting import wait_until
 
 
-@pytest.fixture
-def notes(pigeon: Pigeon) -> Notes:
-    """Where the commands of a test note their times."""
-    return Notes(pigeon.base / "notes")
+@contextmanager
+def held(pigeon: Pigeon, notes: Notes, mark: str = "") -> Iterator[None]:
+    """While the block runs, so does a command in the work directory."""
+    holder = pigeon.start(f"{mark}{notes.holding('holder')}")
+    notes.wait_started("holder")
+    yield
+    notes.release("holder")
+    assert holder.wait().code == 0
 
 
 def heartbeats(session: Session) -> int:
@@ -55,45 +61,36 @@ def test_giving_up_without_a_worker(pigeon: Pigeon) -> None:
 
 def test_a_full_worker(pigeon: Pigeon, notes: Notes) -> None:
     pigeon.worker(max_jobs=1)
-    holder = pigeon.start(notes.holding("holder"))
-    notes.wait_started("holder")
-    client = pigeon.start("echo served", options=("-v",), cwd=pigeon.directory("other"))
-    wait_until(
-        lambda: re.search(r"full|busy|slot", client.err), 15, "a line that says that the worker is full"
-    )
-    notes.release("holder")
+    with held(pigeon, notes):
+        client = pigeon.start("echo served", options=("-v",), cwd=pigeon.directory("other"))
+        wait_until(
+            lambda: re.search(r"full|busy|slot", client.err), 15, "a line that says that the worker is full"
+        )
     assert client.wait().stdout == b"served\n"
-    assert holder.wait().code == 0
 
 
 @pytest.mark.slow
 def test_a_full_worker_is_a_queue_and_not_an_absence(pigeon: Pigeon, notes: Notes) -> None:
     pigeon.worker(max_jobs=1)
-    holder = pigeon.start(notes.holding("holder"))
-    notes.wait_started("holder")
     where = pigeon.directory("other")
-    client, session = pigeon.begin("echo served", options=("--claim-timeout", "1"), cwd=where)
-    wait_until(lambda: heartbeats(session) > 1, 20, "a heartbeat well after the timeout")
-    assert client.running
-    notes.release("holder")
+    with held(pigeon, notes):
+        client, session = pigeon.begin("echo served", options=("--claim-timeout", "1"), cwd=where)
+        wait_until(lambda: heartbeats(session) > 1, 20, "a heartbeat well after the timeout")
+        assert client.running
     assert client.wait().stdout == b"served\n"
-    assert holder.wait().code == 0
 
 
 def test_a_held_directory(pigeon: Pigeon, notes: Notes) -> None:
     pigeon.worker(max_jobs=4)
-    holder = pigeon.start(": marker-of-the-holder; " + notes.holding("holder"))
-    notes.wait_started("holder")
-    client = pigeon.start("echo served", options=("-v",))
-    wait_until(
-        lambda: "marker-of-the-holder" in client.err, 15, "a line that names the command that holds it"
-    )
-    line = next(line for line in client.err.splitlines() if "marker-of-the-holder" in line)
-    assert line.startswith("pigeon: ")
-    assert re.search(r"\d+ ?(s|min|h)\b", line), "since when"
-    notes.release("holder")
+    with held(pigeon, notes, ": marker-of-the-holder; "):
+        client = pigeon.start("echo served", options=("-v",))
+        wait_until(
+            lambda: "marker-of-the-holder" in client.err, 15, "a line that names the command that holds it"
+        )
+        line = next(line for line in client.err.splitlines() if "marker-of-the-holder" in line)
+        assert line.startswith("pigeon: ")
+        assert re.search(r"\d+ ?(s|min|h)\b", line), "since when"
     assert client.wait().stdout == b"served\n"
-    assert holder.wait().code == 0
 
 
 def test_interrupted_while_it_waits(pigeon: Pigeon) -> None:
@@ -110,14 +107,11 @@ def test_interrupted_while_it_waits(pigeon: Pigeon) -> None:
 
 def test_a_signal_while_it_waits_for_a_directory(pigeon: Pigeon, notes: Notes) -> None:
     pigeon.worker(max_jobs=4)
-    holder = pigeon.start(notes.holding("holder"))
-    notes.wait_started("holder")
-    client, session = pigeon.begin("touch ran")
-    client.signal(2)
-    assert client.wait(10).code == 130
-    assert session.wait_final()["state"] == "cancelled"
-    notes.release("holder")
-    assert holder.wait().code == 0
+    with held(pigeon, notes):
+        client, session = pigeon.begin("touch ran")
+        client.signal(2)
+        assert client.wait(10).code == 130
+        assert session.wait_final()["state"] == "cancelled"
     assert pigeon.run("true").code == 0
     assert not (pigeon.work / "ran").exists()
 

@@ -14,12 +14,6 @@ from tests.helpers.pigeon import Pigeon
 from tests.helpers.waiting import wait_until
 
 
-@pytest.fixture
-def notes(pigeon: Pigeon) -> Notes:
-    """Where the commands of a test note their times."""
-    return Notes(pigeon.base / "notes")
-
-
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_an_idle_worker_ends_at_once(pigeon: Pigeon, number: int) -> None:
     worker = pigeon.worker()

@@ -29,6 +29,9 @@ def wait():
 """
 """What every child begins with."""
 
+OPEN = "Journal.open(path).close(); say('opened')"
+"""Code for a child that only opens the journal."""
+
 
 def row(token: str, **columns: object) -> dict[str, object]:
     """A row for begin_claim, as a runner fills it in."""
@@ -98,6 +101,12 @@ def run(code: str, path: Path | str, *words: str, prefix: tuple[str, ...] = (), 
     """Run `code` in a child to its good end; what it said."""
     with child(code, path, *words, prefix=prefix, umask=umask) as process:
         return process.finish()
+
+
+def contents(directory: Path) -> dict[str, bytes]:
+    """Every regular file of a directory but the shared-memory index, which readers may write."""
+    files = (entry for entry in directory.iterdir() if entry.is_file() and not entry.name.endswith("-shm"))
+    return {entry.name: entry.read_bytes() for entry in files}
 
 
 def integrity(path: Path) -> str:

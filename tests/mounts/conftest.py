@@ -1,4 +1,4 @@
-"""Mounts of the test filesystem for its own tests: one rig for each module, a directory of its own for each test."""
+"""Mounts of the test filesystem for its own tests, one rig for each module; and the NFS lab, for those that ask."""
 
 from __future__ import annotations
 
@@ -7,7 +7,11 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from tests.mounts.nfs_lab import give_lab, give_lab_pigeon, give_mounted
 from tests.mounts.rigs import Mounts, require, two_mounts
+
+LAB_FIXTURES = (give_lab, give_lab_pigeon, give_mounted)
+"""Named here, they are the tests' to ask for: `nfs_lab`, `lab_pigeon`, `mounted`."""
 
 LONG_S = 600.0
 SHORT_S = 0.2

@@ -41,7 +41,7 @@ def on(*mounts: str) -> pytest.MarkDecorator:
     return pytest.mark.parametrize("mounted", mounts, indirect=True)
 
 
-# The functions have names of their own, so that a test module can import them and name a parameter by the fixture.
+# The functions have names of their own, so that parameters can be named by the fixtures; conftest.py gives them out.
 @pytest.fixture(scope="module", name="nfs_lab")
 def give_lab() -> Iterator[Lab]:
     """A lab with default mounts. Skips, by name, what cannot run here."""
@@ -187,6 +187,19 @@ def finish(
     """The outcome of a process that should end by itself within `timeout_s`."""
     out, err = process.communicate(stdin, timeout=timeout_s)
     return subprocess.CompletedProcess(process.args, process.returncode, out, err)
+
+
+def assert_one_at_a_time(lab_pigeon: LabPigeon) -> None:
+    """Eight sessions of one directory, none of which meets another; prints which host ran how many."""
+    # `mkdir` is exclusive on NFS whatever locks are worth: something other than pigeon's lock sees an overlap.
+    alone = "mkdir busy || echo overlap >> overlaps; sleep 1; rmdir busy; hostname >> hosts"
+    sessions = [lab_pigeon.start(alone) for _ in range(8)]
+    for session in sessions:
+        done = finish(session, timeout_s=1200)
+        assert done.returncode == 0, done
+    left = lab_pigeon.sh("b", f"cd {lab_pigeon.work}; ls; sort hosts | uniq -c")
+    print(f"\n{left}")
+    assert "overlaps" not in left and "busy" not in left
 
 
 class Screen:

@@ -17,12 +17,10 @@ from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
 
-from tests.mounts import rigs
+from tests.mounts import readme, rigs
 from tests.mounts.rigs import Mounts
 
 _POLL_S = 0.01
-_README = Path(__file__).with_name("README.md")
-BEGIN, END = "<!-- probe: begin -->", "<!-- probe: end -->"
 
 RIGS: dict[str, tuple[str, Callable[[], AbstractContextManager[Mounts]]]] = {
     "plain directory": ("plain", rigs.plain_dir),
@@ -230,10 +228,7 @@ def measure(rig: str, limit_s: float) -> dict[str, str]:
 
 def table(results: dict[str, dict[str, str]]) -> str:
     """Markdown, a column for each rig."""
-    lines = [f"| | {' | '.join(results)} |", f"| --- |{' --- |' * len(results)}"]
-    for case in CASES:
-        lines.append(f"| {case} | {' | '.join(found[case] for found in results.values())} |")
-    return "\n".join(lines)
+    return readme.table(results, {case: [found[case] for found in results.values()] for case in CASES})
 
 
 def main() -> int:
@@ -249,8 +244,7 @@ def main() -> int:
     text = table({rig: measure(rig, asked.limit) for rig in chosen})
     print(text)
     if asked.write:
-        before, rest = _README.read_text().split(BEGIN)
-        _README.write_text(f"{before}{BEGIN}\n{text}\n{END}{rest.split(END)[1]}")
+        readme.put("probe", text)
     return 0
 
 

@@ -16,15 +16,13 @@ from pathlib import Path
 import pytest
 
 from tests.helpers.waiting import wait_until
-from tests.mounts.nfs_lab import EVERY_MOUNT, LEASE_S, LOCKING_MOUNTS, give_lab, give_mounted, long_test, on
+from tests.mounts.nfs_lab import EVERY_MOUNT, LEASE_S, LOCKING_MOUNTS, long_test, on
 from tools.nfs_lab import frames
 from tools.nfs_lab.caller import ask
 from tools.nfs_lab.errors import LabError
 from tools.nfs_lab.kernel import missing_packages
 from tools.nfs_lab.lab import COMMAND, Lab
 from tools.nfs_lab.measure import Probe, fresh_path, measure_locks, measure_visibility
-
-FIXTURES = (give_lab, give_mounted)
 
 # The lab itself
 

@@ -19,18 +19,11 @@ from tests.mounts.nfs_lab import (
     LEASE_S,
     PYTHON,
     LabPigeon,
+    assert_one_at_a_time,
     finish,
-    give_lab,
-    give_lab_pigeon,
-    give_mounted,
     long_test,
     on,
 )
-
-FIXTURES = (give_lab, give_lab_pigeon, give_mounted)
-
-# `mkdir` is exclusive on NFS whatever locks are worth, so an overlap is seen by something other than pigeon's lock.
-ALONE = "mkdir busy || echo overlap >> overlaps; sleep 1; rmdir busy; hostname >> hosts"
 
 
 @long_test
@@ -42,13 +35,7 @@ def test_without_locks_strict_keeps_the_hosts_apart(lab_pigeon: LabPigeon) -> No
         (log,) = lab_pigeon.logs.glob(f"worker-{machine}-*")
         wait_until(lambda log=log: "directory lock: strict" in log.read_text(), 20, "the choice of lock")  # type: ignore[misc]
         assert "mounted with `nolock`" in log.read_text()
-    sessions = [lab_pigeon.start(ALONE) for _ in range(8)]
-    for session in sessions:
-        done = finish(session, timeout_s=1200)
-        assert done.returncode == 0, done
-    left = lab_pigeon.sh("b", f"cd {lab_pigeon.work}; ls; sort hosts | uniq -c")
-    print(f"\n{left}")
-    assert "overlaps" not in left and "busy" not in left
+    assert_one_at_a_time(lab_pigeon)
 
 
 @long_test

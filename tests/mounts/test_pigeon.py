@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -145,6 +146,28 @@ def test_a_publication_that_fails_is_told_and_leaves_nothing(faulty: Rig) -> Non
     result = faulty.pigeon.run("true")
     assert result.code == 255 and "disk quota exceeded" in result.words
     assert faulty.pigeon.namespace.session_names() == []
+
+
+def test_a_quota_that_stays_used_up_is_told(faulty: Rig) -> None:
+    """A quota does not show in the free space; nobody is given up for it, and nothing is lost."""
+    word = "your quota on the shared directory"
+    faulty.pigeon.configure(client={"worker_timeout": 10})
+    client = faulty.pigeon.start("cat; exit 3", options=("-v",), stdin=subprocess.PIPE)
+    client.type(b"one\n")
+    wait_until(lambda: client.out == b"one\n", 60, "the first line")
+    fault = faulty.control.fail("flush", "*", "EDQUOT", times=1_000_000)
+    client.type(b"two\n")
+    wait_until(lambda: word in client.err, 30, "what is wrong")
+    began = time.monotonic()
+    wait_until(lambda: time.monotonic() - began > 21, 60, "a time in which a silent owner is given up")
+    assert client.running
+    fault.remove()
+    client.close_stdin()
+    result = client.wait(60)
+    assert (result.code, result.stdout) == (3, b"one\ntwo\n")
+    assert result.words.count(word) == 1
+    assert "the shared directory works again" in result.words
+    assert "worker lost" not in result.words
 
 
 def test_a_stall_of_everything_is_waited_for_and_told(faulty: Rig) -> None:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import NamedTuple
 from xml.etree import ElementTree
 
+from tests.mounts import readme
 from tests.mounts.nfs_lab import EVERY_MOUNT
 
 COLUMNS = {"plain": "plain directory", "twocache": "twocache", "gluster": "GlusterFS"} | {
@@ -25,8 +26,6 @@ COLUMNS = {"plain": "plain directory", "twocache": "twocache", "gluster": "Glust
 """The parameter that names a filesystem in a test's id, and its heading."""
 
 SOURCES = ("test_pigeon", "test_nfs_lab_pigeon", "test_nfs_lab_hosts")
-_README = Path(__file__).with_name("README.md")
-BEGIN, END = "<!-- verdicts: begin -->", "<!-- verdicts: end -->"
 
 
 class Run(NamedTuple):
@@ -73,10 +72,8 @@ def table(runs: Iterable[Run]) -> str:
     for run in runs:
         cells.setdefault(run.case, {}).setdefault(run.column, []).append(run.outcome)
     columns = [column for column in COLUMNS if any(column in row for row in cells.values())]
-    lines = [f"| | {' | '.join(COLUMNS[c] for c in columns)} |", f"| --- |{' --- |' * len(columns)}"]
-    for case, row in cells.items():
-        lines.append(f"| {case} | {' | '.join(_cell(row.get(column, ())) for column in columns)} |")
-    return "\n".join(lines)
+    rows = {case: [_cell(row.get(column, ())) for column in columns] for case, row in cells.items()}
+    return readme.table([COLUMNS[column] for column in columns], rows)
 
 
 def _cell(outcomes: Sequence[str]) -> str:
@@ -103,8 +100,7 @@ def main() -> int:
     text = table(runs.values())
     print(text)
     if asked.write:
-        before, rest = _README.read_text().split(BEGIN)
-        _README.write_text(f"{before}{BEGIN}\n{text}\n{END}{rest.split(END)[1]}")
+        readme.put("verdicts", text)
     return 0
 
 

@@ -1,4 +1,4 @@
-"""Escapes, terminal modes, frames, windows and ends: bytes in, decisions out."""
+"""Escapes, frames, windows and ends: bytes in, decisions out."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 from pigeon.client import ending, escapes, link, upstream
 from pigeon.client.ending import Ending
 from pigeon.client.escapes import Escapes
-from pigeon.client.modes import Modes
 from pigeon.client.outcome import Options, Outcome
 from pigeon.client.peer import Peer
 from pigeon.client.upstream import Upstream
@@ -55,39 +54,6 @@ def test_without_an_escape_character_everything_passes(pieces: list[bytes]) -> N
 def test_bytes_without_the_character_pass(pieces: list[bytes]) -> None:
     on = Escapes("~")
     assert b"".join(on.feed(piece)[0] for piece in pieces) == b"".join(pieces)
-
-
-@pytest.mark.parametrize(
-    ("output", "reset"),
-    [
-        (b"plain", b""),
-        (b"\x1b[?1049h\x1b[?25l", b"\x1b[?1049l\x1b[?25h"),
-        (b"\x1b[?1049h\x1b[?1049l", b""),
-        (b"\x1b[?1000;1006h", b"\x1b[?1000l\x1b[?1006l"),
-        (b"\x1b[?2004h", b"\x1b[?2004l"),
-        (b"\x1b[>1u", b"\x1b[<1u"),
-        (b"\x1b[>1u\x1b[<u", b""),
-        (b"\x1b[1;31mred", b"\x1b[m"),
-        (b"\x1b[1;31mred\x1b[0m", b""),
-        (b"\x1b[?1004h\x1bc", b""),
-        (b"\x1b=", b"\x1b>"),
-    ],
-)
-def test_modes_are_undone_and_nothing_else(output: bytes, reset: bytes) -> None:
-    whole = Modes()
-    whole.feed(output)
-    assert whole.reset() == reset
-    split = Modes()
-    for byte in output:
-        split.feed(bytes([byte]))
-    assert split.reset() == reset
-
-
-@given(st.binary(max_size=300))
-def test_modes_survive_any_output(data: bytes) -> None:
-    modes = Modes()
-    modes.feed(data)
-    modes.reset()
 
 
 def test_frames_survive_a_full_pipe() -> None:
@@ -246,11 +212,17 @@ def test_an_exit_event_decides(session: SessionFiles) -> None:
     assert (found.code, found.message, found.abnormal) == (3, "", False)
 
 
-def test_an_exit_event_behind_a_takeover_does_not(session: SessionFiles) -> None:
+def exited_behind_a_takeover(session: SessionFiles) -> Ending:
+    """With code 3, 5 s after the start, and another worker has claimed to give the session its end."""
     one = Ending(session, 0.0)
     one.joined()
     Path(session.takeover).touch()
     one.exited(Outcome(3), 5.0)
+    return one
+
+
+def test_an_exit_event_behind_a_takeover_does_not(session: SessionFiles) -> None:
+    one = exited_behind_a_takeover(session)
     assert outcome_at(one, 5.0) is None
     told(session, states.FAILED, exit_code=255, ended_by="takeover", error="lost")
     assert one.look(5.0, started=True, silence_s=0.0) == states.FAILED
@@ -260,20 +232,14 @@ def test_an_exit_event_behind_a_takeover_does_not(session: SessionFiles) -> None
 
 
 def test_a_takeover_that_nobody_finishes_is_not_waited_for(session: SessionFiles) -> None:
-    one = Ending(session, 0.0)
-    one.joined()
-    Path(session.takeover).touch()
-    one.exited(Outcome(3), 5.0)
+    one = exited_behind_a_takeover(session)
     assert outcome_at(one, 4.9 + ending.DOUBT_S) is None
     found = outcome_at(one, 5.1 + ending.DOUBT_S)
     assert found is not None and found.code == 3
 
 
 def test_a_status_by_the_runner_itself_agrees_with_its_exit_event(session: SessionFiles) -> None:
-    one = Ending(session, 0.0)
-    one.joined()
-    Path(session.takeover).touch()
-    one.exited(Outcome(3), 5.0)
+    one = exited_behind_a_takeover(session)
     told(session, states.FAILED, exit_code=3, error="exit code 3")
     one.look(5.0, started=True, silence_s=0.0)
     found = outcome_at(one, 5.0)

@@ -13,20 +13,9 @@ import pytest
 from pigeon.errors import DamagedSession
 from pigeon.wire import claim, files
 from pigeon.wire.files import Appender, Refused
-from pigeon.wire.names import Namespace, SessionFiles
+from pigeon.wire.names import SessionFiles
 from pigeon.wire.records import control_line, output_line, stdin_line
 from pigeon.wire.tail import Tail
-
-ID = "1700000000000-0123456789ab"
-
-
-@pytest.fixture
-def session(tmp_path: Path) -> SessionFiles:
-    namespace = Namespace(str(tmp_path), "test")
-    files.make_directories(namespace.sessions)
-    found = namespace.session(ID)
-    files.make_directory(found.directory)
-    return found
 
 
 def test_modes_are_private(session: SessionFiles) -> None:

@@ -6,13 +6,12 @@ import errno
 import os
 import threading
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 
 from pigeon.wire import files, publish
 from pigeon.wire.documents import Status
-from pigeon.wire.names import Namespace, SessionFiles
+from pigeon.wire.names import SessionFiles
 from pigeon.wire.publish import OwnStatus
 
 ID = "1700000000000-0123456789ab"
@@ -26,14 +25,10 @@ def status(state: str, exit_code: int | None = None, **fields: object) -> Status
 
 
 @pytest.fixture
-def session(tmp_path: Path) -> SessionFiles:
+def session(session: SessionFiles) -> SessionFiles:
     """A pending session."""
-    namespace = Namespace(str(tmp_path), "test")
-    files.make_directories(namespace.sessions)
-    found = namespace.session(ID)
-    files.make_directory(found.directory)
-    files.create(found.status, status("pending").encode())
-    return found
+    files.create(session.status, status("pending").encode())
+    return session
 
 
 def state_of(session: SessionFiles) -> str:

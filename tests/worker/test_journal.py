@@ -17,25 +17,9 @@ from sqlite_utils import Database
 from pigeon.errors import JournalError
 from pigeon.journal import queries, schema
 from pigeon.journal.store import Journal
-from tests.helpers.journals import ROOT, child, integrity, row, run
+from tests.helpers.journals import OPEN, ROOT, child, contents, integrity, row, run
 from tests.helpers.privileges import WITHOUT_OVERRIDE
 from tests.helpers.waiting import wait_until
-
-OPEN = "Journal.open(path).close(); say('opened')"
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    directory = tmp_path / "journal"
-    directory.mkdir()
-    return directory / "pigeon.db"
-
-
-def contents(directory: Path) -> dict[str, bytes]:
-    """Every regular file of a directory but the shared-memory index, which readers may write."""
-    files = (entry for entry in directory.iterdir() if entry.is_file() and not entry.name.endswith("-shm"))
-    return {entry.name: entry.read_bytes() for entry in files}
-
 
 # -- making ----------------------------------------------------------------------------------------------
 

@@ -12,23 +12,8 @@ from sqlite_utils import Database, Migrations
 
 from pigeon.errors import JournalError
 from pigeon.journal.store import Journal
-from tests.helpers.journals import child, row, run
+from tests.helpers.journals import child, contents, row, run
 from tests.helpers.privileges import NOBODY, WITHOUT_OVERRIDE, needs_root
-
-OPEN = "Journal.open(path).close(); say('opened')"
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    directory = tmp_path / "journal"
-    directory.mkdir()
-    return directory / "pigeon.db"
-
-
-def contents(directory: Path) -> dict[str, bytes]:
-    """Every regular file of a directory but the shared-memory index, which readers may write."""
-    files = (entry for entry in directory.iterdir() if entry.is_file() and not entry.name.endswith("-shm"))
-    return {entry.name: entry.read_bytes() for entry in files}
 
 
 def garbage(path: Path) -> None:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 
 from pigeon import clock
@@ -12,18 +9,6 @@ from pigeon.journal import queries
 from pigeon.journal.queries import Filter
 from pigeon.journal.store import Journal
 from tests.helpers.journals import advance_to, row
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "pigeon.db"
-
-
-@pytest.fixture
-def journal(path: Path) -> Iterator[Journal]:
-    with Journal.open(str(path)) as opened:
-        yield opened
-
 
 UGLY = [
     "/caf\udce9",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,18 +10,6 @@ import pytest
 from pigeon.journal import queries
 from pigeon.journal.store import Journal
 from tests.helpers.journals import STATES, advance_to, child, integrity, row, run
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "pigeon.db"
-
-
-@pytest.fixture
-def journal(path: Path) -> Iterator[Journal]:
-    with Journal.open(str(path)) as opened:
-        yield opened
-
 
 # -- compare and set -------------------------------------------------------------------------------------
 

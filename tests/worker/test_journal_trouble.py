@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import sqlite3
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -18,17 +17,6 @@ from pigeon.journal.queries import Filter
 from pigeon.journal.store import Journal
 from tests.helpers.journals import advance_to, child, integrity, row, run
 from tests.helpers.privileges import mount_small, needs_root, unmount
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "pigeon.db"
-
-
-@pytest.fixture
-def journal(path: Path) -> Iterator[Journal]:
-    with Journal.open(str(path)) as opened:
-        yield opened
 
 
 def holder_of(path: Path) -> sqlite3.Connection:

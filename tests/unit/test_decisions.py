@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from pigeon.client.giveup import PRESSES, UNANSWERED_S, WITHIN_S, GiveUp
 from pigeon.client.modes import Modes, without_questions
@@ -11,6 +13,17 @@ from pigeon.client.modes import Modes, without_questions
 @pytest.mark.parametrize(
     ("output", "reset"),
     [
+        (b"plain", b""),
+        (b"\x1b[?1049h\x1b[?25l", b"\x1b[?1049l\x1b[?25h"),
+        (b"\x1b[?1049h\x1b[?1049l", b""),
+        (b"\x1b[?1000;1006h", b"\x1b[?1000l\x1b[?1006l"),
+        (b"\x1b[?2004h", b"\x1b[?2004l"),
+        (b"\x1b[>1u", b"\x1b[<1u"),
+        (b"\x1b[>1u\x1b[<u", b""),
+        (b"\x1b[1;31mred", b"\x1b[m"),
+        (b"\x1b[1;31mred\x1b[0m", b""),
+        (b"\x1b[?1004h\x1bc", b""),
+        (b"\x1b=", b"\x1b>"),
         (b"\x1b[>4;2m", b"\x1b[>4m"),
         (b"\x1b[>4;2m\x1b[>4;m", b""),
         (b"\x1b[>1u\x1b[?1049h\x1b[>5u", b"\x1b[<1u\x1b[?1049l\x1b[<1u"),
@@ -40,6 +53,13 @@ def test_what_is_undone(output: bytes, reset: bytes) -> None:
     for byte in output:
         split.feed(bytes([byte]))
     assert (whole.reset(), split.reset()) == (reset, reset)
+
+
+@given(st.binary(max_size=300))
+def test_modes_survive_any_output(data: bytes) -> None:
+    modes = Modes()
+    modes.feed(data)
+    modes.reset()
 
 
 QUESTIONS = (
