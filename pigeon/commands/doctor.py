@@ -16,7 +16,7 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 
-from pigeon.commands import doctor_checks, doctor_partner
+from pigeon.commands import doctor_checks, doctor_partner, doctor_release
 from pigeon.commands.common import add_common, load_config
 from pigeon.commands.doctor_checks import FAIL, Finding, Patient
 from pigeon.config import Config
@@ -62,6 +62,11 @@ def main(args: list[str], globals_: Mapping[str, str]) -> int:
         metavar="DIRECTORY",
         help="free the strict lock of DIRECTORY, if its holder on this host is dead",
     )
+    parser.add_argument(
+        "--gone-host",
+        metavar="HOST",
+        help="with --release: if its holder on HOST is dead, which you know to be down for good",
+    )
     parser.add_argument("--help-out", metavar="NAME", help=argparse.SUPPRESS)
     add_common(parser)
     arguments = parser.parse_args(args)
@@ -69,7 +74,9 @@ def main(args: list[str], globals_: Mapping[str, str]) -> int:
     if arguments.help_out:
         return doctor_partner.help_out(arguments.help_out, config)
     if arguments.release:
-        return doctor_checks.release(config, os.path.realpath(arguments.release))
+        return doctor_release.release(config, os.path.realpath(arguments.release), arguments.gone_host)
+    if arguments.gone_host:
+        parser.error("--gone-host HOST goes with --release DIRECTORY")
     patient = Patient(config.require_cache(), config.namespace, config.route)
     lines = examine(patient, config, live=not arguments.json)
     if arguments.json:

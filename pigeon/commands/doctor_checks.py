@@ -17,7 +17,7 @@ from pigeon.wire import files
 from pigeon.wire.files import Appender
 from pigeon.wire.names import Namespace
 from pigeon.wire.records import control_line
-from pigeon.worker import cwdlock, identity
+from pigeon.worker import cwdlock
 
 PASS, WARN, FAIL = "PASS", "WARN", "FAIL"
 
@@ -223,35 +223,3 @@ def tidy(patient: Patient) -> list[Finding]:
     """Remove what the checks have made."""
     shutil.rmtree(patient.room, ignore_errors=True)
     return []
-
-
-def release(config: Config, directory: str) -> int:
-    """Free the strict lock of `directory` from holders on this host that are proven dead, commands included."""
-    namespace = Namespace(config.require_cache(), config.namespace)
-    path = namespace.lock(directory)
-    claims = cwdlock.strict_holders(path)
-    if not claims:
-        print(f"`{directory}` is not held by a strict lock")
-        return 0
-    lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-    try:
-        # Runner and command hold the flock beside the strict lock: who gets it has proof that neither lives here,
-        # and nobody can take the directory meanwhile.
-        is_free = cwdlock.try_flock(lock)
-        answers = [
-            _release_one(path, claim.name, claim.hostname, claim.pid, is_free=is_free) for claim in claims
-        ]
-    finally:
-        os.close(lock)
-    for _, text in answers:
-        print(f"`{directory}` {text}")
-    return 0 if all(is_done for is_done, _ in answers) else 1
-
-
-def _release_one(path: str, name: str, host: str, pid: int, *, is_free: bool) -> tuple[bool, str]:
-    if host != socket.gethostname():
-        return False, f"is held by pid {pid} on {host}: run this there, or make sure that it is down"
-    if not is_free or identity.is_running(pid, None):
-        return False, f"is held by pid {pid}, which lives, or whose command does"
-    cwdlock.break_claim(path, name)
-    return True, f"is freed from pid {pid} on this host, which is dead"

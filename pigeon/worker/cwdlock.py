@@ -19,6 +19,9 @@ from pigeon.mountinfo import Mount, is_network
 from pigeon.wire import files
 from pigeon.worker import identity
 
+Claim = StrictSoftFileClaim
+"""One holder's of a strict lock."""
+
 FLOCK = "flock"
 STRICT = "strict"
 
@@ -181,7 +184,7 @@ def _break_dead(lock_path: str) -> bool:
     Only for who holds the flock: a runner and its command hold it beside the claim, so a claim of this host (and pid
     namespace) whose process is gone belongs to nobody, whatever journal the dead had.
     """
-    here = _own_name()
+    here = own_name()
     dead = [c for c in strict_holders(lock_path) if c.hostname == here and not _is_running(c)]
     for claim in dead:
         try:
@@ -191,13 +194,13 @@ def _break_dead(lock_path: str) -> bool:
     return bool(dead)
 
 
-def _is_running(claim: StrictSoftFileClaim) -> bool:
+def _is_running(claim: Claim) -> bool:
     """Whether its process lives; one that got the same number later (after a reboot, say) is another."""
     started = None if claim.start is None else claim.start & START_TICKS
     return identity.is_running(claim.pid, started)
 
 
-def _own_name() -> str:
+def own_name() -> str:
     """What filelock puts into a claim for this host: outside the first pid namespace it adds that to the name."""
     inode = os.stat("/proc/self/ns/pid").st_ino
     return socket.gethostname() + ("" if inode == FIRST_PID_NAMESPACE else f"?pidns-{inode:x}")
@@ -208,7 +211,7 @@ def try_flock(descriptor: int) -> bool:
     return lock_descriptor(descriptor, blocking=False)
 
 
-def strict_holders(lock_path: str) -> list[StrictSoftFileClaim]:
+def strict_holders(lock_path: str) -> list[Claim]:
     """The strict claims on a directory's lock: name, host, pid and start time of each."""
     return list(StrictSoftFileLock(strict_path(lock_path), thread_local=False).claims)
 

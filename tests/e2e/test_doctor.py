@@ -138,6 +138,33 @@ def test_the_worker_answers_only_in_its_namespace(pigeon: Pigeon) -> None:
         assert "cannot be used as a directory name" in result.words
 
 
+def test_freeing_a_strict_lock_of_a_host_that_is_gone_for_good(pigeon: Pigeon) -> None:
+    """Only by the user's word, and not against signs of life. The other host is one by name (a UTS namespace)."""
+    elsewhere = ("unshare", "--uts", "sh", "-c", 'hostname elsewhere && exec "$@"', "sh")
+    pigeon.configure(worker={"lock": "strict", "host_timeout": 5})
+    pigeon.worker(prefix=elsewhere)
+    client, session = pigeon.begin("echo ready; exec sleep 100")
+    wait_until(lambda: client.out == b"ready\n", 15, "the command")
+    release = ("doctor", "--release", str(pigeon.work))
+    foreign = pigeon.run(*release)
+    assert foreign.code == 1
+    assert "if elsewhere is down for good, add `--gone-host elsewhere`" in foreign.stdout.decode()
+    assert pigeon.run(*release, "--gone-host", "nowhere").code == 1
+    lives = pigeon.run(*release, "--gone-host", "elsewhere")
+    assert (lives.code, b"which lives" in lives.stdout) == (1, True)
+    lose_host(pigeon, session)
+    row = pigeon.journal_row(session.id)
+    assert row is not None
+    os.kill(int(row["command_pid"]), signal.SIGKILL)
+    pigeon.worker(journal=pigeon.base / "another.db")
+    waiting = pigeon.start("echo free", options=("-v",))
+    assert client.wait(40).code == 255, "the other host's session is taken over"
+    wait_until(lambda: "waiting for" in waiting.err, 20, "that it waits")
+    freed = pigeon.run(*release, "--gone-host", "elsewhere")
+    assert (freed.code, b"as you say" in freed.stdout) == (0, True), freed.stdout
+    assert waiting.wait(40).stdout == b"free\n"
+
+
 def test_freeing_a_strict_lock(pigeon: Pigeon) -> None:
     """A holder that is dead on this host is proven so; one that lives keeps its lock."""
     pigeon.configure(worker={"lock": "strict"})
