@@ -105,8 +105,8 @@ def test_a_kept_session_outlives_its_client(warm: Pigeon, how: str) -> None:
 
 def test_an_editor_is_left_as_it_was_by_a_killed_client(warm: Pigeon) -> None:
     """`pigeon --keep vim`: both halves of the client are killed; what was typed is there, and the screen is drawn."""
-    path = warm.work / "file"
-    first = warm.spawn_tty("vim", "-u", "NONE", "-i", "NONE", "-N", "file", options=("--keep",))
+    path = warm.work / "letter"
+    first = warm.spawn_tty("vim", "-u", "NONE", "-i", "NONE", "-N", "letter", options=("--keep",))
     first.wait_for(lambda screen: screen.count("\n~") > 10)
     session = warm.sessions()[-1]
     first.type("ifirst line\rsecond")

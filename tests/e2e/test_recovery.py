@@ -172,11 +172,9 @@ def test_a_claimed_session_is_not_started_for_a_client_that_has_gone(pigeon: Pig
 
 def test_a_leftover_does_not_keep_the_directory_of_a_dead_runner(pigeon: Pigeon) -> None:
     """It has the lock's descriptor, and the unlock was the runner's to make."""
-    crash = CrashPoint(pigeon.base / "crash", "open", "stream.jsonl", nth=3, flag=WRITE)
+    crash = CrashPoint(pigeon.base / "crash", "open", "stream.jsonl", nth=2, flag=WRITE)  # started, exit
     pigeon.worker(env=crash.env)
-    client, session = pigeon.begin(
-        "setsid sleep 600 >/dev/null 2>&1 </dev/null & echo out; sleep 0.3; exit 7"
-    )
+    client, session = pigeon.begin("setsid sleep 600 >/dev/null 2>&1 </dev/null & sleep 0.5; exit 7")
     assert client.wait(40).code == 7
     assert crash.has_happened
     assert pigeon.run("echo on", timeout_s=40).stdout == b"on\n"

@@ -52,6 +52,21 @@ def test_pipes_are_exact_both_ways(rig: Rig) -> None:
     assert hashlib.sha256(result.stdout).digest() == hashlib.sha256(data).digest()
 
 
+@pytest.mark.long
+@pytest.mark.parametrize("way", ["in", "out"])
+def test_a_big_pipe_is_exact(rig: Rig, way: str, tmp_path: Path) -> None:
+    """100 MB. Only the share is between the two ends."""
+    data = os.urandom(100_000_000)
+    digest = hashlib.sha256(data).hexdigest()
+    if way == "in":
+        result = rig.pigeon.run("sha256sum", stdin=data, timeout_s=600)
+        assert (result.code, result.stdout.split()[0].decode()) == (0, digest)
+        return
+    (tmp_path / "data").write_bytes(data)
+    result = rig.pigeon.run("cat", str(tmp_path / "data"), timeout_s=600)
+    assert (result.code, hashlib.sha256(result.stdout).hexdigest()) == (0, digest)
+
+
 def test_input_over_several_turns(rig: Rig) -> None:
     client = rig.pigeon.start('while read -r line; do echo "got $line"; done', stdin=subprocess.PIPE)
     for turn in range(5):
