@@ -17,8 +17,7 @@ def main(argv: list[str] | None = None) -> int:
         trace.mark("client: python is up")
         _open_standard_descriptors()
         code = _dispatch(arguments)
-        if sys.stdout is not None:  # closed by the shell (`>&-`)
-            sys.stdout.flush()  # here, where a reader that has gone is expected
+        sys.stdout.flush()  # here, where a reader that has gone is expected
         return code
     except PigeonError as error:
         _print_error(error)
@@ -26,18 +25,25 @@ def main(argv: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         return EXIT_CANCELLED
     except BrokenPipeError:
-        # Whoever read our output has gone: what a `history | head` means. Python would complain once more at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        # Whoever read our output has gone: what a `history | head` means.
+        _discard(1)
         return 128 + 13
     except Exception as error:
+        if isinstance(error, OSError) and _is_of_output(error):
+            _discard(1)
+            _print_error(PigeonError(f"cannot write the output: {error.strerror}"))
+            return EXIT_PIGEON
         from pigeon.crash import report
 
-        sys.stderr.write(report(error))
+        _say(report(error))
         return EXIT_PIGEON
 
 
 def _open_standard_descriptors() -> None:
-    """A closed stdin, stdout or stderr becomes /dev/null, so that no file of ours gets its number."""
+    """A closed stdin, stdout or stderr becomes /dev/null, so that no file of ours gets its number.
+
+    Python has none of its own for what was closed by the shell (`>&-`), and every verb would have to ask.
+    """
     for fd in (0, 1, 2):
         try:
             os.fstat(fd)
@@ -46,6 +52,10 @@ def _open_standard_descriptors() -> None:
             if opened != fd:
                 os.dup2(opened, fd)
                 os.close(opened)
+    if sys.stdout is None:
+        sys.stdout = os.fdopen(1, "w", encoding="utf-8", errors="backslashreplace", closefd=False)
+    if sys.stderr is None:
+        sys.stderr = os.fdopen(2, "w", encoding="utf-8", errors="backslashreplace", closefd=False)
 
 
 def _dispatch(arguments: list[str]) -> int:
@@ -63,11 +73,14 @@ def _dispatch(arguments: list[str]) -> int:
 
         assert invocation.verb in VERBS
         verb = import_module(f"pigeon.commands.{invocation.verb}")
-        return int(verb.main(invocation.words, invocation.flags))
+        try:
+            return int(verb.main(invocation.words, invocation.flags))
+        except SystemExit as ended:  # argparse has printed its help, which may still have to leave
+            return int(ended.code or 0)
     if not invocation.words and not os.isatty(0):
         from pigeon.help import usage
 
-        sys.stderr.write(f"pigeon: no command given, and stdin is not a terminal\n{usage(short=True)}\n")
+        _say(f"pigeon: no command given, and stdin is not a terminal\n{usage(short=True)}\n")
         return EXIT_USAGE
     from pigeon.commands import run
 
@@ -75,8 +88,42 @@ def _dispatch(arguments: list[str]) -> int:
 
 
 def _print_error(error: PigeonError) -> None:
-    lines = f"pigeon: {error.message}\n"
+    _say(f"pigeon: {_on_one_line(error.message)}\n")
     if error.hint:
-        lines += f"pigeon: hint: {error.hint}\n"
-    sys.stderr.buffer.write(lines.encode("utf-8", "backslashreplace"))
-    sys.stderr.flush()
+        _say(f"pigeon: hint: {_on_one_line(error.hint)}\n")
+
+
+def _on_one_line(text: str) -> str:
+    """What a name or a setting holds must not reach the terminal as it is."""
+    if text.isprintable():
+        return text
+    from pigeon.commands.tables import clean
+
+    return clean(text)
+
+
+def _say(text: str) -> None:
+    """To stderr, which may be full, or a pipe that nobody reads: the exit code is told all the same."""
+    try:
+        sys.stderr.buffer.write(text.encode("utf-8", "backslashreplace"))
+        sys.stderr.flush()
+    except OSError:
+        _discard(2)
+
+
+def _discard(fd: int) -> None:
+    """Let what Python still has for stdout or stderr go nowhere: it would complain once more at exit."""
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, fd)
+    os.close(null)
+
+
+def _is_of_output(error: OSError) -> bool:
+    """Whether it was stdout or stderr that could not be written; what verbs do to the share, they name themselves."""
+    from errno import EDQUOT, EFBIG, ENOSPC
+
+    try:
+        sys.stdout.flush()
+    except OSError:
+        return True
+    return error.filename is None and error.errno in (ENOSPC, EDQUOT, EFBIG)

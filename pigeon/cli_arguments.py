@@ -103,8 +103,26 @@ def parse(argv: list[str]) -> Invocation:
     rest = argv[position:]
     if rest and rest[0] in VERBS:
         invocation.verb, rest = rest[0], rest[1:]
+        _refuse_for_verb(invocation)
     invocation.words = rest
     return invocation
+
+
+def _refuse_for_verb(invocation: Invocation) -> None:
+    """What only a command can be given would be ignored: who typed it meant something else."""
+    given = {
+        "--tty": invocation.pty is True,
+        "--no-tty": invocation.pty is False,
+        "--no-lock": invocation.no_lock,
+        "--detach": invocation.detach,
+        "--keep": invocation.keep,
+    }
+    for option, is_given in given.items():
+        if is_given and not invocation.help and not invocation.version:
+            raise UsageError(
+                f"`{option}` is for commands, and `{invocation.verb}` is a verb of pigeon's",
+                hint=f"`pigeon {option} -- {invocation.verb}` runs a program of that name",
+            )
 
 
 def _switch(invocation: Invocation, word: str) -> None:

@@ -303,6 +303,9 @@ def _checked(setting: Setting, value: object, where: str, environ: Mapping[str, 
 
 
 def _bad(setting: Setting, value: object, where: str) -> ConfigError:
-    text = repr(value)
+    try:
+        text = repr(value)
+    except ValueError:  # Python does not write thousands of digits
+        text = "a number without end"
     shown = text if len(text) <= _SHOWN_CHARACTERS else text[: _SHOWN_CHARACTERS - 1] + "…"
     return ConfigError(f"{where}: `{setting.key}` must be {settings.wanted(setting)}, not {shown}")

@@ -7,6 +7,7 @@ write it, since any directory may hold somebody's bait. The TOML parser is impor
 from __future__ import annotations
 
 import os
+import stat
 
 from pigeon.errors import ConfigError
 
@@ -87,6 +88,9 @@ def find(
             notes.append(f"`{path}` does not count: it cannot be read: {error.strerror}")
             continue
         fault = _fault(path, fd) if is_local else ""
+        if not is_local and stat.S_ISFIFO(os.fstat(fd).st_mode):
+            os.close(fd)  # only a pipe that was named is meant
+            raise ConfigError(f"`{path}` is a FIFO and no file", hint="remove it, or name it with `--config`")
         if not fault:
             return path, fd
         os.close(fd)
@@ -125,13 +129,17 @@ def read(path: str, fd: int) -> tuple[bytes, bool]:
 
 def parse(path: str, data: bytes) -> dict[str, object]:
     """The values in `data`. Raises ConfigError with the line where it is not TOML."""
+    if data.startswith(b"\xef\xbb\xbf"):  # nothing that an editor shows
+        raise ConfigError(
+            f"`{path}` is not TOML: it begins with a byte order mark", hint="save it as UTF-8 without BOM"
+        )
     try:
         import tomli
     except ImportError:  # a checkout without any package installed
         import tomllib as tomli  # type: ignore[no-redef]
     try:
         return tomli.loads(data.decode("utf-8"))
-    except (tomli.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # not TOML, not UTF-8, or a number of thousands of digits
         raise ConfigError(
             f"`{path}` is not TOML: {error}", hint="`pigeon config init --config NEW` writes an example"
         ) from error

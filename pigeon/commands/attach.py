@@ -12,7 +12,7 @@ from pigeon.client.peer import Peer
 from pigeon.client.pump import Pump
 from pigeon.client.terminal import is_terminal, window_size
 from pigeon.commands import overview
-from pigeon.commands.common import add_common, load_config
+from pigeon.commands.common import Parser, add_common, load_config
 from pigeon.config import Config
 from pigeon.errors import PigeonError
 from pigeon.wire import states
@@ -32,7 +32,7 @@ _BEGINNINGS = (b"\x1b[2J", b"\x1b[?1049h", b"\x1bc", b"\x1b[3J")
 
 def main(args: list[str], globals_: Mapping[str, str]) -> int:
     """The session's exit code; 0 after detaching. Raises PigeonError."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="pigeon attach",
         description="Take over a running session: its screen, its keyboard, its exit code. "
         "Whoever was attached before is told, and ends. Only a terminal's input is passed on.",

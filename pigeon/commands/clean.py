@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import argparse
 import os
 from collections.abc import Mapping
 
 from pigeon import clock
 from pigeon.client.waiting import duration
 from pigeon.commands import latest, overview
-from pigeon.commands.common import add_common, load_config
+from pigeon.commands.common import Parser, add_common, load_config
 from pigeon.commands.tables import clean
-from pigeon.errors import NotFoundError, ShareError
+from pigeon.errors import NotFoundError, ShareError, UsageError
 from pigeon.wire import files, states
 from pigeon.wire.names import Namespace
 from pigeon.wire.pacing import HEARTBEAT_S
@@ -25,7 +24,7 @@ UNPUBLISHED_S = 3600.0
 
 def main(args: list[str], globals_: Mapping[str, str]) -> int:
     """Remove what has ended. Raises PigeonError."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="pigeon clean",
         description="Remove finished sessions from the share. What `pigeon history` knows stays, and so do lock files. "
         "Workers do the same by themselves after the retention time.",
@@ -42,10 +41,9 @@ def main(args: list[str], globals_: Mapping[str, str]) -> int:
     arguments = parser.parse_args(args)
     config = load_config(arguments, globals_)
     namespace = Namespace(config.require_cache(), config.namespace)
-    try:
-        return _clean(namespace, arguments.older_than, dry=arguments.dry_run)
-    except OSError as error:
-        raise ShareError(f"`{namespace.sessions}` cannot be cleaned: {error.strerror}") from error
+    if not arguments.older_than >= 0:  # NaN neither
+        raise UsageError(f"`--older-than` must be a number of seconds from 0, not {arguments.older_than}")
+    return _clean(namespace, arguments.older_than, dry=arguments.dry_run)
 
 
 def _clean(namespace: Namespace, older_than_s: float, *, dry: bool) -> int:

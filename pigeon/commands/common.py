@@ -5,10 +5,22 @@ from __future__ import annotations
 import argparse
 import os
 from collections.abc import Mapping
+from typing import NoReturn
 
 from pigeon import config
+from pigeon.errors import UsageError
 
 _COMMON = ("config", "cache", "namespace", "user", "route")
+
+
+class Parser(argparse.ArgumentParser):
+    """A verb's arguments; a mistake in them is told like every other error of pigeon's."""
+
+    def error(self, message: str) -> NoReturn:
+        """Raises UsageError."""
+        raise UsageError(
+            f"{self.prog.removeprefix('pigeon ')}: {message}", hint=f"`{self.prog} --help` tells more"
+        )
 
 
 def add_common(parser: argparse.ArgumentParser) -> None:
@@ -34,6 +46,17 @@ def flags_of(arguments: argparse.Namespace, globals_: Mapping[str, str]) -> dict
 def load_config(arguments: argparse.Namespace, globals_: Mapping[str, str]) -> config.Config:
     """The effective settings for a verb. Raises ConfigError."""
     return config.load(flags_of(arguments, globals_), environ=os.environ, cwd=current_directory())
+
+
+def directory_of(path: str) -> str:
+    """A directory as sessions name it. Raises UsageError where a relative one has nothing to start from."""
+    try:
+        return os.path.realpath(path)
+    except OSError as error:
+        raise UsageError(
+            f"`{path}` means nothing here, since the current directory cannot be used: {error.strerror}",
+            hint="give an absolute path, or `cd` to a directory that exists",
+        ) from error
 
 
 def current_directory() -> str:

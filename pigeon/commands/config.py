@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import sys
 from collections.abc import Mapping
 
 from pigeon import config, config_file, settings
-from pigeon.commands.common import add_common, current_directory, flags_of, load_config
+from pigeon.commands.common import Parser, add_common, current_directory, flags_of, load_config
 from pigeon.errors import ConfigError
 from pigeon.settings import TABLE, shown
 
@@ -27,9 +26,7 @@ _EXAMPLES = {
 
 def main(args: list[str], globals_: Mapping[str, str]) -> int:
     """Show, locate or begin the configuration."""
-    parser = argparse.ArgumentParser(
-        prog="pigeon config", description="Look at pigeon's settings, or begin a file."
-    )
+    parser = Parser(prog="pigeon config", description="Look at pigeon's settings, or begin a file.")
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="show|path|init")
     show = verbs.add_parser("show", help="each effective value and where it came from")
     show.add_argument("--json", action="store_true", help="as one JSON object")

@@ -17,8 +17,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 
 from pigeon.commands import doctor_checks, doctor_partner, doctor_release
-from pigeon.commands.common import add_common, load_config
+from pigeon.commands.common import Parser, add_common, directory_of, load_config
 from pigeon.commands.doctor_checks import FAIL, Finding, Patient
+from pigeon.commands.tables import clean
 from pigeon.config import Config
 from pigeon.errors import PigeonError
 
@@ -52,7 +53,7 @@ class Line:
 
 def main(args: list[str], globals_: Mapping[str, str]) -> int:
     """Exit code 1 if anything is FAIL. Raises PigeonError."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="pigeon doctor",
         description="Look whether the share can be used from here, and what it really does.",
     )
@@ -74,7 +75,7 @@ def main(args: list[str], globals_: Mapping[str, str]) -> int:
     if arguments.help_out:
         return doctor_partner.help_out(arguments.help_out, config)
     if arguments.release:
-        return doctor_release.release(config, os.path.realpath(arguments.release), arguments.gone_host)
+        return doctor_release.release(config, directory_of(arguments.release), arguments.gone_host)
     if arguments.gone_host:
         parser.error("--gone-host HOST goes with --release DIRECTORY")
     patient = Patient(config.require_cache(), config.namespace, config.route)
@@ -152,7 +153,7 @@ def _in_child(check: Callable[[], list[Finding]], writing: int) -> None:
 
 
 def _print(line: Line) -> None:
-    print(f"{line.level:<4}  {line.check:<12} {line.text}")
+    print(f"{line.level:<4}  {line.check:<12} {clean(line.text)}")
     if line.remedy:
-        print(f"{'':<19}{line.remedy}")
+        print(f"{'':<19}{clean(line.remedy)}")
     sys.stdout.flush()

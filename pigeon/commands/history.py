@@ -19,7 +19,7 @@ from datetime import date, datetime, time, timedelta
 
 from pigeon import clock
 from pigeon.commands import history_text as text
-from pigeon.commands.common import add_common, flags_of, load_config
+from pigeon.commands.common import Parser, add_common, directory_of, flags_of, load_config
 from pigeon.config import Config
 from pigeon.errors import JournalError, NotFoundError, UsageError
 from pigeon.journal import place, queries
@@ -91,7 +91,7 @@ def main(args: list[str], globals_: Mapping[str, str]) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="pigeon history",
         description="Show what ran through pigeon, newest last; with SESSION, one session's whole story.",
         epilog=_EPILOG,
@@ -137,7 +137,7 @@ def _question(arguments: argparse.Namespace, flags: Mapping[str, str], now: floa
         raise UsageError("`--since` is not before `--until`: nothing can have started in between")
     words = list(arguments.state or ()) + (["failed"] if arguments.failed else [])
     wanted = Filter(
-        cwd=None if arguments.cwd is None else os.path.realpath(arguments.cwd),
+        cwd=None if arguments.cwd is None else directory_of(arguments.cwd),
         since=since,
         until=until,
         states=tuple(state for word in words for state in STATES[word][0]),
@@ -280,7 +280,7 @@ def _table(rows: Sequence[Row]) -> Iterator[str]:
 def _look() -> text.Look:
     """What stdout is. A worker that answers for another machine gets COLUMNS and FORCE_COLOR from there."""
     environ, on_terminal = os.environ, sys.stdout.isatty()
-    columns = int(environ["COLUMNS"]) if environ.get("COLUMNS", "").isdecimal() else 0
+    columns = min(int(environ["COLUMNS"][:6]), 10_000) if environ.get("COLUMNS", "").isdecimal() else 0
     if not columns and on_terminal:
         columns = os.get_terminal_size(sys.stdout.fileno()).columns
     colour = on_terminal and environ.get("TERM") != "dumb"

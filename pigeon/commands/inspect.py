@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import sys
@@ -12,7 +11,7 @@ from dataclasses import asdict
 from pigeon import clock
 from pigeon.client.waiting import duration
 from pigeon.commands import latest, overview, processes
-from pigeon.commands.common import add_common, load_config
+from pigeon.commands.common import Parser, add_common, load_config
 from pigeon.commands.overview import View
 from pigeon.commands.sessions import collect, waits_for
 from pigeon.commands.tables import clean
@@ -52,7 +51,7 @@ class Known:
 
 def main(args: list[str], globals_: Mapping[str, str]) -> int:
     """Print what is known. Raises PigeonError."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="pigeon inspect",
         description="Tell everything that is known of a session, from the share and from its worker's journal, "
         "and what is the matter with it. Elsewhere than on the worker's host, the worker is asked.",
@@ -246,7 +245,7 @@ def _print_fields(report: dict[str, object], fields: str) -> None:
                 f"there is no field `{field}`", hint=f"fields are {', '.join([*report, *facts])}"
             )
         value = report.get(field, facts.get(field))
-        print(value if isinstance(value, str) else json.dumps(value))
+        print(clean(value) if isinstance(value, str) else json.dumps(value))
 
 
 def _print(known: Known, report: dict[str, object]) -> None:

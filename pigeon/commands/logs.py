@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Mapping
 
@@ -10,7 +9,8 @@ from pigeon import clock
 from pigeon.client.ending import is_taken_over
 from pigeon.client.sink import Sink
 from pigeon.commands import overview
-from pigeon.commands.common import add_common, load_config
+from pigeon.commands.common import Parser, add_common, load_config
+from pigeon.commands.tables import clean
 from pigeon.errors import ShareError
 from pigeon.wire import files
 from pigeon.wire.names import Namespace, SessionFiles
@@ -24,9 +24,7 @@ TROUBLE_S = 30.0
 
 def main(args: list[str], globals_: Mapping[str, str]) -> int:
     """Print a session's output. Raises PigeonError."""
-    parser = argparse.ArgumentParser(
-        prog="pigeon logs", description="Print what a session has written, its stderr to stderr."
-    )
+    parser = Parser(prog="pigeon logs", description="Print what a session has written, its stderr to stderr.")
     parser.add_argument(
         "session", metavar="SESSION", help="its id, or a unique beginning of it or of its random part"
     )
@@ -93,4 +91,4 @@ def _tell_end(namespace: Namespace, session: SessionFiles) -> None:
     """Why there is no more, where the command's own end does not tell."""
     status = overview.view(namespace, session.session_id).status
     if status is not None and status.is_final and status.text("error"):
-        print(f"pigeon: session {session.session_id}: {status.text('error')}", file=sys.stderr)
+        print(f"pigeon: session {session.session_id}: {clean(str(status.text('error')))}", file=sys.stderr)

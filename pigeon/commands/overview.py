@@ -86,7 +86,7 @@ def view(namespace: Namespace, session_id: str) -> View:
     session = namespace.session(session_id)
     try:
         names = os.listdir(session.directory)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):  # a file with such a name is nobody's session
         raise NotFoundError(
             f"there is no session `{session_id}` in namespace `{namespace.name}`",
             hint="`pigeon sessions --all` lists them",
@@ -137,9 +137,14 @@ def session_ids(namespace: Namespace) -> list[str]:
     """All ids in the namespace, oldest first. Raises ShareError."""
     try:
         return sorted(name for name in os.listdir(namespace.sessions) if is_session_id(name))
-    except FileNotFoundError:
-        if os.path.isdir(namespace.cache):
+    except (FileNotFoundError, NotADirectoryError) as error:
+        if os.path.isdir(namespace.cache) and isinstance(error, FileNotFoundError):
             return []
+        if os.path.lexists(namespace.cache):
+            raise ShareError(
+                f"the shared directory `{namespace.cache}` cannot be used: {error.strerror}",
+                hint="`pigeon config show` tells who set it; `pigeon doctor` looks at it",
+            ) from None
         raise ShareError(
             f"the shared directory `{namespace.cache}` does not exist on this machine", hint="is it mounted?"
         ) from None

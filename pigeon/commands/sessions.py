@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import argparse
 import json
-import os
 import sys
 from collections.abc import Mapping
 
 from pigeon.client.waiting import duration
 from pigeon.commands import latest, overview
-from pigeon.commands.common import add_common, load_config
+from pigeon.commands.common import Parser, add_common, directory_of, load_config
 from pigeon.commands.overview import View
-from pigeon.commands.tables import print_table
+from pigeon.commands.tables import clean, print_table
 from pigeon.errors import NotFoundError
 from pigeon.wire import states
 from pigeon.wire.documents import Document
@@ -24,9 +22,7 @@ WATCH_S = 2.5
 
 def main(args: list[str], globals_: Mapping[str, str]) -> int:
     """List sessions. Raises PigeonError."""
-    parser = argparse.ArgumentParser(
-        prog="pigeon sessions", description="List what is pending and running in the namespace."
-    )
+    parser = Parser(prog="pigeon sessions", description="List what is pending and running in the namespace.")
     parser.add_argument(
         "--all", action="store_true", help="finished ones too, as long as they are on the share"
     )
@@ -36,7 +32,7 @@ def main(args: list[str], globals_: Mapping[str, str]) -> int:
     arguments = parser.parse_args(args)
     config = load_config(arguments, globals_)
     namespace = Namespace(config.require_cache(), config.namespace)
-    cwd = os.path.realpath(arguments.cwd) if arguments.cwd else None
+    cwd = directory_of(arguments.cwd) if arguments.cwd else None
     views = collect(namespace, everything=arguments.all, cwd=cwd)
     documents, live = overview.live_workers(namespace, patience_s=WATCH_S if views else 0.0)
     rows = [describe(view, views, documents, live) for view in views]
@@ -45,7 +41,7 @@ def main(args: list[str], globals_: Mapping[str, str]) -> int:
     elif rows:
         _print(rows)
     else:
-        print(f"no session is pending or running in namespace `{namespace.name}`", file=sys.stderr)
+        print(f"no session is pending or running in namespace `{clean(namespace.name)}`", file=sys.stderr)
     return 0
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import os
 import signal
 import sys
@@ -12,7 +11,7 @@ from pigeon import clock
 from pigeon.client import attachment
 from pigeon.client.submit import withdraw
 from pigeon.commands import overview
-from pigeon.commands.common import add_common, load_config
+from pigeon.commands.common import Parser, add_common, load_config
 from pigeon.errors import NotFoundError, PigeonError, ShareError, UsageError
 from pigeon.wire import states, takeover
 from pigeon.wire.claim import features_of
@@ -25,7 +24,7 @@ WAIT_S = 20.0
 
 def main(args: list[str], globals_: Mapping[str, str]) -> int:
     """Stop, signal or, with --force, give an end to a session whose owner is silent. Raises PigeonError."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="pigeon stop",
         description="End a session: withdraw it while it waits, hang its command up while it runs.",
     )
@@ -54,6 +53,8 @@ def main(args: list[str], globals_: Mapping[str, str]) -> int:
         if arguments.force and view.state != states.PENDING:
             return _force(namespace, view, config.worker.host_timeout)
         return _stop(namespace, view, number)
+    except BrokenPipeError:
+        raise
     except OSError as error:
         raise ShareError(
             f"`{view.files.directory}` cannot be written: {error.strerror}",

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import argparse
 import os
 import socket
 import sys
 from collections.abc import Mapping
 
 from pigeon import mountinfo
-from pigeon.commands.common import add_common, load_config
+from pigeon.commands.common import Parser, add_common, load_config
 from pigeon.config import Config
 from pigeon.errors import ShareError
 from pigeon.journal import place
@@ -25,7 +24,7 @@ from pigeon.worker.task import Worker
 
 def main(args: list[str], globals_: Mapping[str, str]) -> int:
     """Runs until SIGINT or SIGTERM. Raises PigeonError when it cannot start."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="pigeon worker",
         description="Run the commands that clients publish in the shared directory. "
         "The first Ctrl-C takes no new ones and waits for those that run; the second hangs them up.",

@@ -131,16 +131,30 @@ class Housekeeping:
     def watch_owners(self, now: float, own: Callable[[str], bool]) -> None:
         """Look at sessions that others have claimed; end those whose owner has been silent for `host_timeout`."""
         self._documents.clear()
+        failure = None
         for name in list(self.catalog.claimed):
             if own(name):
                 self.catalog.claimed.pop(name, None)
                 continue
-            watch = self._watches.get(name) or self._begin_watch(name, now)
-            if watch is not None and watch.look(now) >= self.retention.host_timeout_s:
-                self._take_over(name)
+            try:
+                self._watch_owner(name, now)
+            except OSError as error:  # of this one's files; the others' owners may be dead all the same
+                failure = error
         for name in self._watches.keys() - self.catalog.claimed.keys():
             del self._watches[name]
             self._stalled.discard(name)
+        if failure is not None:
+            raise failure
+
+    def _watch_owner(self, name: str, now: float) -> None:
+        try:
+            watch = self._watches.get(name) or self._begin_watch(name, now)
+            if watch is not None and watch.look(now) >= self.retention.host_timeout_s:
+                self._take_over(name)
+        except FileNotFoundError:
+            if name in os.listdir(self.worker.namespace.sessions):
+                raise
+            self.catalog.claimed.pop(name, None)  # somebody has removed it: it needs no end
 
     def _begin_watch(self, name: str, now: float) -> takeover.OwnerWatch | None:
         """None if the session turns out to be final."""

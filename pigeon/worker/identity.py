@@ -53,6 +53,12 @@ def session_of(pid: int) -> int | None:
     return int(fields[3]) if fields and fields[0] not in "ZX" else None
 
 
+def parent_of(pid: int) -> int | None:
+    """The process whose child it is now; None if there is none such."""
+    fields = _stat_fields(pid)
+    return int(fields[1]) if fields else None
+
+
 def is_running(pid: int, started: int | None) -> bool:
     """Whether `pid` is still the process that started at `started` ticks, and not a zombie."""
     fields = _stat_fields(pid)

@@ -90,8 +90,10 @@ class Relay:
         self._trouble = Trouble()
         self._hangup = Hangup(command)
         self._superseded = False
+        self._is_unheard = False
         self._skips_control = False
         self._output_closed_at: float | None = None
+        self._stdin = command.stdin if command.master is None else None
         self._poll = select.poll()
         self._masks: dict[int, int] = {}
         self._set_mask(command.pidfd, select.POLLIN)
@@ -130,9 +132,10 @@ class Relay:
             if fd == self.command.stdin and self.inbound.has_input:
                 mask |= select.POLLOUT
             self._set_mask(fd, mask)
-        stdin = self.command.stdin
+        stdin = self._stdin  # once it is closed, asking for it would be answered at once, for ever
         if stdin is not None and stdin not in self.command.outputs:
-            self._set_mask(stdin, select.POLLOUT if self.inbound.has_input else 0)
+            wanted = self.command.stdin is not None and self.inbound.has_input
+            self._set_mask(stdin, select.POLLOUT if wanted else 0)
         for fd, _ in self._poll.poll(self._timeout() * 1000):
             if fd in self.command.outputs:
                 self._read(fd)
@@ -193,7 +196,7 @@ class Relay:
             return False
         if self.command.outputs and not self.outbound.is_full:
             if not self.outbound.may_read():
-                if self._hangup.has_begun:
+                if self._hangup.has_begun or self._is_unheard:
                     return True
                 self.ended_at = self.outbound.last_output = self._now
                 return False
@@ -281,7 +284,14 @@ class Relay:
         self.outbound.say("attached", n=attacher)
         self._brisk()
 
+    def _left_alone(self) -> None:
+        """Nobody takes what is said: so nobody may hold it back, for ever, either."""
+        self._surroundings.is_alone = True
+        self.outbound.acknowledged = None
+
     def _answer_client(self) -> None:
+        if self.inbound.acknowledged is not None:
+            self.outbound.acknowledged, self.inbound.acknowledged = self.inbound.acknowledged, None
         for request in self.inbound.requests:
             self.watch.note(f"client_{request}")
             if request == "hangup":
@@ -290,12 +300,10 @@ class Relay:
                 self._hang_up(cancelled="it was stopped by `pigeon stop`")
             elif request == "detached":
                 self.watch.client.detached()
-                self._surroundings.is_alone = True
+                self._left_alone()
             elif request == "output_closed":
                 self._close_outputs()
         self.inbound.requests.clear()
-        if self.inbound.acknowledged is not None:
-            self.outbound.acknowledged = self.inbound.acknowledged
         if self.watch.stop_requested():
             self._hang_up(cancelled="the worker was stopped")
 
@@ -317,7 +325,7 @@ class Relay:
             return
         self.watch.note("client_lost", message=message)
         self.outbound.say("client_lost", message=message)
-        self._surroundings.is_alone = True
+        self._left_alone()
         if not self.watch.client.keeps:
             self._hang_up(cancelled=message)
 
@@ -367,7 +375,10 @@ class Relay:
     # Ending the command
 
     def _hang_up(self, *, cancelled: str | None = None, failed: str | None = None) -> None:
-        if self.return_code is None and self._hangup.begin(self._now, cancelled=cancelled, failed=failed):
+        if self.return_code is not None:
+            # It has ended already, with a result that stands; what is left of its output waits for no reader any more.
+            self._is_unheard, self.outbound.acknowledged = True, None
+        elif self._hangup.begin(self._now, cancelled=cancelled, failed=failed):
             self.watch.note("hangup", reason=cancelled or failed)
 
     def _supersede(self, reason: str) -> None:

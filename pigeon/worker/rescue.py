@@ -7,6 +7,7 @@ undone is found again at the next look.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 
 from pigeon import clock
@@ -14,7 +15,7 @@ from pigeon.journal.queries import Row
 from pigeon.journal.store import Journal
 from pigeon.wire import files, states
 from pigeon.wire.documents import Request
-from pigeon.worker import recovery
+from pigeon.worker import identity, recovery
 from pigeon.worker.catalog import Unpublished, read_request
 from pigeon.worker.crew import Crew
 from pigeon.worker.forks import Forks
@@ -28,16 +29,28 @@ def look(worker: Worker, crew: Crew, waiting: Iterable[Waiting]) -> list[tuple[R
 
     Raises:
         JournalError: the journal cannot be read.
+        OSError: the workers' files cannot be listed.
     """
     mine = crew.forked_tokens() | {one.row.claim_token for one in waiting if one.row}
     # The journal is closed before anything is forked: it must not be carried across (store.py).
     with Journal.open(worker.journal_path, brief=True) as journal:
         dead, alive = recovery.plan(journal, worker, mine)
     for row in alive:
-        if crew.adopt(row):
+        if not _has_scheduler(worker, row) and crew.adopt(row):
             worker.debug.say("queue", f"{row.session_id}: its runner lives; watched again")
     # One of this scheduler's own has only just died, or has just been forked: the next turn will tell.
     return [(row, decision) for row, decision in dead if not crew.has_forked(row.session_id)]
+
+
+def _has_scheduler(worker: Worker, row: Row) -> bool:
+    """Whether another living worker with this journal forked the runner, and so watches it.
+
+    A runner whose scheduler died has another parent, which is no worker. Raises OSError: it cannot be said now.
+    """
+    parent = identity.parent_of(row.runner_pid) if row.runner_pid and row.boot_id == worker.boot else None
+    if parent is None or parent == os.getpid():
+        return False
+    return f"{worker.host}-{parent}.json" in os.listdir(worker.namespace.workers)
 
 
 def try_again(worker: Worker, row: Row, decision: Recovery) -> Waiting | None:
