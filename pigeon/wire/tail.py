@@ -20,6 +20,10 @@ from pigeon.wire.records import (
 CHUNK_BYTES = 1024 * 1024
 """Read at most this much at a time: about 20 ms of work, after which the caller looks at its other business."""
 
+FIRST_BYTES = 16 * 1024
+"""A buffer begins with so much, which is all that most sessions ever need: Python fills it with zeros at once, and each
+page of it then costs a fault and its memory, in every process that reads a session."""
+
 
 class Tail:
     """Where one reader stands in one file.
@@ -51,7 +55,7 @@ class Tail:
         self.cost_s = 0.0
         self.has_more = False
         # Kept: new memory for each piece costs more than reading into it.
-        self._buffer = bytearray(CHUNK_BYTES)
+        self._buffer = bytearray(FIRST_BYTES)
         self._numbered = numbered
         self._seen = 0
         self._stuck_nul = False
@@ -72,6 +76,9 @@ class Tail:
                 os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
             data = self._buffer
             size = os.preadv(fd, (data,), self.offset)
+            if size == len(data) < CHUNK_BYTES:
+                data = self._buffer = bytearray(CHUNK_BYTES)
+                size = os.preadv(fd, (data,), self.offset)
             if size == CHUNK_BYTES and b"\n" not in data:
                 data = bytearray(os.pread(fd, MAX_LINE_BYTES, self.offset))
                 size = len(data)
