@@ -64,6 +64,13 @@ def of_error(error: PigeonError) -> Outcome:
     return Outcome(error.exit_code, f"pigeon: {error.message}{hint}", abnormal=True)
 
 
+def printable(text: str) -> str:
+    """`text` for a terminal. It may name others' files and commands, whose control characters are shown as escapes."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() or c == "\n" else repr(c)[1:-1] for c in text)
+
+
 def report(guardian: link.Link, session: Callable[[], Outcome]) -> int:
     """Run `session` and hand its outcome, or its error, to the guardian. Returns the exit code."""
     try:
@@ -75,7 +82,7 @@ def report(guardian: link.Link, session: Callable[[], Outcome]) -> int:
 
         outcome = Outcome(EXIT_PIGEON, crash_report(error), abnormal=True)
     if outcome.message:
-        guardian.send(link.MESSAGE, (outcome.message.rstrip("\n") + "\n").encode("utf-8", "backslashreplace"))
+        guardian.send(link.MESSAGE, f"{printable(outcome.message.rstrip())}\n".encode())
     if outcome.abnormal:
         guardian.send(link.ABNORMAL)
     if outcome.broken_pipe:

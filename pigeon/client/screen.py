@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from pigeon.client import link
-from pigeon.client.outcome import Options
+from pigeon.client.outcome import Options, printable
 from pigeon.client.sink import Sink
 
 TYPE_CHECKING = False
@@ -103,8 +103,9 @@ class Screen:
 
     def _print(self, text: str) -> None:
         end = "\r\n" if self._is_raw else "\n"
+        line = printable(text).replace("\n", "\\n")
         try:
-            self._of_channel["stderr"].write(f"pigeon: {text}{end}".encode("utf-8", "backslashreplace"))
+            self._of_channel["stderr"].write(f"pigeon: {line}{end}".encode())
         except OSError:
             pass  # nobody can be told
 

@@ -160,3 +160,9 @@ def test_options_of_commands_are_refused_for_verbs(pigeon: Pigeon, option: str) 
     result = pigeon.run("sessions", options=(option,))
     assert (result.code, result.stdout) == (2, b"")
     assert "-- sessions` runs a program of that name" in result.words
+
+
+def test_a_name_in_an_error_of_a_command_does_nothing_to_the_terminal(pigeon: Pigeon) -> None:
+    result = pigeon.run("true", options=("--cache", "/x\x1b[31m"))
+    assert result.code == 255
+    assert "\x1b" not in result.words and r"/x\x1b[31m" in result.words
