@@ -6,7 +6,7 @@ import os
 
 from pigeon.wire import files
 from pigeon.wire.files import Appender
-from pigeon.wire.names import SessionFiles, attachment_number
+from pigeon.wire.names import SessionFiles, attachment_number, new_token
 from pigeon.wire.records import control_line
 
 
@@ -35,5 +35,7 @@ def create(session: SessionFiles, *, visitor_records: bytes = b"") -> Attachment
             if visitor_records
             else control_line("heartbeat")
         )
-        files.replace(session.control(number), first)  # never seen empty, as an older attacher's may be
+        # Whole from the start: an empty one may be taken for an attacher's, though a visitor makes it.
+        if not files.try_link(session, session.control(number), new_token(), first):
+            continue
         return Attachment(number, Appender(session.control(number), len(first)))
