@@ -110,13 +110,13 @@ class User:
 
     def _is_order_to_leave(self, number: int) -> bool:
         """Not only the command is meant. On a full share its end could not be told anyway."""
-        if number == SIGHUP and self._options.keeps:
+        if number not in (SIGTERM, SIGHUP):
+            return False
+        if self._options.pty or self._upstream.is_stuck or (number == SIGHUP and self._options.keeps):
             return True
-        if number in (SIGTERM, SIGHUP) and self._screen.is_waiting:
-            # Asked twice while nobody takes the output: its end, which comes after that, is not to be waited for.
-            first, self._asked_to_leave = not self._asked_to_leave, True
-            return not first or self._options.pty
-        return number in (SIGTERM, SIGHUP) and (self._options.pty or self._upstream.is_stuck)
+        # Asked twice while nobody takes the output: the end, which comes after that, is not to be waited for.
+        asked_before, self._asked_to_leave = self._asked_to_leave, self._screen.is_waiting
+        return asked_before and self._screen.is_waiting
 
     def _resized(self, cols: int, rows: int) -> bool:
         self._options.window = (cols, rows)
