@@ -55,7 +55,7 @@ class Upstream:
     @property
     def is_stuck(self) -> bool:
         """The share has no room for what the session has to say."""
-        return self._peer.finds_no_room
+        return self._peer.is_refused_room or self._peer.finds_no_room
 
     # What to say
 

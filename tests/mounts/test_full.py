@@ -32,8 +32,9 @@ def small(tmp_path: Path) -> Iterator[Pigeon]:
 
 def test_a_session_that_has_filled_the_share_can_end(small: Pigeon) -> None:
     """Nobody makes room: its own end must find some, or it would hold the share and the directory for ever."""
-    small.worker(client_timeout=10)  # should even the client's last word find no room
-    client, session = small.begin("head -c 3000000 /dev/zero", options=("-v",))
+    small.worker(client_timeout=10)
+    has_spoken = f"until test -s {small.share.client_path}/*/*/sessions/*/control.jsonl; do sleep 0.1; done"
+    client, session = small.begin(f"{has_spoken}; head -c 3000000 /dev/zero", options=("-v",))
     wait_until(lambda: "the shared directory is full" in client.err, 30, "what the user is told")
     client.signal(signal.SIGTERM)
     assert client.wait(20).code == 128 + signal.SIGTERM

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import signal
 import subprocess
 import time
 from collections.abc import Iterator
@@ -31,12 +32,17 @@ def rig(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 
 
 @pytest.fixture
-def faulty(tmp_path: Path) -> Iterator[Rig]:
-    """A two-cache rig of this test's own, with a worker."""
+def bare(tmp_path: Path) -> Iterator[Rig]:
+    """A two-cache rig of this test's own."""
     with ExitStack() as stack:
-        made = make_rig(stack, "twocache", tmp_path)
-        made.pigeon.worker(debug=True)
-        yield made
+        yield make_rig(stack, "twocache", tmp_path)
+
+
+@pytest.fixture
+def faulty(bare: Rig) -> Rig:
+    """The same with a worker."""
+    bare.pigeon.worker(debug=True)
+    return bare
 
 
 def test_output_codes_and_stderr(rig: Rig) -> None:
@@ -183,6 +189,22 @@ def test_a_quota_that_stays_used_up_is_told(faulty: Rig) -> None:
     assert result.words.count(word) == 1
     assert "the shared directory works again" in result.words
     assert "worker lost" not in result.words
+
+
+def test_a_client_that_has_no_room_for_its_last_word_leaves_all_the_same(bare: Rig) -> None:
+    """Its session is held up until there is room, and ends then, as one whose client has gone."""
+    bare.pigeon.worker(client_timeout=10)
+    client, session = bare.pigeon.begin("cat", options=("-v",), stdin=subprocess.PIPE)
+    client.type(b"one\n")
+    wait_until(lambda: client.out == b"one\n", 60, "the first line")
+    fault = bare.control.fail("flush", "*.jsonl", "ENOSPC", times=1_000_000)
+    client.type(b"two\n")
+    wait_until(lambda: "the shared directory is full" in client.err, 30, "what is wrong")
+    client.signal(signal.SIGTERM)
+    assert client.wait(15).code == 128 + signal.SIGTERM
+    assert session.state == "running"
+    fault.remove()
+    assert session.wait_final(60)["state"] == "cancelled"
 
 
 def test_a_stall_of_everything_is_waited_for_and_told(faulty: Rig) -> None:
