@@ -18,7 +18,7 @@ from pigeon.client.trouble import NO_ROOM, Trouble
 from pigeon.client.upstream import Upstream
 from pigeon.client.user import User
 from pigeon.errors import EXIT_PIGEON, DamagedSession, PigeonError
-from pigeon.wire import states
+from pigeon.wire import files, states
 from pigeon.wire.files import Appender
 from pigeon.wire.names import SessionFiles
 from pigeon.wire.pacing import WATCHING, interval, pending_interval, polite
@@ -184,7 +184,7 @@ class Pump:
         try:
             records = self._stream.poll()
         except OSError as error:
-            if isinstance(error, FileNotFoundError) and self._is_removed():
+            if isinstance(error, FileNotFoundError) and files.is_removed(self.session):
                 where = self.session.directory
                 text = f"pigeon: the session's directory has been removed: `{where}`"
                 raise Outcome(EXIT_PIGEON, text, abnormal=True) from None
@@ -198,12 +198,6 @@ class Pump:
             if not self.ending.is_told:
                 self._take(record)
         self.ending.polled(began, grew=self._stream.grew)
-
-    def _is_removed(self) -> bool:
-        try:
-            return self.session.session_id not in os.listdir(os.path.dirname(self.session.directory))
-        except OSError:
-            return False
 
     def _take(self, record: Record) -> None:
         if record.get("type") == "output":

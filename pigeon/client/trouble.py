@@ -15,6 +15,10 @@ if TYPE_CHECKING:
 TROUBLE_S = 3.0
 """What has passed by then nobody needs to hear of."""
 
+PATIENCE_S = 60.0
+"""An error that seldom passes by itself does so at times: a server that changes its exports refuses everything for a
+moment, a ticket that has run out is renewed."""
+
 NO_ROOM = {
     errno.ENOSPC: "the shared directory is full: the session is held up until there is room; nothing is lost",
     errno.EDQUOT: "your quota on the shared directory is used up: the session is held up until there is room; "
@@ -35,13 +39,13 @@ class Trouble:
         """The user knows of the trouble that lasts."""
 
     def began(self, error: OSError, now: float) -> None:
-        """An operation has failed. Raises Outcome if it will never work."""
-        if not (files.may_pass(error) or isinstance(error, FileNotFoundError)):
-            where = error.filename or self._directory
-            raise Outcome(EXIT_PIGEON, f"pigeon: `{where}`: {error.strerror}", abnormal=True) from error
+        """An operation has failed. Raises Outcome if there is no hope that it will ever work."""
         if self._since is None:
             self._since = now
-        elif not self.is_told and now - self._since > TROUBLE_S:
+        if isinstance(error, files.Refused) or (_seldom_passes(error) and now - self._since >= PATIENCE_S):
+            where = error.filename or self._directory
+            raise Outcome(EXIT_PIGEON, f"pigeon: `{where}`: {error.strerror}", abnormal=True) from error
+        if not self.is_told and now - self._since > TROUBLE_S:
             self.is_told = True
             other = f"the shared directory is having trouble: {error.strerror}; trying on"
             self._notice(NO_ROOM.get(error.errno or 0, other))
@@ -52,3 +56,7 @@ class Trouble:
             self._notice("the shared directory works again")
         self._since = None
         self.is_told = False
+
+
+def _seldom_passes(error: OSError) -> bool:
+    return not (files.may_pass(error) or isinstance(error, FileNotFoundError))

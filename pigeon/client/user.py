@@ -37,7 +37,7 @@ class User:
         """Nothing is printed: the terminal is the shell's."""
         self.cancel_wanted: Outcome | None = None
         """The session is to be withdrawn, if nobody has started it yet."""
-        self._early_signal = 0
+        self._early_signals: list[int] = []
         self._asked_to_leave = False
         self._detach_wanted = False
         self._guardian = guardian
@@ -89,7 +89,7 @@ class User:
         if not self._upstream.is_started and number in (SIGINT, SIGTERM, SIGHUP, SIGQUIT) and not keeps:
             code = EXIT_CANCELLED if number == SIGINT else 128 + number
             self.cancel_wanted = Outcome(code, f"pigeon: cancelled by {name} before the command ran")
-            self._early_signal = number
+            self._early_signals.append(number)
             return False
         is_over = self._ending.is_known and self._screen.is_waiting  # only the printing is left to be ended
         if self._options.read_only or (is_over and number in (SIGINT, SIGTERM, SIGHUP, SIGQUIT)):
@@ -104,9 +104,10 @@ class User:
     def started(self) -> None:
         """It is too late to withdraw the session: what was to do so goes to the command. Raises Outcome."""
         self.cancel_wanted = None
-        number, self._early_signal = self._early_signal, 0
-        if number and not self._ending.is_known:
-            self._signalled(number)
+        early, self._early_signals = self._early_signals, []
+        for number in early:
+            if not self._ending.is_known:
+                self._signalled(number)
 
     def _is_order_to_leave(self, number: int) -> bool:
         """Not only the command is meant. On a full share its end could not be told anyway."""

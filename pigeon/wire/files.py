@@ -164,6 +164,14 @@ def remove_session(session: SessionFiles) -> None:
         pass
 
 
+def is_removed(session: SessionFiles) -> bool:
+    """Whether the session's directory has been taken away; what cannot be listed is not proven gone."""
+    try:
+        return session.session_id not in os.listdir(os.path.dirname(session.directory))
+    except OSError:
+        return False
+
+
 def try_link(files: SessionFiles, path: str, token: str, text: bytes) -> bool:
     """Make the claim at `path`, whole, once and for ever. True if it holds our `text` afterwards.
 

@@ -33,13 +33,15 @@ class Ownership:
         self._is_old = is_old
         self._born = clock.boottime()
 
-    def until_it_works(self, step: Callable[[], Result]) -> Result:
+    def until_it_works(self, step: Callable[[], Result], *, patience_s: float = 0.0) -> Result:
         """Repeat a step on the share until it works, however long its bad moment lasts.
 
         After a failure the directory is listed before the next attempt: a session that was taken over meanwhile is
-        left alone, and one whose directory is gone can have no end.
+        left alone, and one whose directory is gone can have no end. `patience_s`: for so long an error is repeated that
+        seldom passes by itself (EROFS, EACCES).
         """
         backoff = Backoff()
+        began = clock.monotonic()
         while True:
             try:
                 return step()
@@ -47,7 +49,8 @@ class Ownership:
                 raise
             except OSError as error:
                 self._debug.say("failure", f"{self._session.session_id}: {error}")
-                if not files.may_pass(error) and not isinstance(error, FileNotFoundError):
+                lasts = not files.may_pass(error) and not isinstance(error, FileNotFoundError)
+                if lasts and clock.monotonic() - began >= patience_s:
                     raise Superseded(f"the session's files cannot be written: {error}") from error
                 clock.sleep(backoff.failed())
             self._check_ownership()
@@ -66,16 +69,10 @@ class Ownership:
         try:
             names = os.listdir(self._session.directory)
         except FileNotFoundError:
-            if self._is_removed():
+            if files.is_removed(self._session):
                 raise Superseded("the session's directory has been removed") from None
             return
         except OSError:
             return
         if TAKEOVER_NAME in names:
             raise Superseded("another worker has taken the session over")
-
-    def _is_removed(self) -> bool:
-        try:
-            return self._session.session_id not in os.listdir(os.path.dirname(self._session.directory))
-        except OSError:
-            return False  # what cannot be listed is not proven gone

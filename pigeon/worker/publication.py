@@ -25,6 +25,10 @@ NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 ROOM_S = 10.0
 """How long the end of a session that nobody waits for waits for room."""
 
+PATIENCE_S = 600.0
+"""How long an end is tried that the share does not allow: an export that is read-only for a while, a ticket that has
+run out. Nobody else can give the session an end while its worker lives."""
+
 
 class Publication:
     """One session's. `created_at`: when its client made it, as the request says."""
@@ -85,7 +89,7 @@ class Publication:
                 if not (error.errno in NO_ROOM and now - began > ROOM_S and is_alone()):
                     raise
 
-        self._ownership.until_it_works(flush)
+        self._ownership.until_it_works(flush, patience_s=PATIENCE_S)
 
     def final(
         self,
@@ -122,6 +126,6 @@ class Publication:
                     self._own_status.release()
                 raise
 
-        if not self._ownership.until_it_works(publish):
+        if not self._ownership.until_it_works(publish, patience_s=PATIENCE_S):
             raise Superseded("another worker has taken the session over")
         self._own_status.release()

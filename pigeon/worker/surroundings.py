@@ -13,6 +13,7 @@ from collections.abc import Callable
 
 from pigeon import clock
 from pigeon.errors import DamagedSession
+from pigeon.wire import files
 from pigeon.wire.names import SessionFiles, attachment_number
 from pigeon.worker.inbound import Inbound
 from pigeon.worker.process import Command
@@ -80,13 +81,8 @@ class Surroundings:
 
     def prove_removal(self, error: OSError, failing_s: float) -> bool:
         """Whether `error`, after operations have failed for so long, means that the session has been removed."""
-        if not isinstance(error, FileNotFoundError) or failing_s <= REMOVED_S:
-            return False
-        try:
-            names = os.listdir(os.path.dirname(self._session.directory))
-        except OSError:
-            return False  # what cannot be listed is not proven gone
-        return self._session.session_id not in names
+        lasts = isinstance(error, FileNotFoundError) and failing_s > REMOVED_S
+        return lasts and files.is_removed(self._session)
 
 
 class Newcomers:

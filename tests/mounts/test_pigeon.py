@@ -127,6 +127,10 @@ FAULTS = [
     ("ENOSPC", "create", "*/.tmp-*", {"times": 3}),
     ("EIO", "flush", "*/stdin.jsonl", {"times": 5}),
     ("EIO", "readdir", "*/sessions", {"times": 5}),
+    ("EROFS", "write", "*/stream.jsonl", {"times": 5}),
+    ("EACCES", "open", "*/stream.jsonl", {"times": 6}),
+    ("EPERM", "open", "*/stdin.jsonl", {"times": 6}),
+    ("EACCES", "rename", "*/status.json", {"times": 3}),
 ]
 
 
