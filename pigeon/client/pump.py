@@ -220,7 +220,7 @@ class Pump:
             trace.mark("client: started event read")
             self._start(f"started, pid {record.get('pid', 'unknown')}")
         elif event == "exit":
-            self._take_exit(integer(record, "exit_code"))
+            self._take_exit(integer(record, "exit_code"), record.get("hung_up"))
         elif event == "worker_error":
             self.ending.worker_error = message
             self.ending.next_look = self._now
@@ -235,12 +235,16 @@ class Pump:
         elif event == "client_lost":
             self.screen.verbose(message)
 
-    def _take_exit(self, code: int | None) -> None:
+    def _take_exit(self, code: int | None, hung_up: object) -> None:
         trace.mark("client: exit event read")
         self._start("started")
         code = EXIT_PIGEON if code is None else code & 255
         self.screen.verbose(f"session {self.session.session_id}: {states.state_of(code)}, exit code {code}")
-        self.ending.exited(Outcome(code), self._now)
+        if isinstance(hung_up, str):  # not the program's own end: what it has done to the terminal is still done
+            outcome = Outcome(code, f"pigeon: the command was hung up: {hung_up}", abnormal=True)
+        else:
+            outcome = Outcome(code)
+        self.ending.exited(outcome, self._now)
 
     def _attached(self, number: int) -> None:
         if self.options.read_only or number < self.peer.attachment:

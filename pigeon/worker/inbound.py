@@ -24,6 +24,9 @@ WINDOW_BYTES = 16 * 1024 * 1024
 
 WRITE_BYTES = 256 * 1024
 
+AWAKE_BEATS = 3
+"""A suspended client that has sent so many heartbeats since is only out of the foreground."""
+
 
 class Inbound:
     """What one session's client sends. `attachment` is the n whose files are read; lower ones are ignored."""
@@ -35,7 +38,8 @@ class Inbound:
         self.input_bytes = 0
         self.signals = 0
         self.silence = Silence()
-        self.is_suspended = False
+        self._is_suspended = False
+        self._beats_since = 0
         self.acknowledged: int | None = None
         self.requests: list[str] = []
         self.resized: tuple[int, int] | None = None
@@ -60,7 +64,7 @@ class Inbound:
         """From now on read the files of this attacher, and nothing of any lower one."""
         self.attachment = attachment
         self.silence = Silence()
-        self.is_suspended = False
+        self._is_suspended = False
         self.acknowledged = None
         self._open()
 
@@ -87,6 +91,12 @@ class Inbound:
         if self._queued >= WINDOW_BYTES:
             return self._ahead is not None and self._ahead.has_more
         return self._input.has_more and not self.saw_eof
+
+    @property
+    def may_be_silent(self) -> bool:
+        """The client is suspended, and may have been stopped with all its processes (by a batch system, which stops
+        them within seconds of their SIGTSTP)."""
+        return self._is_suspended and self._beats_since < AWAKE_BEATS
 
     @property
     def cost_s(self) -> float:
@@ -130,10 +140,13 @@ class Inbound:
             offset = integer(record, "offset")
             if offset is not None:
                 self.acknowledged = max(offset, self.acknowledged or 0)
+        elif kind == "heartbeat":
+            self._beats_since += 1
         elif kind == "client":
             event = record.get("event")
             if event in ("suspended", "resumed"):
-                self.is_suspended = event == "suspended"
+                self._is_suspended = event == "suspended"
+                self._beats_since = 0
             if isinstance(event, str):
                 self.requests.append(event)
             return 1

@@ -71,7 +71,7 @@ class ClientWatch:
 
     def found_lost(self, inbound: Inbound) -> str | None:
         """In words, and once: the client has been silent for too long."""
-        if not self.judges or inbound.is_suspended:
+        if not self.judges or inbound.may_be_silent:
             return None
         silence = inbound.silence.seconds
         if silence < self._timeout_s:

@@ -310,7 +310,9 @@ class Runner:
         code = states.exit_code_of(ending.return_code)
         self._ownership.look_before_step()
         if not ending.is_unkillable:
-            outbound.say("exit", exit_code=code, raw_return_code=ending.return_code)
+            reason = ending.cancelled or ending.failed
+            why = {"hung_up": reason} if reason else {}
+            outbound.say("exit", exit_code=code, raw_return_code=ending.return_code, **why)
         client = relay.watch.client
         self._publication.write_last(
             outbound, lambda: ending.cancelled is not None or client.has_left(inbound, relay.command)

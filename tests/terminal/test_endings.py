@@ -54,6 +54,10 @@ ENDINGS: dict[str, tuple[Callable[[Pigeon, Terminal], None], int]] = {
     "SIGHUP": (lambda pigeon, window: window.process.send_signal(signal.SIGHUP), 129),
     "escape": (lambda pigeon, window: window.type("\r~."), 255),
     "runner killed": (lambda pigeon, window: kill_runner(pigeon), 255),
+    "stopped from elsewhere": (
+        lambda pigeon, window: pigeon.run("stop", pigeon.sessions()[-1].id),
+        129,
+    ),
     "pump killed": (lambda pigeon, window: os.kill(pump_of(window), signal.SIGKILL), 255),
 }
 

@@ -4,32 +4,60 @@ from __future__ import annotations
 
 import os
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
+
 from pigeon.wire import files
-from pigeon.wire.names import Namespace, new_session_id
-from pigeon.wire.records import stdin_line
+from pigeon.wire.names import Namespace, SessionFiles, new_session_id
+from pigeon.wire.records import control_line, stdin_line
 from pigeon.worker import process
-from pigeon.worker.inbound import Inbound
+from pigeon.worker.inbound import AWAKE_BEATS, Inbound
+from pigeon.worker.liveness import ClientWatch
 
 
-def test_looking_while_nobody_reads_keeps_nothing(tmp_path: Path) -> None:
-    """A program that prints all day and never reads must not make its runner grow."""
+@pytest.fixture
+def session(tmp_path: Path) -> SessionFiles:
+    """A session whose files are still to be made."""
     session = Namespace(str(tmp_path), "test").session(new_session_id())
     os.makedirs(session.directory, mode=0o700)
-    files.create(session.stdin(), b"".join(stdin_line(n, bytes(100_000)) for n in range(30)))
-    files.create(session.control())
+    return session
+
+
+@pytest.fixture
+def command() -> Iterator[process.Command]:
+    """One that reads nothing."""
     command = process.start(
         ["sleep", "1000"], dict(os.environ), size=None, pty=False, inherit=(), until_exec=()
     )
-    try:
-        inbound = Inbound(session)
-        for _ in range(1000):
-            inbound.poll_input(command)
-            inbound.write(command)
-        assert inbound.has_input
-        assert len(inbound._ends) <= 30
-    finally:
-        os.kill(command.pid, 9)
-        os.waitpid(command.pid, 0)
-        assert isinstance(command._keep, subprocess.Popen)
+    yield command
+    os.kill(command.pid, 9)
+    os.waitpid(command.pid, 0)
+    assert isinstance(command._keep, subprocess.Popen)
+
+
+def test_looking_while_nobody_reads_keeps_nothing(session: SessionFiles, command: process.Command) -> None:
+    """A program that prints all day and never reads must not make its runner grow."""
+    files.create(session.stdin(), b"".join(stdin_line(n, bytes(100_000)) for n in range(30)))
+    files.create(session.control())
+    inbound = Inbound(session)
+    for _ in range(1000):
+        inbound.poll_input(command)
+        inbound.write(command)
+    assert inbound.has_input
+    assert len(inbound._ends) <= 30
+
+
+@pytest.mark.parametrize(("beats", "is_lost"), [(0, False), (AWAKE_BEATS - 1, False), (AWAKE_BEATS, True)])
+def test_a_suspended_client_is_lost_if_it_was_still_awake(
+    session: SessionFiles, command: process.Command, beats: int, is_lost: bool
+) -> None:
+    """One that is stopped with all its processes says nothing more; one that only left the foreground goes on to."""
+    said = [control_line("client", event="suspended"), *[control_line("heartbeat")] * beats]
+    files.create(session.control(), b"".join(said))
+    inbound = Inbound(session)
+    for second in range(12):
+        inbound.poll_control(float(second), command)
+    watch = ClientWatch(judges=True, keeps=False, timeout_s=10.0)
+    assert (watch.found_lost(inbound) is not None) == is_lost
