@@ -67,7 +67,12 @@ class Outbound:
     @property
     def is_full(self) -> bool:
         """The session has written all that `max_stream` lets it."""
-        return self.appender.end + self._held * 4 // 3 >= self._max_bytes - RESERVE_BYTES
+        return self._allowance <= 0
+
+    @property
+    def _allowance(self) -> int:
+        """Bytes of output that may still be read. They grow by a third on the share; RESERVE_BYTES holds the rest."""
+        return (self._max_bytes - RESERVE_BYTES - self.appender.end) * 3 // 4 - self._held
 
     @property
     def volume(self) -> int:
@@ -76,16 +81,17 @@ class Outbound:
 
     def may_read(self) -> bool:
         """Whether more output may be taken from the command now."""
-        if self._held + self.appender.queued_bytes >= QUEUE_BYTES:
+        if self._held + self.appender.queued_bytes >= QUEUE_BYTES or self.is_full:
             return False
         return self.acknowledged is None or self.appender.end - self.acknowledged < WINDOW_BYTES
 
     def read(self, fd: int, channel: str, now: float) -> bool:
-        """Take what the output has, up to READ_BYTES. False once it has ended."""
+        """Take what the output has, up to READ_BYTES or what the session may still write. False once it has ended."""
         taken = 0
-        while taken < READ_BYTES:
+        limit = min(READ_BYTES, self._allowance)
+        while taken < limit:
             try:
-                data = os.read(fd, READ_BYTES - taken)
+                data = os.read(fd, limit - taken)
             except BlockingIOError:
                 break
             except OSError as error:

@@ -64,3 +64,17 @@ def test_records_in_a_megabyte_of_output(warm: Pigeon, way: str) -> None:
     stream = warm.wait_session(known).directory / "stream.jsonl"
     records = stream.read_bytes().count(b'"type":"output"')
     assert records / 8 <= LIMITS[way]
+
+
+def test_a_session_that_writes_more_than_it_may_is_told_so(pigeon: Pigeon) -> None:
+    """Before and at the end: what arrived is whole up to there, and nobody takes it for all."""
+    pigeon.worker(max_stream="2MiB")
+    result = pigeon.run("yes | head -c 9000000; echo end", options=("-v",))
+    assert result.code != 0
+    assert result.words.count("nine tenths of what this session may write") == 1
+    assert "hung up: the session wrote as much as `max_stream` allows" in result.words
+    assert MEGABYTE < len(result.stdout) < 2 << 20
+    assert result.stdout == (b"y\n" * len(result.stdout))[: len(result.stdout)]
+    session = pigeon.sessions()[0]
+    assert session.state == "failed"
+    assert (session.directory / "stream.jsonl").stat().st_size <= 2 << 20

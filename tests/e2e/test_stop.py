@@ -20,6 +20,7 @@ def test_a_running_one_is_hung_up(warm: Pigeon) -> None:
     assert (stopped.stdout, stopped.code) == (f"session {session.id}: cancelled\n".encode(), 0)
     result = client.wait()
     assert (result.stdout, result.code) == (b"ready\nbye\n", 9)
+    assert "hung up: it was stopped by `pigeon stop`" in result.words
     assert session.status["state"] == "cancelled"
     assert session.status["error"] == "it was stopped by `pigeon stop`"
     row = wait_until(
