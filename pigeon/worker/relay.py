@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 from pigeon import clock, trace
 from pigeon.errors import DamagedSession
+from pigeon.wire import files
 from pigeon.wire.names import SessionFiles
 from pigeon.wire.pacing import INTERACTIVE, interval, polite
 from pigeon.wire.publish import TAKEOVER_NAME
@@ -87,7 +88,8 @@ class Relay:
         self._answers = Answers(inbound, outbound, self._now)
         self._active = self._now
         self._next_look = self._now
-        self._trouble = Trouble()
+        # Apart: what cannot be read must not hold back what can be written, nor the other way round.
+        self._reading, self._writing = Trouble(), Trouble()
         self._hangup = Hangup(command)
         self._superseded = False
         self._is_unheard = False
@@ -158,13 +160,13 @@ class Relay:
         waits = [self._next_look - now]
         due = self.outbound.due(now)
         if due is not None:
-            waits.append(max(due, self._trouble.retry_at - now))
+            waits.append(max(due, self._writing.retry_at - now))
         if self._answers.due is not None:
             waits.append(self._answers.due - now)
         if self._hangup.has_begun or self.return_code is not None:
             waits.append(0.02)
         if not self.chores.are_done and self.return_code is None:
-            waits.append(self.chores.next_at - now)
+            waits.append(max(self.chores.next_at, self._writing.retry_at) - now)
         return max(0.0, min(waits))
 
     def _read(self, fd: int) -> None:
@@ -238,10 +240,12 @@ class Relay:
                 self._answers.owe(began)
             if self.return_code is None and self.inbound.poll_input(self.command):
                 self._brisk()
-            if not self.outbound.appender.queued_bytes:
-                self._trouble_over()  # else it is the writing that fails, and a read says nothing of it
+            self._trouble_over(self._reading)
+        except files.Refused as error:
+            self._hang_up(failed=f"`{error.filename}` cannot be trusted: {error.strerror}")
+            self._trouble_began(self._reading, error)
         except OSError as error:
-            self._trouble_began(error)
+            self._trouble_began(self._reading, error)
         except DamagedSession as error:
             self._hang_up(failed=error.message)
         self._answer_client()
@@ -251,7 +255,7 @@ class Relay:
         if self.inbound.saw_eof and self.command.master is None:
             wait = max(wait, 0.02)  # only signals can come, and acknowledgements
         wait = 0.0 if self.inbound.has_more else polite(wait, self.inbound.cost_s)
-        self._next_look = max(after + wait, self._trouble.retry_at)
+        self._next_look = max(after + wait, self._reading.retry_at)
 
     def _brisk(self) -> None:
         self._active = self._now
@@ -332,7 +336,7 @@ class Relay:
     # Saying things on the stream
 
     def _speak(self) -> None:
-        if self._superseded or self._now < self._trouble.retry_at:
+        if self._superseded or self._now < self._writing.retry_at:
             return
         self._answers.say(self._now)
         if self.outbound.nearly_full():
@@ -354,22 +358,22 @@ class Relay:
                     return
             self.outbound.flush(self._now)
             self._answers.said_at = self._now
-            self._trouble_over()
+            self._trouble_over(self._writing)
         except OSError as error:
-            self._trouble_began(error)
+            self._trouble_began(self._writing, error)
         self._active = max(self._active, self.outbound.last_output)
 
-    def _trouble_began(self, error: OSError) -> None:
+    def _trouble_began(self, trouble: Trouble, error: OSError) -> None:
         self._surroundings.must_list = True
         self.inbound.silence.failed()
-        if self._trouble.failed(self._now, error):
+        if trouble.failed(self._now, error):
             self.watch.note("share_trouble", error=str(error))
-        failing_s = self._now - (self._trouble.since or self._now)
+        failing_s = self._now - (trouble.since or self._now)
         if self._surroundings.prove_removal(error, failing_s):
             self._supersede("the session's directory has been removed")
 
-    def _trouble_over(self) -> None:
-        if self._trouble.succeeded():
+    def _trouble_over(self, trouble: Trouble) -> None:
+        if trouble.succeeded():
             self.watch.note("share_recovered")
 
     # Ending the command

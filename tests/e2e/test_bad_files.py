@@ -190,3 +190,40 @@ def test_an_unfinished_session_is_left_alone_until_it_is_whole(warm: Pigeon) -> 
     assert session.claim is None
     raw.put_status(session, "pending")
     assert session.wait_final()["state"] == "succeeded"
+
+
+def half_made(pigeon: Pigeon, text: str, name: str, **changes: object) -> Session:
+    """A published session without this one of its client's files."""
+    session = raw.lay(pigeon)
+    (session.directory / name).unlink()
+    data = raw.dump(raw.a_request(session.id, pigeon.work, text, **changes))
+    raw.replace(session.directory / "request.json", data)
+    return session
+
+
+@pytest.mark.parametrize("name", ["stdin.jsonl", "control.jsonl"])
+def test_a_client_that_makes_its_files_late_is_served(warm: Pigeon, name: str) -> None:
+    """What has not been said yet holds nothing up: the command's output comes as it is made."""
+    go_on = warm.work / "go-on"
+    text = f"echo out; until test -e {go_on}; do sleep 0.02; done; echo more"
+    session = half_made(warm, text, name, terminal={"pty": False})
+    raw.put_status(session, "pending")
+    wait_until(lambda: session.output() == b"out\n", 15, "the output")
+    wait_until(lambda: session.state == "running", 15, "the state")
+    raw.replace(session.directory / name, b"")
+    go_on.touch()
+    assert session.wait_final()["state"] == "succeeded"
+    assert session.output() == b"out\nmore\n"
+    go_on.unlink()
+
+
+@pytest.mark.parametrize("name", ["stdin.jsonl", "control.jsonl"])
+@pytest.mark.parametrize("kind", ["FIFO", "666"])
+def test_input_that_cannot_be_trusted_ends_the_session(warm: Pigeon, name: str, kind: str) -> None:
+    session = half_made(warm, "echo out; exec sleep 1000", name, terminal={"pty": False})
+    other_file(kind, session.directory / name, b"", warm.work)
+    raw.put_status(session, "pending")
+    status = session.wait_final()
+    assert status["state"] == "failed"
+    assert "cannot be trusted" in status["error"] and name in status["error"]
+    goes_on(warm)
