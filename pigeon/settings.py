@@ -167,7 +167,7 @@ def wanted(setting: Setting) -> str:
         WORDS: "a list of texts, not empty",
         SWITCH: "true or false",
         TEXT: "a text, not empty, without control characters",
-        CHARACTER: "one visible ASCII character, or `none`",
+        CHARACTER: "one visible ASCII character, `^X` for a control character, or `none`",
         CHOICE: " or ".join(f'"{choice}"' for choice in setting.choices),
     }[setting.kind]
     if setting.kind in (COUNT, SECONDS, BYTES):
@@ -220,8 +220,19 @@ def _text(setting: Setting, value: str) -> str | None:
     if kind == CHOICE:
         return value if value in setting.choices else None
     if kind == CHARACTER:
-        return value if value == "none" or (len(value) == 1 and "!" <= value <= "~") else None
+        return _character(value)
     return value if value and not _has_control(value) else None
+
+
+def _character(value: str) -> str | None:
+    """A control character is written `^X`, as it can also be given. Three of them end or are the input themselves."""
+    if value == "none" or (len(value) == 1 and "!" <= value <= "~"):
+        return value
+    if len(value) == 1 and _has_control(value):
+        value = "^" + chr(ord(value) ^ 0x40)
+    value = value.upper()
+    fits = len(value) == 2 and value[0] == "^" and "?" <= value[1] <= "_" and value not in ("^@", "^J", "^M")
+    return value if fits else None
 
 
 def is_directory_name(text: str) -> bool:

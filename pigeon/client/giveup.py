@@ -11,6 +11,25 @@ UNANSWERED_S = 1.5
 within a second, and a key held down repeats thirty times in one."""
 
 
+INTERRUPT_KEY = b"\x03"
+
+
+def presses_in(keys: bytes) -> int:
+    """How often the interrupt key was pressed, in whatever way it is reported; 0 if another key is among them."""
+    if b"\x1b" not in keys:
+        return 0 if keys.strip(INTERRUPT_KEY) else len(keys)
+    from pigeon.client import keyreports
+
+    presses = at = 0
+    while at < len(keys):
+        at, meaning, _ = keyreports.read(keys, at) or (at + 1, keys[at], False)
+        if meaning == INTERRUPT_KEY[0]:
+            presses += 1
+        elif meaning != keyreports.SILENT:
+            return 0
+    return presses
+
+
 class GiveUp:
     """Counts the presses that the session has not answered."""
 

@@ -12,7 +12,7 @@ import select
 
 from pigeon import trace
 from pigeon.client import escapes, handlers, link
-from pigeon.client.giveup import GiveUp
+from pigeon.client.giveup import GiveUp, presses_in
 from pigeon.client.signals import signals
 from pigeon.client.terminal import Terminal, has_keys, in_foreground
 from pigeon.client.window import WindowReports
@@ -22,8 +22,6 @@ from pigeon.errors import EXIT_PIGEON
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-INTERRUPT_KEY = b"\x03"
 
 LAST_WORDS_S = 1.5
 """How long a pump that was told to leave may take to tell the other side."""
@@ -36,25 +34,37 @@ SWALLOW_S = 0.5
 """A question that was asked within so many seconds before the end may be answered for so long after it; the answer
 must not be typed into the shell."""
 
+ALTERNATE_SCREENS = (b"47", b"1047", b"1049")
+RESET_MARGINS = b"\x1b[r"
+
 KEYBOARD_BYTES = 16 * 1024 * 1024
 """Typed (or pasted) and not yet passed on by the pump; beyond this the terminal holds the rest."""
+
+PUMP_KILLED_HINT = (
+    b"pigeon: hint: a command that was started runs on until the client is missed (`client_timeout`): "
+    b"`pigeon sessions` finds it, `pigeon attach SESSION` comes back to it\n"
+)
 
 REAP_S = 0.25
 """A pump that has said its last word is gone within two milliseconds."""
 
 
-def run(pump: Callable[[link.Link], int], *, reads_keyboard: bool, speaks: bool) -> int:
+def run(
+    pump: Callable[[link.Link], int], *, reads_keyboard: bool, speaks: bool, watches: bool = False
+) -> int:
     """Fork `pump` and look after the terminal until it ends. Returns the exit code.
 
     `pump(link)` runs in the child and returns its exit code. `reads_keyboard`: stdin is a terminal.
-    `speaks`: notices may be printed.
+    `speaks`: notices may be printed. `watches`: the session is not this user's to end, so Ctrl-C is enough to leave.
     """
     mine, other = link.pair()
     wakeup_r, wakeup_w = os.pipe()
     os.set_blocking(wakeup_r, False)
     os.set_blocking(wakeup_w, False)
     terminal = Terminal()
-    guardian = Guardian(mine, terminal, wakeup_r, reads_keyboard=reads_keyboard, speaks=speaks)
+    guardian = Guardian(
+        mine, terminal, wakeup_r, reads_keyboard=reads_keyboard, speaks=speaks, watches=watches
+    )
     ignored = handlers.install(wakeup_w)
     guardian.pid = os.fork()
     if guardian.pid == 0:
@@ -85,7 +95,14 @@ class Guardian:
     """The loop of the process that the shell waits for."""
 
     def __init__(
-        self, mine: link.Link, terminal: Terminal, wakeup: int, *, reads_keyboard: bool, speaks: bool
+        self,
+        mine: link.Link,
+        terminal: Terminal,
+        wakeup: int,
+        *,
+        reads_keyboard: bool,
+        speaks: bool,
+        watches: bool = False,
     ) -> None:
         self.link = mine
         self.terminal = terminal
@@ -93,6 +110,7 @@ class Guardian:
         self._wakeup = wakeup
         self._reads = reads_keyboard
         self._speaks = speaks
+        self._watches = watches
         self._escapes = escapes.Escapes("")
         self._message = b""
         self._modes = b""
@@ -182,7 +200,7 @@ class Guardian:
                 self._stop_here()
             elif kind == link.EXIT:
                 trace.mark("client: exit code heard")
-                self._code = int(payload) if self._leaving is None else self._leaving[1]
+                self._code = self._as_left(int(payload))
                 self._must_reap = True
 
     def _code_of(self, status: int) -> int:
@@ -191,8 +209,16 @@ class Guardian:
             number = os.WTERMSIG(status)
             if self._leaving is None:
                 self._message += b"pigeon: its own process on the share was killed by signal %d\n" % number
+                self._message += PUMP_KILLED_HINT
             return EXIT_PIGEON
-        return os.WEXITSTATUS(status) if self._leaving is None else self._leaving[1]
+        return self._as_left(os.WEXITSTATUS(status))
+
+    def _as_left(self, code: int) -> int:
+        """The pump's exit code, or that of the user's leaving, which is confirmed to him."""
+        if self._leaving is None:
+            return code
+        self._message = self._message or self._leaving[2]
+        return self._leaving[1]
 
     def _watch_pump(self) -> None:
         now = monotonic()
@@ -220,15 +246,23 @@ class Guardian:
             self._said_hung = True
             self._say(
                 f"the shared directory has not answered for {now - self._heard_at:.0f} s; waiting for it "
-                f"({'~. or ' if self._escapes.character else ''}Ctrl-C three times gives the shell back)"
+                f"({self._way_out()} gives the shell back)"
             )
 
-    def _leave(self, code: int, message: bytes, kind: bytes = link.HANG_UP) -> None:
+    def _way_out(self) -> str:
+        character = self._escapes.character
+        return f"{f'{character}. or ' if character else ''}Ctrl-C{'' if self._watches else ' three times'}"
+
+    def _leave(self, code: int, message: bytes, kind: bytes = link.HANG_UP, payload: bytes = b"") -> None:
         """Tell the pump to end the session, and leave whether it can or not."""
         if self._leaving is None:
             self._leaving = (monotonic(), code, message)
             self._abnormal = True
-            self.link.send(kind)
+            self.link.send(kind, payload)
+
+    def _stop_watching(self) -> None:
+        text = b"pigeon: stopped watching; the session goes on\n"
+        self._leave(0, text, link.SIGNAL, b"%d" % signals.SIGINT)
 
     # The user
 
@@ -251,21 +285,29 @@ class Guardian:
         if passed:
             self._untaken += len(passed)
             self.link.send(link.KEYS, passed)
-            if self.terminal.is_raw and not passed.strip(INTERRUPT_KEY):
-                for _ in passed:
-                    self._give_up.pressed(monotonic())
+            for _ in range(presses_in(passed) if self.terminal.is_raw else 0):
+                self._interrupted()
         for action in actions:
             self._act(action)
 
+    def _interrupted(self) -> None:
+        if self._watches:
+            self._stop_watching()
+        else:
+            self._give_up.pressed(monotonic())
+
     def _act(self, action: str) -> None:
-        if action == escapes.HANG_UP:
+        if self._watches and action in (escapes.HANG_UP, escapes.DETACH):
+            self._stop_watching()
+        elif action == escapes.HANG_UP:
             self._leave(EXIT_PIGEON, b"pigeon: hung up\n")
         elif action == escapes.DETACH:
             self.link.send(link.DETACH)
         elif action == escapes.SUSPEND:
             self._suspend()
         else:
-            self._write(b"\n" + escapes.help_text(self._escapes.character).encode() + b"\n")
+            text = escapes.help_text(self._escapes.character, watches=self._watches)
+            self._write(b"\n" + text.encode() + b"\n")
 
     def _note_answers(self, data: bytes) -> bool:
         """Count what may be answers to the output's questions; whether none is missing now."""
@@ -287,7 +329,7 @@ class Guardian:
 
     def _pass_on(self, number: int) -> None:
         if number == signals.SIGINT:
-            self._give_up.pressed(monotonic())
+            self._interrupted()
         self.link.send(link.SIGNAL, b"%d" % number)
         if self._wants_raw and number in (signals.SIGHUP, signals.SIGTERM):
             self._leave(128 + number, b"", link.GONE)
@@ -330,13 +372,13 @@ class Guardian:
             return
         self._suspending_at = None
         was_raw = self.terminal.is_raw
+        off, _, on = self._modes.partition(b"\0")
         if was_raw:
-            write_sequences(self._modes.partition(b"\0")[0])
+            write_sequences(off)
             self.terminal.restore(discard_input=False)
         signals.signal(signals.SIGTSTP, signals.SIG_DFL)
         os.kill(os.getpid(), signals.SIGTSTP)
         signals.signal(signals.SIGTSTP, handlers.do_nothing)
-        on = self._modes.partition(b"\0")[2]
         if was_raw and not self._go_raw():
             return
         if was_raw:
@@ -344,7 +386,8 @@ class Guardian:
         self._heard_at = monotonic()
         self._window.changed(self._heard_at)
         self.link.send(link.RESUME)
-        if was_raw and any(b"\x1b[?%sh" % mode in on for mode in (b"47", b"1047", b"1049")):
+        # One that had set margins sets them again, as after each change of the window's size.
+        if was_raw and (RESET_MARGINS in off or any(b"\x1b[?%sh" % mode in on for mode in ALTERNATE_SCREENS)):
             self._window.make_redraw(self._heard_at)
 
     # The end

@@ -11,16 +11,10 @@ from pigeon.wire.pacing import HEARTBEAT_S, Silence
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from pigeon.client.waiting import Workers
+    from pigeon.client.waiting import Watch, Workers
 
 LOOK_S = 1.0
 """Between two looks at the worker files and the listing while the session waits."""
-
-WATCHED_S = 2.5
-"""A worker that lives has changed its file within this: it does so every second."""
-
-LIVES_S = 10.0
-"""And one that has not for so long is not believed any more."""
 
 FULL_S = 6.0
 """A worker that lives and can write has said something before this."""
@@ -31,16 +25,34 @@ PATIENCE = 10
 """A silent session whose worker lives is given up after so many times `worker_timeout`: the worker's own recovery,
 which ends it far sooner, cannot be at work any more."""
 
+DEAD_PATIENCE = 2
+"""And one whose worker does not, after so many."""
+
+WATCH_S = 10.0
+"""For so long the worker files have been watched when it is time to tell of a silence, if `worker_timeout` leaves room
+for it: what a living worker may at most need to be seen."""
+
+_NOTICES = {True: "still changes", False: "does not change either", None: "cannot be read"}
+_VERDICTS = {
+    True: "its worker still lives",
+    False: "its worker's heartbeat has stopped too",
+    None: "its worker's heartbeat file cannot be read",
+}
+"""By what the watching has shown (`Watch.lives`)."""
+
 
 class Waiting:
     """What there is to say about a session that nobody has started."""
 
-    __slots__ = ("notice", "claimed_now", "give_up")
+    __slots__ = ("notice", "claimed_now", "give_up", "give_up_reason")
 
     def __init__(self) -> None:
         self.notice = ""
         self.claimed_now = ""
         self.give_up = ""
+        """What the user is told when it is time to leave ..."""
+        self.give_up_reason = ""
+        """... and what stays in the status."""
 
 
 class Peer:
@@ -79,7 +91,10 @@ class Peer:
         """The share was full when the session had last been silent for long."""
         self.is_refused_room = False
         """The share takes nothing from this client, for want of room, and so perhaps nothing from the owner."""
-        self._notice_given = False
+        self._noticed = ""
+        """Of which kind the last notice about a silent session was, as long as it is silent."""
+        self._watch: Watch | None = None
+        """Of a session that is silent for longer than one that is well ever is."""
         self._watched_since: float | None = None
         self._is_watched = False
 
@@ -115,10 +130,13 @@ class Peer:
             result.notice = reason
         if self._workers.absence.seconds >= self._claim_timeout_s:
             result.give_up = self._no_worker(now)
+            result.give_up_reason = f"no worker took it within {self._claim_timeout_s:.0f} s"
         return result
 
     def _why(self, now: float) -> str:
         """For what the session waits; empty until living workers can be told from what dead ones have left behind."""
+        from pigeon.client.waiting import LIVES_S, WATCHED_S
+
         if self._watched_since is None:
             self._watched_since = now
         all_live = True
@@ -180,52 +198,70 @@ class Peer:
     def looked(self, now: float, *, grew: bool) -> None:
         """The stream has been read."""
         if grew:
-            self._notice_given = self.finds_no_room = False
+            self._noticed, self.finds_no_room, self._watch = "", False, None
         self._silence.looked(now, grew=grew)
 
     def failed(self) -> None:
         """The stream could not be read: nothing is known about the peer."""
         self._silence.failed()
+        self._watch = None
 
     def judge(self, now: float) -> str:
         """A notice when the session has been silent for too long; sets `verdict` when its owner must be given up."""
         silence = self._silence.seconds
         if silence > FULL_S and (self.is_refused_room or _is_full(self.session.directory)):
-            self._silence.failed()  # it says nothing of the owner, who cannot write
+            self.failed()  # it says nothing of the owner, who cannot write
             self.finds_no_room = True
-            return self._notice_once(NO_ROOM[errno.ENOSPC])
-        if silence < max(self._worker_timeout_s, 2 * HEARTBEAT_S) or now < self._next_look:
+            return self._notice_once("full", NO_ROOM[errno.ENOSPC])
+        due = max(self._worker_timeout_s, 2 * HEARTBEAT_S)
+        # A change takes two looks, so the watching begins before there is anything to say.
+        if silence < max(FULL_S, due - WATCH_S) or now < self._next_look:
             return ""
         self._next_look = now + LOOK_S
+        if "heartbeat" in self.features():
+            return self._judge_watchers(now, silence, due)
+        if silence < due:
+            return ""
         from pigeon.client.waiting import duration
 
-        self._workers.look(now)
-        if "heartbeat" not in self.features():
-            return self._notice_once(
-                f"nothing from the session for {duration(silence)}; its worker is an older one without "
-                "heartbeats, so pigeon cannot tell whether it lives; Ctrl-C ends the session"
-            )
-        owner = (self._claim or {}).get("worker_id", "")
-        changed = self._workers.seconds_since_change(owner, now)
-        lives = changed is not None and changed < 10
-        if silence >= self._worker_timeout_s * (PATIENCE if lives else 2):
-            state = "its worker still lives" if lives else "its worker's heartbeat has stopped too"
-            self.verdict = (
-                f"pigeon: worker lost: nothing from the session for {duration(silence)} and {state} ({owner}); "
-                "the command may still run there\n"
-                f"pigeon: hint: `pigeon inspect {self.session.session_id}` tells what is known"
-            )
-        state = "still changes" if lives else "does not change either"
-        limit = self._worker_timeout_s * (PATIENCE if lives else 2)
         return self._notice_once(
-            f"nothing from the session for {duration(silence)}; the heartbeat file of its worker {owner} {state}; "
-            f"giving up after {duration(limit)}"
+            "older",
+            f"nothing from the session for {duration(silence)}; its worker is an older one without "
+            "heartbeats, so pigeon cannot tell whether it lives; Ctrl-C ends the session",
         )
 
-    def _notice_once(self, text: str) -> str:
-        if self._notice_given:
+    def _judge_watchers(self, now: float, silence: float, due: float) -> str:
+        from pigeon.client.waiting import LIVES_S, Watch, duration
+
+        if self._watch is None:
+            owner = (self._claim or {}).get("worker_id", "")
+            self._watch = Watch(self._namespace, self.session.session_id, owner)
+        watch = self._watch
+        watch.look(now)
+        if silence < due or (watch.lives is None and watch.is_readable):
             return ""
-        self._notice_given = True
+        limit = due * (DEAD_PATIENCE if watch.lives is False else PATIENCE)
+        if watch.lives is False:  # a worker that is started again meanwhile takes the session up
+            limit = max(limit, silence + max(LIVES_S, self._worker_timeout_s) - watch.silence_s)
+        if silence >= limit:
+            state = _VERDICTS[watch.lives]
+            self.verdict = (
+                f"pigeon: worker lost: nothing from the session for {duration(silence)} and {state} "
+                f"({watch.watcher}); the command may still run there\n"
+                f"pigeon: hint: `pigeon inspect {self.session.session_id}` tells what is known"
+            )
+        state = _NOTICES[watch.lives]
+        return self._notice_once(
+            state,
+            f"nothing from the session for {duration(silence)}; the heartbeat file of its worker "
+            f"{watch.watcher} {state}; giving up after {duration(limit)}",
+        )
+
+    def _notice_once(self, kind: str, text: str) -> str:
+        """Empty where the last notice of this silence said the same."""
+        if self._noticed == kind:
+            return ""
+        self._noticed = kind
         return text
 
 

@@ -17,7 +17,7 @@ from pigeon.client.screen import Screen
 from pigeon.client.trouble import NO_ROOM, Trouble
 from pigeon.client.upstream import Upstream
 from pigeon.client.user import User
-from pigeon.errors import EXIT_PIGEON, DamagedSession, PigeonError
+from pigeon.errors import EXIT_CANCELLED, EXIT_PIGEON, DamagedSession, PigeonError
 from pigeon.wire import files, states
 from pigeon.wire.files import Appender
 from pigeon.wire.names import SessionFiles
@@ -240,7 +240,9 @@ class Pump:
         self._start("started")
         code = EXIT_PIGEON if code is None else code & 255
         self.screen.verbose(f"session {self.session.session_id}: {states.state_of(code)}, exit code {code}")
-        if isinstance(hung_up, str):  # not the program's own end: what it has done to the terminal is still done
+        if isinstance(
+            hung_up, str
+        ):  # not the program's own end: what it has done to the terminal is still done
             outcome = Outcome(code, f"pigeon: the command was hung up: {hung_up}", abnormal=True)
         else:
             outcome = Outcome(code)
@@ -300,11 +302,13 @@ class Pump:
         if verdict.claimed_now:
             self.screen.verbose(f"session {self.session.session_id}: claimed by {verdict.claimed_now}")
         if verdict.give_up:
-            self._withdraw(Outcome(EXIT_PIGEON, verdict.give_up))
+            self._withdraw(Outcome(EXIT_PIGEON, verdict.give_up), verdict.give_up_reason, EXIT_PIGEON)
 
-    def _withdraw(self, outcome: Outcome) -> None:
+    def _withdraw(
+        self, outcome: Outcome, reason: str = "withdrawn by its client", code: int = EXIT_CANCELLED
+    ) -> None:
         try:
-            won = submit.withdraw(self.session, self._created_at, "withdrawn by its client")
+            won = submit.withdraw(self.session, self._created_at, reason, code)
         except OSError as error:
             self._writing.began(error, self._now)
             return

@@ -62,13 +62,19 @@ class Screen:
         self._of_channel["pty"].is_held = False
 
     def show(self, screen: bytes, modes: Modes) -> None:
-        """Put the terminal into the state that the output so far has left. Raises as `write`."""
+        """Put the terminal into the state that the output so far has left. Raises as `write`.
+
+        Unless this client only watches, the program will be made to draw itself again.
+        """
         from pigeon.client.modes import without_questions
 
         self._modes = modes
         modes.questions = 0  # asked long ago, of another terminal
         self._tell_modes()
-        self._of_channel["stdout"].write(modes.apply() + without_questions(screen))
+        shown = modes.apply(margins=self._options.read_only) + without_questions(screen)
+        if not self._options.read_only:
+            shown += modes.forget_margins()
+        self._of_channel["stdout"].write(shown)
 
     def _follow_modes(self, data: bytes) -> None:
         if self._modes is None:

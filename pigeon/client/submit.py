@@ -64,8 +64,10 @@ def _make_directory(namespace: Namespace, session: SessionFiles) -> None:
         files.make_directory(session.directory)
 
 
-def withdraw(session: SessionFiles, created_at: str, reason: str) -> bool:
+def withdraw(session: SessionFiles, created_at: str, reason: str, exit_code: int = EXIT_CANCELLED) -> bool:
     """Give up a session that nobody has claimed. False if somebody has: then it runs, and must be treated so.
+
+    `exit_code`: that of the client, if it does not leave by its user's will.
 
     Raises:
         OSError: it cannot be said; call again with the same session.
@@ -80,7 +82,7 @@ def withdraw(session: SessionFiles, created_at: str, reason: str) -> bool:
         session.session_id,
         states.CANCELLED,
         created_at=created_at,
-        exit_code=EXIT_CANCELLED,
+        exit_code=exit_code,
         ended_by="client",
         error=reason,
     )

@@ -32,6 +32,35 @@ def window_size() -> tuple[int, int] | None:
     return None
 
 
+def pixel_size() -> tuple[int, int]:
+    """(width, height) in pixels of the window that `window_size` speaks of; zeros where the terminal does not say."""
+    import fcntl  # not for a command on pipes
+
+    for fd in (0, 1, 2):
+        try:
+            rows, cols, *pixels = memoryview(fcntl.ioctl(fd, termios.TIOCGWINSZ, bytes(8))).cast("H")
+        except OSError:
+            continue
+        if cols and rows:
+            return pixels[0], pixels[1]
+    return 0, 0
+
+
+def modes() -> dict[str, int | bool]:
+    """The keys and switches of the terminal on stdin, as they are: to be asked before anybody makes it raw.
+
+    Nothing in the background: what is set there belongs to whoever has the foreground, a shell's line editor mostly.
+    """
+    from pigeon.wire import termmodes  # not for a command on pipes
+
+    if not in_foreground():
+        return {}
+    try:
+        return termmodes.of(termios.tcgetattr(0))
+    except termios.error:
+        return {}  # the terminal has gone
+
+
 class Terminal:
     """Raw mode on stdin, and the way back. Restoring twice is harmless."""
 

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from pigeon.client.outcome import Options
 from pigeon.client.peer import Peer
+from pigeon.client.terminal import pixel_size
+from pigeon.wire.documents import pixel_fields
 from pigeon.wire.files import Appender
 from pigeon.wire.names import SessionFiles
 from pigeon.wire.pacing import HEARTBEAT_S
@@ -105,7 +107,7 @@ class Upstream:
 
     def size(self, cols: int, rows: int) -> None:
         """The terminal has this size now."""
-        self._put("resize", cols=cols, rows=rows, seq=self._control_seq)
+        self._put("resize", cols=cols, rows=rows, **pixel_fields(pixel_size()), seq=self._control_seq)
         self._control_seq += 1
 
     def redraw(self, now: float) -> None:

@@ -1,4 +1,5 @@
-"""Why a session that nobody has started still waits: read from the worker files, told to the user."""
+"""What a client reads from the worker files: why a session that nobody has started still waits, and whether whoever
+watches over a silent one lives."""
 
 from __future__ import annotations
 
@@ -8,6 +9,12 @@ from pigeon.wire import files
 from pigeon.wire.documents import MAX_DOCUMENT_BYTES, BadDocument, Document, parse
 from pigeon.wire.names import Namespace
 from pigeon.wire.pacing import Silence
+
+WATCHED_S = 2.5
+"""A worker that lives has changed its file within this: it does so every second."""
+
+LIVES_S = 10.0
+"""And one that has not for so long is not believed any more."""
 
 
 class Workers:
@@ -20,30 +27,45 @@ class Workers:
         self._changed_at: dict[str, float] = {}
         self.absence = Silence()
         self.documents: dict[str, Document] = {}
+        self.changed: set[str] = set()
+        """The names of the files that the last look has seen to change, or to have come since the look before it."""
+        self._has_looked = False
+        self._foreign = 0
+        self.is_readable = True
+        """The last look has worked."""
 
     def look(self, now: float) -> None:
         """Read all worker files. `absence.seconds` grows while none of our route changes. Never raises."""
+        self.changed = set()
+        self.is_readable = True
         try:
             names = [name for name in os.listdir(self._namespace.workers) if name.endswith(".json")]
         except FileNotFoundError:
             names = []
         except OSError:
+            self.is_readable = False
             self.absence.failed()
             return
         changed = False
         self.documents = {}
+        self._foreign = 0
         for name in names:
             try:
                 data = files.read(f"{self._namespace.workers}/{name}", MAX_DOCUMENT_BYTES)
                 document = parse(data, name)
-            except (OSError, BadDocument):
+            except (OSError, BadDocument) as error:
+                self._foreign += isinstance(error, files.Refused)
                 continue
             self.documents[name] = document
             if self._seen.get(name) not in (None, data):
                 self._changed_at[name] = now
+                self.changed.add(name)
                 if self._fits(document):
                     changed = True
+            elif self._has_looked and name not in self._seen:
+                self.changed.add(name)
             self._seen[name] = data
+        self._has_looked = True
         self.absence.looked(now, grew=changed)
 
     def _fits(self, document: Document) -> bool:
@@ -70,8 +92,10 @@ class Workers:
         where = f"namespace `{self._namespace.name}`" + (f", route `{self._route}`" if self._route else "")
         if not fitting:
             others = len(self.documents)
+            passed_over = [f"{others} of other routes or ending"] if others else []
+            passed_over += [f"{self._foreign} of another user"] if self._foreign else []
             return f"waiting for a worker: none in {where}" + (
-                f" ({others} of other routes or ending)" if others else ""
+                f" ({', '.join(passed_over)})" if passed_over else ""
             )
         seen = ", ".join(
             f"{d.get('worker_id', name)} {_last_seen(self._changed_at.get(name), now)}"
@@ -82,7 +106,9 @@ class Workers:
     def summary(self, now: float) -> str:
         """The workers there are and when each was last seen to change, for an error message."""
         if not self.documents:
-            return "there is no worker file"
+            return "there is no worker file" + (
+                " but another user's, who cannot serve you" if self._foreign else ""
+            )
         told = []
         for name, document in self.documents.items():
             who = f"{document.get('worker_id', name)} (route {document.get('route') or 'none'})"
@@ -93,6 +119,57 @@ class Workers:
         """Seconds since the file of that worker was last seen to change; None if it never was."""
         changed = self._changed_at.get(f"{worker_id}.json")
         return None if changed is None else now - changed
+
+
+class Watch:
+    """Whether those who watch over one session live, as far as it has been seen since this was made.
+
+    They are its owner and whoever lists it among what he runs: a worker that has adopted the runners of a former one.
+    """
+
+    def __init__(self, namespace: Namespace, session_id: str, owner: str) -> None:
+        self.lives: bool | None = None
+        """None: they have not been watched for long enough."""
+        self.watcher = owner
+        """Who has shown life last."""
+        self._workers = Workers(namespace, None)
+        self._session_id = session_id
+        self._owner = owner
+        self._silence = Silence()
+
+    @property
+    def silence_s(self) -> float:
+        """For how long none of them has been seen to change, in looks that worked."""
+        return self._silence.seconds
+
+    @property
+    def is_readable(self) -> bool:
+        """Whether the worker files can be read at all."""
+        return self._workers.is_readable
+
+    def look(self, now: float) -> None:
+        """Read the worker files. Never raises."""
+        self._workers.look(now)
+        if not self._workers.is_readable:
+            self._silence.failed()
+            self.lives = None
+            return
+        signs = [name for name in self._workers.changed if self._watches(name)]
+        self._silence.looked(now, grew=bool(signs))
+        if signs:
+            self.lives = True
+            self.watcher = signs[0].removesuffix(".json")
+        elif self._silence.seconds >= (WATCHED_S if self.lives is None else LIVES_S):
+            self.lives = False
+
+    def _watches(self, name: str) -> bool:
+        document = self._workers.documents[name]
+        return name == f"{self._owner}.json" or lists(document, self._session_id)
+
+
+def lists(document: Document, session_id: str) -> bool:
+    """Whether a worker file says that its worker watches over this session."""
+    return any(running.get("session_id") == session_id for running in _running(document))
 
 
 def _last_seen(changed_at: float | None, now: float) -> str:

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping
+import os
+import select
+from collections.abc import Callable, Mapping
 
 from pigeon.client import attachment, guardian, link
 from pigeon.client.modes import Modes
 from pigeon.client.outcome import Options, Outcome, report
 from pigeon.client.peer import Peer
-from pigeon.client.pump import Pump
+from pigeon.client.pump import ALIVE_S, Pump
+from pigeon.client.screen import Screen
+from pigeon.client.signals import SIGHUP, SIGINT, SIGQUIT, SIGTERM
 from pigeon.client.terminal import is_terminal, window_size
+from pigeon.clock import monotonic
 from pigeon.commands import overview
 from pigeon.commands.common import Parser, add_common, load_config
 from pigeon.config import Config
-from pigeon.errors import PigeonError
+from pigeon.errors import EXIT_PIGEON, PigeonError
 from pigeon.wire import states
 from pigeon.wire.claim import features_of
 from pigeon.wire.names import Namespace
@@ -26,6 +31,9 @@ REPLAY_BYTES = 256 * 1024
 
 CONTEXT_BYTES = 16 * 1024
 """And this much where no full-screen program has cleared the screen within that."""
+
+READING_S = 1.0
+"""Reading what has been put out so far takes no longer, mostly; then the user hears of it."""
 
 _BEGINNINGS = (b"\x1b[2J", b"\x1b[?1049h", b"\x1bc", b"\x1b[3J")
 
@@ -40,7 +48,9 @@ def main(args: list[str], globals_: Mapping[str, str]) -> int:
     parser.add_argument(
         "session", metavar="SESSION", help="its id, or a unique beginning of it or of its random part"
     )
-    parser.add_argument("-r", "--read-only", action="store_true", help="only watch; the present client stays")
+    parser.add_argument(
+        "-r", "--read-only", action="store_true", help="only watch, until Ctrl-C; the present client stays"
+    )
     parser.add_argument("-v", "--verbose", action="store_true", help="say what happens to the session")
     add_common(parser)
     arguments = parser.parse_args(args)
@@ -48,9 +58,17 @@ def main(args: list[str], globals_: Mapping[str, str]) -> int:
     speaks = is_terminal(2) or arguments.verbose
 
     def pump(mine: link.Link) -> int:
-        return report(mine, lambda: _attach(mine, arguments, config, speaks=speaks))
+        return report(mine, lambda: _outcome(mine, arguments, config, speaks=speaks))
 
-    return guardian.run(pump, reads_keyboard=is_terminal(0), speaks=speaks)
+    watches = arguments.read_only
+    return guardian.run(pump, reads_keyboard=is_terminal(0), speaks=speaks, watches=watches)
+
+
+def _outcome(mine: link.Link, arguments: argparse.Namespace, config: Config, *, speaks: bool) -> Outcome:
+    try:
+        return _attach(mine, arguments, config, speaks=speaks)
+    except Outcome as outcome:
+        return outcome
 
 
 def _attach(mine: link.Link, arguments: argparse.Namespace, config: Config, *, speaks: bool) -> Outcome:
@@ -81,7 +99,8 @@ def _attach(mine: link.Link, arguments: argparse.Namespace, config: Config, *, s
     options.read_only = arguments.read_only
     options.window = window_size()
     tail = Tail(view.files.stream, ("output",))
-    screen, modes, ended = replay(tail)
+    reader = Reader(mine, options, view.files.stream)
+    screen, modes, ended = replay(tail, hear=reader.hear)
     if ended:
         raise PigeonError(
             f"session {view.session_id} has just ended",
@@ -105,26 +124,103 @@ def _attach(mine: link.Link, arguments: argparse.Namespace, config: Config, *, s
     pump = Pump(mine, view.files, peer, options, attachment=number)
     pump.join(tail, control)
     pump.screen.show(screen, modes)
+    reader.hand_over(pump)
     return pump.run()
 
 
-def replay(tail: Tail) -> tuple[bytes, Modes, bool]:
-    """(what to show of the output so far, the terminal modes it left on, whether the exit event has been seen)."""
-    kept = b""
+class Reader:
+    """The user, while the output so far is read: told what takes so long, and free to leave an untouched session."""
+
+    def __init__(self, guardian_: link.Link, options: Options, path: str) -> None:
+        self._guardian = guardian_
+        self._options = options
+        self._path = path
+        self._screen = Screen(guardian_, options)
+        self._later: list[tuple[bytes, bytes]] = []
+        self._said = self._suspended = False
+        self._began = self._alive_at = monotonic()
+
+    def hear(self) -> None:
+        """Say what is to be said, and act on what has come. Raises Outcome."""
+        now = monotonic()
+        if now - self._began > READING_S and not self._said:
+            self._said = True
+            self._screen.notice(f"reading {self._megabytes()} MB of output so far")
+        if now - self._alive_at > ALIVE_S:
+            self._alive_at = now
+            self._guardian.send(link.ALIVE)
+        self._receive()
+        while self._suspended:
+            poll = select.poll()
+            poll.register(self._guardian.reading, select.POLLIN)
+            poll.poll()
+            self._receive()
+
+    def _megabytes(self) -> int:
+        try:
+            return os.stat(self._path).st_size * 3 // 4_000_000  # four characters of base64 are three bytes
+        except OSError:
+            return 0  # reading it will tell
+
+    def _receive(self) -> None:
+        frames = self._guardian.receive()
+        if frames is None:
+            raise Outcome(EXIT_PIGEON)  # the guardian was killed
+        for kind, payload in frames:
+            if kind == link.DETACH:
+                raise Outcome(0)
+            if kind in (link.HANG_UP, link.GONE):
+                raise Outcome(EXIT_PIGEON)
+            if kind == link.SIGNAL and int(payload) in (SIGINT, SIGQUIT, SIGTERM, SIGHUP):
+                raise Outcome(128 + int(payload), "pigeon: left before it was attached; the session goes on")
+            if kind == link.SIZE:
+                cols, rows = map(int, payload.split())
+                self._options.window = (cols, rows)
+            elif kind == link.SUSPEND:
+                self._suspended = True
+                self._guardian.send(link.SUSPENDED)
+            elif kind == link.RESUME:
+                self._suspended = False
+            else:
+                self._later.append((kind, payload))
+
+    def hand_over(self, pump: Pump) -> None:
+        """What was typed, and the signals for the command, in their order."""
+        for kind, payload in self._later:
+            if kind in (link.KEYS, link.KEYS_END):
+                pump.upstream.type(payload)
+            elif kind == link.SIGNAL:
+                pump.upstream.signal(int(payload))
+
+
+def replay(tail: Tail, *, hear: Callable[[], None]) -> tuple[bytes, Modes, bool]:
+    """(what to show of the output so far, the terminal modes it left on, whether the exit event has been seen).
+
+    `hear` is called between pieces of the work, of some ten milliseconds each, and may raise.
+    """
+    kept = bytearray()
     modes = Modes()
-    while records := tail.poll():
+    ended = False
+    while not ended:
+        hear()
+        records = tail.poll()
+        of_terminal = []
         for record in records:
             if record.get("type") == "output":
                 data = data_of(record)
                 if record.get("channel") == "pty":
-                    modes.feed(data)
+                    of_terminal.append(data)
                 kept += data
-                if len(kept) > 2 * REPLAY_BYTES:  # cut now and then, not at every record of a long stream
-                    kept = kept[-REPLAY_BYTES:]
             elif record.get("event") == "exit":
-                return kept, modes, True
-    kept = kept[-REPLAY_BYTES:]
-    begin = max(kept.rfind(beginning) for beginning in _BEGINNINGS)
-    if begin < 0 and len(kept) > CONTEXT_BYTES:
-        begin = kept.find(b"\n", len(kept) - CONTEXT_BYTES) + 1
-    return kept[max(begin, 0) :], modes, False
+                ended = True
+                break
+        modes.feed(b"".join(of_terminal))
+        if len(kept) > 2 * REPLAY_BYTES:  # cut now and then, not at every record of a long stream
+            del kept[:-REPLAY_BYTES]
+        if not records or not tail.has_more:
+            break  # what comes from now on, however fast, is shown as it comes
+    recent = bytes(kept[-REPLAY_BYTES:])
+    begin = max(recent.rfind(beginning) for beginning in _BEGINNINGS)
+    if begin < 0 and len(recent) > CONTEXT_BYTES:
+        begin = recent.find(b"\n", len(recent) - CONTEXT_BYTES) + 1
+    return recent[max(begin, 0) :], modes, ended

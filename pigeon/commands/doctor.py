@@ -16,7 +16,7 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 
-from pigeon.commands import doctor_checks, doctor_partner, doctor_release
+from pigeon.commands import doctor_checks, doctor_partner, doctor_quota, doctor_release
 from pigeon.commands.common import Parser, add_common, directory_of, load_config
 from pigeon.commands.doctor_checks import FAIL, Finding, Patient
 from pigeon.commands.tables import clean
@@ -32,6 +32,7 @@ CHECKS: tuple[tuple[str, Callable[[Patient, Config], list[Finding]]], ...] = (
     ("parents", doctor_checks.check_parents),
     ("filesystem", doctor_checks.check_filesystem),
     ("space", doctor_checks.check_space),
+    ("quota", doctor_quota.check_quota),
     ("operations", doctor_checks.check_operations),
     ("speed", doctor_checks.check_speed),
     ("journal", doctor_checks.check_journal),
@@ -94,7 +95,7 @@ def examine(patient: Patient, config: Config, *, live: bool) -> list[Line]:
             lines.append(line)
             if live:
                 _print(line)
-        if name == "cache" and lines[-1].level == FAIL:
+        if name in ("cache", "filesystem") and lines[-1].level == FAIL:
             break
     bounded(lambda: doctor_checks.tidy(patient))
     return lines

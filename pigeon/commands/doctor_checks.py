@@ -23,6 +23,9 @@ PASS, WARN, FAIL = "PASS", "WARN", "FAIL"
 
 FREE_BYTES = 1024**3
 
+FILELESS = frozenset("proc sysfs cgroup cgroup2 devpts securityfs debugfs tracefs bpf mqueue".split())
+"""Kinds that show what the kernel knows, and in which nobody makes files of his own."""
+
 MAKE_ROOM = "make room: `pigeon clean` removes finished sessions"
 
 
@@ -100,6 +103,9 @@ def check_parents(patient: Patient, _: Config) -> list[Finding]:
 def check_filesystem(patient: Patient, config: Config) -> list[Finding]:
     """Type and options, and the lock that follows."""
     mount = mountinfo.filesystem_of(patient.cache)
+    if mount.fstype in FILELESS:
+        text = f"`{patient.cache}` shows the kernel's own data ({mount.fstype}) and takes no files"
+        return [Finding(FAIL, text, "take a directory on the shared filesystem: `--cache DIR`")]
     choice = cwdlock.choose(config.worker.lock, mount)
     text = f"{mount.fstype} on {mount.mount_point}; lock `{choice.mode}`: {choice.reason}"
     if choice.warning:

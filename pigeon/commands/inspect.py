@@ -33,6 +33,7 @@ class Known:
         self.view = view
         self.documents = documents
         self.live = live
+        self.watcher = overview.watcher_of(view, documents, live)
         self.row: Row | None = None
         self.events: list[Event] = []
         self.waits: list[Wait] = []
@@ -90,7 +91,7 @@ def main(args: list[str], globals_: Mapping[str, str]) -> int:
 def _others_know_more(known: Known, facts: Facts) -> bool:
     """Whether a worker elsewhere has the journal of the session, or sees who holds its directory."""
     if known.view.owner is not None:
-        return known.row is None and known.view.owner in known.live
+        return known.row is None and known.watcher is not None
     return verdict(facts)[0] in ("waits", "behind another")
 
 
@@ -139,7 +140,8 @@ def facts_of(known: Known) -> Facts:
     facts = Facts(view.state, age_s=view.age_s(), command=view.command)
     facts.owner = view.owner
     ended = view.state in states.FINAL  # then nobody has watched whether its worker lives
-    facts.owner_alive = None if ended or view.owner is None else view.owner in known.live
+    facts.owner_alive = None if ended or view.owner is None else known.watcher is not None
+    facts.watcher = None if ended else known.watcher
     facts.client = latest.client_state(view)
     facts.stream_quiet_s = view.quiet_s("stream.jsonl")
     facts.output_quiet_s = latest.output_quiet_s(view)
@@ -261,6 +263,8 @@ def _print(known: Known, report: dict[str, object]) -> None:
     print(f"  state      {view.state}, {duration(view.age_s())} old")
     if view.owner is not None:
         alive = " (alive)" if view.owner in known.live else " (not seen to live)"
+        if known.watcher not in (None, view.owner):
+            alive = f" (gone; watched over by {clean(str(known.watcher))})"
         print(f"  worker     {clean(view.owner)}{'' if view.state in states.FINAL else alive}")
     if row is not None:
         print(

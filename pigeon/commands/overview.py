@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from pigeon import clock
+from pigeon.client.waiting import lists
 from pigeon.errors import NotFoundError, ShareError
 from pigeon.wire import claim, files, states
 from pigeon.wire.documents import (
@@ -212,6 +213,19 @@ def fitting(
         for name, document in documents.items()
         if name in live and document.get("route") == route and document.get("draining") is not True
     }
+
+
+def watcher_of(view: View, documents: Mapping[str, Document], live: Collection[str]) -> str | None:
+    """The living worker that watches over a claimed session: who lists it among what he runs, or else its owner.
+
+    They differ once a worker has been started again: the new one adopts the runners of the former, whose claims stay.
+    """
+    if view.owner is None:
+        return None
+    for name in sorted(live):
+        if name in documents and lists(documents[name], view.session_id):
+            return name
+    return view.owner if view.owner in live else None
 
 
 def running_entries(documents: Iterable[Document]) -> dict[str, Document]:

@@ -9,7 +9,7 @@ from pigeon.cli_arguments import Invocation
 from pigeon.client import guardian, link, submit
 from pigeon.client.outcome import Options, Outcome, report
 from pigeon.client.signals import signals
-from pigeon.client.terminal import is_terminal, window_size
+from pigeon.client.terminal import is_terminal, modes, pixel_size, window_size
 from pigeon.errors import EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND, PigeonError
 from pigeon.wire import files
 from pigeon.wire.documents import CLIENT_FEATURES, Request
@@ -122,10 +122,13 @@ def prepare(invocation: Invocation) -> tuple[config.Config, Request, list[str]]:
     )
     request.requester = {"host": submit.host_name(), "pid": os.getpid(), "user": settings.user}
     request.stdin_isatty, request.stdout_isatty = is_terminal(0), is_terminal(1)
-    request.pty = (
-        invocation.pty if invocation.pty is not None else request.stdin_isatty and request.stdout_isatty
-    )
+    # One that leaves at once has its terminal to itself, whatever it was started with.
+    by_default = invocation.detach or (request.stdin_isatty and request.stdout_isatty)
+    request.pty = by_default if invocation.pty is None else invocation.pty
     request.size = window_size()
+    if request.pty:
+        request.pixels = pixel_size()
+        request.modes = modes() if request.stdin_isatty else {}
     request.route = settings.route
     request.lock = "none" if invocation.no_lock else "cwd"
     request.on_disconnect = "keep" if invocation.keep or invocation.detach else settings.client.on_disconnect
@@ -136,8 +139,6 @@ def prepare(invocation: Invocation) -> tuple[config.Config, Request, list[str]]:
 def _detached(invocation: Invocation) -> int:
     """Publish, print the id, and leave the session to run without a client."""
     settings, request, _ = prepare(invocation)
-    if invocation.pty is None:
-        request.pty = True
     namespace = Namespace(settings.require_cache(), settings.namespace)
     from pigeon.wire.records import stdin_eof_line
 

@@ -10,7 +10,7 @@ from pigeon.client.waiting import duration
 from pigeon.commands import latest, overview
 from pigeon.commands.common import Parser, add_common, directory_of, load_config
 from pigeon.commands.overview import View
-from pigeon.commands.tables import clean, print_table
+from pigeon.commands.tables import clean, cut, print_table
 from pigeon.errors import NotFoundError
 from pigeon.wire import states
 from pigeon.wire.documents import Document
@@ -18,6 +18,9 @@ from pigeon.wire.names import Namespace
 
 WATCH_S = 2.5
 """How long to look for life: a worker says something every second, a client every five, so only workers for sure."""
+
+ERROR_COLUMNS = 48
+"""`pigeon inspect` has the rest."""
 
 
 def main(args: list[str], globals_: Mapping[str, str]) -> int:
@@ -69,10 +72,12 @@ def describe(
     """One session as `--json` shows it."""
     request = view.request
     ended = view.state in states.FINAL
+    watcher = None if ended else overview.watcher_of(view, documents, live)
     return {
         "session_id": view.session_id,
         "state": view.state,
         "exit_code": view.status.exit_code if view.status else None,
+        "error": view.status.text("error") if view.status else None,
         "age_s": round(view.age_s(), 1),
         "quiet_s": _rounded(latest.output_quiet_s(view)),
         "cwd": request.cwd if request else None,
@@ -80,7 +85,8 @@ def describe(
         "requester": request.requester if request else None,
         "terminal": request.pty if request else None,
         "worker": view.owner,
-        "worker_alive": None if ended or view.owner is None else view.owner in live,
+        "worker_alive": None if ended or view.owner is None else watcher is not None,
+        "watched_by": watcher,
         "client": None if ended else latest.client_state(view),
         "waits_for": None if ended else waits_for(view, views, documents, live),
         "attachable": view.state == "running"
@@ -130,12 +136,16 @@ def _print(rows: list[dict[str, object]]) -> None:
 
 
 def _notes(row: Mapping[str, object]) -> list[str]:
-    """What a person should know: for what it waits, who is silent, whether it can be attached to."""
+    """What a person should know: for what it waits, who is silent, whether it can be attached to, why it failed."""
     notes = [f"waits for {row['waits_for']}"] if row["waits_for"] else []
     if row["worker_alive"] is False:
         notes.append("worker silent")
+    if row["watched_by"] not in (None, row["worker"]):
+        notes.append(f"watched by {row['watched_by']}")
     if row["client"] not in (None, latest.ALIVE):
         notes.append(str(row["client"]) if row["client"] == latest.DETACHED else f"client {row['client']}")
     if row["attachable"] and row["client"] != latest.ALIVE:
         notes.append("attachable")
+    if row["error"]:
+        notes.append(cut(str(row["error"]), ERROR_COLUMNS))
     return notes

@@ -35,7 +35,9 @@ class Facts:
     ended_by: str | None = None
     owner: str | None = None
     owner_alive: bool | None = None
-    """Whether the owner's worker file changed while we watched."""
+    """Whether somebody watches over it: the owner's file, or that of a worker that lists it, changed before us."""
+    watcher: str | None = None
+    """Who that is."""
     workers: int = 0
     workers_full: int = 0
     workers_ending: int = 0

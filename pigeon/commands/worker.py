@@ -15,7 +15,7 @@ from pigeon.journal import place
 from pigeon.journal.store import Journal
 from pigeon.wire import files
 from pigeon.wire.names import Namespace
-from pigeon.worker import cwdlock, identity
+from pigeon.worker import cwdlock, identity, limits
 from pigeon.worker.debug import Debug
 from pigeon.worker.housekeeping import Retention
 from pigeon.worker.scheduler import Scheduler
@@ -53,6 +53,7 @@ def main(args: list[str], globals_: Mapping[str, str]) -> int:
         help="say what happens, bytes included",
     )
     config = load_config(parser.parse_args(args), globals_)
+    limits.check()
     worker, announcement = _worker(config)
     retention = Retention(
         config.worker.retention,

@@ -1,7 +1,8 @@
 """The one class that owns a connection to the journal: opens it, writes ahead, keeps books.
 
-Promises: a *step* (begin_claim, advance, raise_epoch, forget) is in the database when it returns, however long the
-disk was full or the database busy; it is one compare-and-set, so of two processes that try the same step one wins.
+Promises: a *step* (begin_claim, advance, raise_epoch, forget, restore) is in the database when it returns, however
+long the disk was full or the database busy; it is one compare-and-set, so of two processes that try the same step one
+wins.
 *Bookkeeping* (note, event, waits, prune) never holds anybody up for long and may be lost. Refuses: a file that is not
 a journal of this version or an earlier one, and reading what it has not been given.
 
@@ -64,9 +65,10 @@ class Journal:
         Raises:
             JournalError: it cannot be used. What lies there is left as it is.
         """
+        busy_s = BRIEF_S if brief else BUSY_S
         if patient:
-            return until_it_passes(lambda: cls._open(path, on_trouble, BUSY_S, verify), on_trouble)
-        return cls._open(path, on_trouble, BRIEF_S if brief else BUSY_S, verify)
+            return until_it_passes(lambda: cls._open(path, on_trouble, busy_s, verify), on_trouble)
+        return cls._open(path, on_trouble, busy_s, verify)
 
     @classmethod
     def _open(cls, path: str, on_trouble: Trouble | None, busy_s: float, verify: bool) -> Journal:
@@ -119,6 +121,10 @@ class Journal:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def tell_trouble(self, on_trouble: Trouble) -> None:
+        """From now on, whom to call; see `open`."""
+        self._writer.on_trouble = on_trouble
 
     # Steps
 
@@ -207,6 +213,26 @@ class Journal:
             return gone or (again and found is None)
 
         return self._writer.step(write)
+
+    def restore(self, row: Mapping[str, object], epoch: int, state: str, *, durable: bool = False) -> bool:
+        """Write a row anew that the journal has lost, since its file was replaced. False: it has one of that claim.
+
+        Only for who owns the session: nobody is kept from it by an epoch that is lost as well.
+        """
+        columns = _known({**row, "epoch": epoch, "state": state})
+        token = str(row["claim_token"])
+        sql = (
+            f"INSERT INTO sessions ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))})"
+            " ON CONFLICT (claim_token) DO NOTHING"
+        )
+
+        def write(again: bool) -> bool:
+            if self._db.execute(sql, list(columns.values())).rowcount == 1:
+                self._record(token, "restored", {"state": state})
+                return True
+            return again and self._is_at(token, epoch, state)
+
+        return self._writer.step(write, durable=durable)
 
     def _is_at(self, claim_token: str, epoch: int, state: str) -> bool:
         row = queries.get(self._db.conn, claim_token)

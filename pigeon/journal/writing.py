@@ -48,7 +48,7 @@ class Writer:
         self.path = path
         # No foreign plug-ins in a worker, and no statement of their setting up: opening is on every command's path.
         self.db = Database(connection, recursive_triggers=False, execute_plugins=False)
-        self._on_trouble = on_trouble
+        self.on_trouble = on_trouble
         self._pid = os.getpid()
         self._pragmas: dict[str, object] = {}
 
@@ -96,8 +96,8 @@ class Writer:
             raise explain(self.path, error) from error
         if code & 0xFF not in PASSING:
             raise error  # a bug of ours: a constraint, a statement that is wrong
-        if self._on_trouble is not None:
-            self._on_trouble(f"the journal `{self.path}` cannot be written yet ({error}); waiting")
+        if self.on_trouble is not None:
+            self.on_trouble(f"the journal `{self.path}` cannot be written yet ({error}); waiting")
 
     def keep(self, write: Callable[[], int], *, atomic: bool = True) -> int:
         """Try once, briefly. A database that is busy, full or damaged loses this and stops nobody; then 0."""

@@ -47,6 +47,8 @@ class Request:
         "stdin_isatty",
         "stdout_isatty",
         "size",
+        "pixels",
+        "modes",
         "pty",
         "route",
         "lock",
@@ -66,6 +68,8 @@ class Request:
         self.stdin_isatty = False
         self.stdout_isatty = False
         self.size: tuple[int, int] | None = None
+        self.pixels = (0, 0)
+        self.modes: dict[str, int | bool] = {}
         self.pty = True
         self.route: str | None = None
         self.lock = "cwd"
@@ -79,6 +83,16 @@ class Request:
 
     def encode(self, version: str) -> bytes:
         """The bytes of request.json."""
+        terminal: Document = {
+            "stdin_isatty": self.stdin_isatty,
+            "stdout_isatty": self.stdout_isatty,
+            "size": None,
+            "pty": self.pty,
+        }
+        if self.size:
+            terminal["size"] = {"cols": self.size[0], "rows": self.size[1], **pixel_fields(self.pixels)}
+        if self.modes:
+            terminal["modes"] = self.modes
         document: Document = {
             "session_id": self.session_id,
             "created_at": self.created_at,
@@ -86,12 +100,7 @@ class Request:
             "cwd": self.cwd,
             "env": self.env,
             "requester": self.requester,
-            "terminal": {
-                "stdin_isatty": self.stdin_isatty,
-                "stdout_isatty": self.stdout_isatty,
-                "size": {"cols": self.size[0], "rows": self.size[1]} if self.size else None,
-                "pty": self.pty,
-            },
+            "terminal": terminal,
             "route": self.route,
             "lock": self.lock,
             "on_disconnect": self.on_disconnect,
@@ -152,17 +161,38 @@ def _parse_terminal(terminal: object, request: Request) -> None:
     request.stdin_isatty = terminal.get("stdin_isatty") is True
     request.stdout_isatty = terminal.get("stdout_isatty") is True
     request.pty = terminal.get("pty") is not False
-    request.size = size_of(terminal.get("size"))
+    request.modes = _modes_of(terminal.get("modes"))
+    window = size_of(terminal.get("size"))
+    if window is not None:
+        request.size, request.pixels = window[:2], window[2:]
 
 
-def size_of(value: object) -> tuple[int, int] | None:
-    """(cols, rows) of a `{"cols", "rows"}` object, None for anything that is not a window size."""
+def size_of(value: object) -> tuple[int, int, int, int] | None:
+    """(cols, rows, xpixel, ypixel) of an object with these fields, None for anything that is not a window size.
+
+    Pixels that are not there, or make no sense, are 0: not known.
+    """
     if not isinstance(value, dict):
         return None
     cols, rows = value.get("cols"), value.get("rows")
-    if isinstance(cols, int) and isinstance(rows, int) and 0 < cols < 65536 and 0 < rows < 65536:
-        return cols, rows
-    return None
+    if not (isinstance(cols, int) and isinstance(rows, int) and 0 < cols < 65536 and 0 < rows < 65536):
+        return None
+    x, y = value.get("xpixel"), value.get("ypixel")
+    if type(x) is int and type(y) is int and 0 < x < 65536 and 0 < y < 65536:
+        return cols, rows, x, y
+    return cols, rows, 0, 0
+
+
+def pixel_fields(pixels: tuple[int, int]) -> dict[str, int]:
+    """The fields of a window size that say how large it is in pixels; none where that is not known."""
+    return {"xpixel": pixels[0], "ypixel": pixels[1]} if all(pixels) else {}
+
+
+def _modes_of(value: object) -> dict[str, int | bool]:
+    """What may be a terminal's modes; which names there are, and which take what, is known where they are set."""
+    if not isinstance(value, dict):
+        return {}
+    return {name: mode for name, mode in value.items() if isinstance(mode, int) and 0 <= mode < 256}
 
 
 def _environment(document: Document) -> dict[str, str | None]:

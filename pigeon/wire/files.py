@@ -78,7 +78,11 @@ def make_directories(path: str) -> None:
         if parent == path:
             raise
         make_directories(parent)
-        make_directories(path)
+        try:
+            make_directory(path)
+        except FileExistsError:  # made by another at the same time
+            if not os.path.isdir(path):
+                raise
 
 
 def _write_and_close(fd: int, data: bytes | memoryview, offset: int) -> None:

@@ -61,6 +61,7 @@ Record = dict[str, object]
 DECODED = " data"
 """Where a Tail leaves the decoded payload in a record; what a peer writes there is overwritten."""
 
+_NAME = b"data_b64"
 _PAYLOAD = b'"data_b64":"'
 _CUT = b"="
 """Stands in place of a payload that was cut out; by itself it is not base64."""
@@ -120,14 +121,16 @@ def decode_line(line: bytes) -> Record:
 def decode_payload_line(data: bytes | bytearray, start: int, end: int) -> Record:
     """The line `data[start:end]`; a payload goes from there straight to DECODED, and is not in `data_b64`.
 
-    What is not as any peer writes it (an escape in the base64, the field inside another) is decoded like any JSON.
+    What is not as any peer writes it (an escape in the base64, the field twice or inside another) is decoded like any
+    JSON.
 
     Raises:
         ValueError: not a JSON object.
     """
-    first = data.find(_PAYLOAD, start, end) + len(_PAYLOAD)
-    last = data.find(b'"', first, end) if first >= len(_PAYLOAD) else -1
-    if last >= 0:
+    name = data.find(_NAME, start, end)
+    first = name - 1 + len(_PAYLOAD)
+    last = data.find(b'"', first, end) if name > start and data.startswith(_PAYLOAD, name - 1) else -1
+    if last >= 0 and data.find(_NAME, last, end) < 0:
         try:
             payload = a2b_base64(memoryview(data)[first:last], strict_mode=True)
             record = decode_line(bytes(data[start:first]) + _CUT + bytes(data[last:end]))

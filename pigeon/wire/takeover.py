@@ -7,7 +7,7 @@ import os
 from pigeon import clock
 from pigeon.errors import EXIT_CANCELLED, EXIT_PIGEON
 from pigeon.wire import claim, files, publish, states
-from pigeon.wire.documents import MAX_DOCUMENT_BYTES, Status, claim_text
+from pigeon.wire.documents import MAX_DOCUMENT_BYTES, BadDocument, Status, claim_text, parse
 from pigeon.wire.names import Namespace, SessionFiles, new_token
 from pigeon.wire.pacing import Silence
 from pigeon.wire.records import decode_line, integer
@@ -34,7 +34,8 @@ def read_worker_file(path: str) -> bytes:
 class OwnerWatch:
     """How long the owner of one session has been silent: its worker's file and its stream together.
 
-    `read`: how a worker's file is read, for who watches many sessions of one owner.
+    `read`: how a worker's file is read, for who watches many sessions of one owner. `must_list`: a file that tells what
+    its worker runs, and does not name the session, counts as silence.
     """
 
     def __init__(
@@ -43,7 +44,10 @@ class OwnerWatch:
         session: SessionFiles,
         owner: str,
         read: Callable[[str], bytes] = read_worker_file,
+        *,
+        must_list: bool = False,
     ) -> None:
+        self._named = session.session_id if must_list else None
         self._stream = session.stream
         self._worker = (
             namespace.worker(owner) if owner and "/" not in owner and not owner.startswith(".") else None
@@ -54,6 +58,8 @@ class OwnerWatch:
         self._silence = Silence()
         self.was_heard = False
         """Whether the owner has said anything while he was watched."""
+        self.silent_s = 0.0
+        """What the last look found."""
 
     def look(self, now: float) -> float:
         """Seconds of silence so far. A look that fails starts it again."""
@@ -61,15 +67,17 @@ class OwnerWatch:
             grew = self._has_changed()
         except OSError:
             self._silence.failed()
+            self.silent_s = 0.0
             return 0.0
         self.was_heard |= grew
-        return self._silence.looked(now, grew=grew)
+        self.silent_s = self._silence.looked(now, grew=grew)
+        return self.silent_s
 
     def _has_changed(self) -> bool:
         """Whether one of the two differs from the last look; the stream of a worker that lives is not looked at."""
         document = self._read(self._worker) if self._worker is not None else b""
         before, self._document = self._document, document
-        if before not in (None, document):
+        if before not in (None, document) and not self._leaves_out(document):
             return True
         try:
             size = files.size(self._stream)
@@ -78,10 +86,25 @@ class OwnerWatch:
         previous, self._size = self._size, size
         return previous not in (None, size)
 
+    def _leaves_out(self, document: bytes) -> bool:
+        """Whether the worker says that it does not run the session; an older one does not say what it runs."""
+        if self._named is None:
+            return False
+        try:
+            running = parse(document, "worker file").get("running")
+        except BadDocument:
+            return False
+        if not isinstance(running, list):
+            return False
+        return all(not isinstance(one, dict) or one.get("session_id") != self._named for one in running)
+
 
 def wait_for_silence(namespace: Namespace, session: SessionFiles, owner: str, host_timeout_s: float) -> bool:
-    """Watch until the owner has been silent for `host_timeout_s` (True) or says something (False)."""
-    watch = OwnerWatch(namespace, session, owner)
+    """Watch until the owner has been silent for `host_timeout_s` (True) or says something (False).
+
+    A worker that lives and does not run the session is no owner any more: its runner has died, or left it.
+    """
+    watch = OwnerWatch(namespace, session, owner, must_list=True)
     while True:
         if watch.look(clock.monotonic()) >= host_timeout_s:
             return True

@@ -18,7 +18,7 @@ from pigeon.wire import files, publish, takeover
 from pigeon.wire.documents import MAX_DOCUMENT_BYTES, MAX_REQUEST_BYTES, BadDocument, parse_request
 from pigeon.wire.names import SessionFiles
 from pigeon.wire.pacing import Silence
-from pigeon.worker import identity
+from pigeon.worker import identity, orphans
 from pigeon.worker.catalog import Catalog
 from pigeon.worker.task import Worker
 
@@ -67,6 +67,8 @@ class Housekeeping:
         self._watches: dict[str, takeover.OwnerWatch] = {}
         self._stalled: set[str] = set()
         """Sessions that another has begun to take over, and not ended yet when this worker came to do so."""
+        self._own: set[str] = set()
+        """Sessions that carry this worker's own claim."""
         self._documents: dict[str, bytes] = {}
         """Worker files as this turn has read them: an owner of many sessions is asked once."""
         self._next_prune = 0.0
@@ -143,14 +145,19 @@ class Housekeeping:
         for name in self._watches.keys() - self.catalog.claimed.keys():
             del self._watches[name]
             self._stalled.discard(name)
+            self._own.discard(name)
         if failure is not None:
             raise failure
 
     def _watch_owner(self, name: str, now: float) -> None:
         try:
             watch = self._watches.get(name) or self._begin_watch(name, now)
-            if watch is not None and watch.look(now) >= self.retention.host_timeout_s:
+            if watch is None or watch.look(now) < self.retention.host_timeout_s:
+                return
+            if name not in self._own:
                 self._take_over(name)
+            elif watch.silent_s >= orphans.SILENCE_S:
+                self._end_own(name)
         except FileNotFoundError:
             if name in os.listdir(self.worker.namespace.sessions):
                 raise
@@ -163,13 +170,12 @@ class Housekeeping:
             self.catalog.claimed.pop(name, None)
             self.catalog.finished[name] = now
             return None
-        owner = takeover.owner_of(session)
-        watch = takeover.OwnerWatch(
-            self.worker.namespace,
-            session,
-            owner.get("worker_id") or f"{owner.get('worker_host', '')}-{owner.get('worker_pid', '')}",
-            self._read_worker_file,
-        )
+        claim = takeover.owner_of(session)
+        owner = claim.get("worker_id") or f"{claim.get('worker_host', '')}-{claim.get('worker_pid', '')}"
+        if owner == self.worker.worker_id:
+            self._own.add(name)
+            owner = ""  # that this worker lives says nothing: only the stream does
+        watch = takeover.OwnerWatch(self.worker.namespace, session, owner, self._read_worker_file)
         self._watches[name] = watch
         return watch
 
@@ -185,11 +191,17 @@ class Housekeeping:
                 self.catalog.claimed.pop(name, None)
                 self.catalog.finished[name] = now
 
+    def _end_own(self, name: str) -> None:
+        """A session of this worker's that nobody is at work on, and that recovery does not know."""
+        del self._watches[name]
+        if not orphans.restore(self.worker, self.worker.namespace.session(name)):
+            self._take_over(name)
+
     def _take_over(self, name: str) -> None:
         session = self.worker.namespace.session(name)
         owner = takeover.owner_of(session).get("worker_id") or "unknown"
         ended = takeover.end(session, f"worker {self.worker.worker_id}", owner, stalled=name in self._stalled)
-        del self._watches[name]
+        self._watches.pop(name, None)
         if not ended and not _is_final(session):
             # Another worker was first. If he dies before he has published the end, the next watch ends in this one.
             self._stalled.add(name)

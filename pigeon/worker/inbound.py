@@ -42,7 +42,9 @@ class Inbound:
         self._beats_since = 0
         self.acknowledged: int | None = None
         self.requests: list[str] = []
-        self.resized: tuple[int, int] | None = None
+        self.delivered: list[int] = []
+        """Signals that the command has been sent; whoever tells of them empties it."""
+        self.resized: tuple[int, int, int, int] | None = None
         self._open()
 
     def _open(self) -> None:
@@ -116,7 +118,7 @@ class Inbound:
             DamagedSession: what stands there cannot be right.
         """
         caused = 0
-        records = self._control.poll()
+        records = _poll(self._control)
         self.silence.looked(now, grew=self._control.grew)
         for record in records:
             caused += self._act(record, command)
@@ -132,6 +134,7 @@ class Inbound:
             if number is not None and 0 < number < 65:
                 command.send_signal(number)
                 self.signals += 1
+                self.delivered.append(number)
             return 1
         if kind == "resize":
             self.resized = size_of(record) or self.resized
@@ -158,7 +161,7 @@ class Inbound:
             return False
         if self._queued >= WINDOW_BYTES:
             return self._look_ahead(command)
-        records = self._input.poll()
+        records = _poll(self._input)
         self._take(records, command)
         return bool(records)
 
@@ -297,3 +300,13 @@ def _payload(record: Record, tail: Tail) -> bytes:
         return data_of(record)
     except ValueError as error:
         raise DamagedSession(tail.path, tail.offset, str(error)) from None
+
+
+def _poll(tail: Tail) -> list[Record]:
+    """New records. An older client may make the file later; nothing has been said there then. Raises as Tail.poll."""
+    try:
+        return tail.poll()
+    except FileNotFoundError:
+        if tail.offset:
+            raise
+        return []

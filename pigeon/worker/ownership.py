@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from pigeon import clock
-from pigeon.wire import files
+from pigeon.wire import claim, files, publish
 from pigeon.wire.names import SessionFiles
 from pigeon.wire.pacing import Backoff
 from pigeon.wire.publish import TAKEOVER_NAME
@@ -16,6 +16,10 @@ from pigeon.worker.debug import Debug
 FRESH_S = 1.0
 """A session claimed so short a time ago cannot have been taken over: `host_timeout` is at least as long, and begins
 with somebody's first look at the claim."""
+
+PATIENCE_S = 600.0
+"""How long an end is tried that the share does not allow: an export that is read-only for a while, a ticket that has
+run out. Nobody else can give the session an end while its worker lives."""
 
 Result = TypeVar("Result")
 
@@ -64,6 +68,26 @@ class Ownership:
         """Before the start and the exit event: nobody has taken the session over. See FRESH_S."""
         if self._is_old or clock.boottime() - self._born > FRESH_S:
             self.check_takeover()
+
+    def holds_claim(self, token: str) -> bool:
+        """Whether the session is still that of the claim, and has no end. For who has nothing else to go by.
+
+        Waits for the share as an end does. Raises Superseded.
+        """
+
+        def look() -> bool:
+            names = os.listdir(self._session.directory)
+            if TAKEOVER_NAME in names or "worker.claim" not in names:
+                return False
+            status = publish.read_status(self._session)
+            if status is not None and status.is_final:
+                return False
+            return claim.read_claim(self._session).get("claim_token") == token
+
+        try:
+            return self.until_it_works(look, patience_s=PATIENCE_S)
+        except files.Refused:
+            return False
 
     def _check_ownership(self) -> None:
         try:

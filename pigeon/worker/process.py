@@ -13,20 +13,18 @@ import signal
 import subprocess
 import sys
 import termios
+from collections.abc import Mapping
 
 from ptyprocess import PtyProcess
 
 from pigeon.errors import EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND, EXIT_PIGEON
-from pigeon.worker import identity
+from pigeon.worker import identity, slave
 
 PIPE_BYTES = 1024 * 1024
 """Asked for each pipe: fewer wake-ups for the same bytes. The kernel's limit for ordinary users."""
 
 TIOCGPTPEER = 0x5441
 """ioctl_tty(2): opens the other side of a PTY, in whatever mount namespace; not in `termios` before Python 3.13."""
-
-IUTF8 = 0o40000
-"""termios(3); not in Python's `termios`."""
 
 STUCK_BYTES = 2048
 """Half of what the line discipline holds: less is surely not in the way of a key."""
@@ -70,10 +68,10 @@ class Command:
             self._return_code = os.waitstatus_to_exitcode(status)
         return self._return_code
 
-    def resize(self, cols: int, rows: int) -> None:
+    def resize(self, cols: int, rows: int, xpixel: int = 0, ypixel: int = 0) -> None:
         """Set the window size; the kernel sends SIGWINCH if it changed."""
         if self.master is not None:
-            termios.tcsetwinsize(self.master, (rows, cols))
+            slave.set_window(self.master, cols, rows, xpixel, ypixel)
 
     def foreground(self) -> int:
         """The process group that a key's signal would reach: the terminal's foreground group, or the command's own."""
@@ -203,6 +201,8 @@ def start(
     env: dict[str, str],
     *,
     size: tuple[int, int] | None,
+    pixels: tuple[int, int] = (0, 0),
+    modes: Mapping[str, int | bool] | None = None,
     pty: bool,
     inherit: tuple[int, ...],
     until_exec: tuple[int, ...] = (),
@@ -211,7 +211,8 @@ def start(
 
     `inherit` are descriptors that stay open in the command (the lock of its directory). `until_exec` stay open in the
     child until it executes the command, and not an instant longer: a proof of life among them covers the child for as
-    long as nothing tells it from its parent. `size` is (cols, rows).
+    long as nothing tells it from its parent. `size` is (cols, rows), `pixels` the same window's, `modes` what the
+    terminal's keys and switches shall be (`terminal.modes` in FORMAT.md).
 
     Raises:
         CannotStart: it could not be executed, with the shell's exit code for that.
@@ -220,7 +221,8 @@ def start(
     program = find_program(argv[0], env.get("PATH") or os.defpath)
     try:
         if pty:
-            return _on_pty(program, argv, env, size, inherit, until_exec)
+            window = (*(size or (80, 24)), *pixels)
+            return _on_pty(program, argv, env, window, modes or {}, inherit, until_exec)
         return _on_pipes(program, argv, env, inherit)
     except OSError as error:
         raise _cannot_start(error, argv[0]) from error
@@ -228,6 +230,13 @@ def start(
 
 class NoTerminal(Exception):
     """No PTY could be had on this host."""
+
+
+class _OnPty(PtyProcess):  # type: ignore[misc]  # it has no types
+    """With the window that the child has set: `spawn` sets it once more, without pixels, when the command runs."""
+
+    def setwinsize(self, rows: int, cols: int) -> None:
+        """Leave it."""
 
 
 def _cannot_start(error: OSError, name: str) -> CannotStart:
@@ -244,14 +253,13 @@ def _on_pty(
     program: str,
     argv: list[str],
     env: dict[str, str],
-    size: tuple[int, int] | None,
+    window: tuple[int, int, int, int],
+    modes: Mapping[str, int | bool],
     inherit: tuple[int, ...],
     until_exec: tuple[int, ...],
 ) -> Command:
-    cols, rows = size or (80, 24)
+    cols, rows = window[:2]
     variables = _encoded(env)
-    locale = env.get("LC_ALL") or env.get("LC_CTYPE") or env.get("LANG") or ""
-    utf8 = locale.lower().replace("-", "").partition("@")[0].endswith("utf8")
 
     def execute() -> None:
         # Executing here, and not after spawn's own look-up, keeps argv[0] as the user wrote it. What is raised here
@@ -259,15 +267,14 @@ def _on_pty(
         identity.reset_signals()
         for fd in inherit:
             os.set_inheritable(fd, True)  # `pass_fds` only keeps it open up to here
-        if utf8:
-            _expect_utf8()
+        slave.prepare(window, modes, env)
         try:
             os.execve(program, argv, variables)
         except OSError as error:
             raise OSError(str(error.errno)) from None
 
     try:
-        spawned = PtyProcess.spawn(
+        spawned = _OnPty.spawn(
             [program], preexec_fn=execute, dimensions=(rows, cols), pass_fds=(*inherit, *until_exec)
         )
     except OSError as error:
@@ -277,16 +284,6 @@ def _on_pty(
     master = spawned.fd
     os.set_inheritable(master, False)
     return Command(spawned.pid, master, {master: "pty"}, master=master, keep=spawned)
-
-
-def _expect_utf8() -> None:
-    """IUTF8, as terminal emulators set it: erasing takes back a whole character, not one of its bytes."""
-    try:
-        attributes = termios.tcgetattr(0)
-        attributes[0] |= IUTF8
-        termios.tcsetattr(0, termios.TCSANOW, attributes)
-    except termios.error:
-        pass  # a terminal without it is one all the same
 
 
 def _encoded(env: dict[str, str]) -> dict[bytes, bytes]:

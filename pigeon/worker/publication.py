@@ -17,17 +17,13 @@ from pigeon.wire.documents import MAX_REQUEST_BYTES, BadDocument, Status, blanke
 from pigeon.wire.names import SessionFiles, new_token
 from pigeon.wire.publish import OwnStatus
 from pigeon.worker.outbound import Outbound
-from pigeon.worker.ownership import Ownership, Superseded
+from pigeon.worker.ownership import PATIENCE_S, Ownership, Superseded
 from pigeon.worker.task import Worker
 
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 
 ROOM_S = 10.0
 """How long the end of a session that nobody waits for waits for room."""
-
-PATIENCE_S = 600.0
-"""How long an end is tried that the share does not allow: an export that is read-only for a while, a ticket that has
-run out. Nobody else can give the session an end while its worker lives."""
 
 
 class Publication:

@@ -296,6 +296,9 @@ class Relay:
     def _answer_client(self) -> None:
         if self.inbound.acknowledged is not None:
             self.outbound.acknowledged, self.inbound.acknowledged = self.inbound.acknowledged, None
+        if self.inbound.delivered:
+            self.watch.note("signals", numbers=self.inbound.delivered[:100])
+            self.inbound.delivered.clear()
         for request in self.inbound.requests:
             self.watch.note(f"client_{request}")
             if request == "hangup":

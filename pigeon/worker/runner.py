@@ -11,12 +11,13 @@ import os
 import signal
 
 from pigeon import clock, trace
-from pigeon.errors import EXIT_PIGEON
+from pigeon.errors import EXIT_PIGEON, JournalError
 from pigeon.journal.store import Journal
 from pigeon.wire import claim, files, states
 from pigeon.wire.names import SessionFiles
-from pigeon.worker import cwdlock, identity, lifecycle, process
+from pigeon.worker import identity, lifecycle, outage, process
 from pigeon.worker.books import Books, byte_counts
+from pigeon.worker.directory import HeldDirectory, try_hold
 from pigeon.worker.environment import command_environment
 from pigeon.worker.inbound import Inbound
 from pigeon.worker.lifecycle import RunnerExit
@@ -42,6 +43,10 @@ def run(worker: Worker, task: Task, stop: StopOrder, journal: Journal | None = N
         return RunnerExit.SUPERSEDED
 
 
+class NotTried(Exception):
+    """Something was missing that this needs before it may claim the session; says what."""
+
+
 class Runner:
     """The steps of one session. Fields that a step needs exist from the step that makes them on."""
 
@@ -49,9 +54,9 @@ class Runner:
         self.worker = worker
         self.task = task
         self.session: SessionFiles = worker.namespace.session(task.session_id)
-        self.lock: cwdlock.CwdLock | None = None
-        self._books = Books(worker, task, journal)
+        self.lock: HeldDirectory | None = None
         self._ownership = Ownership(self.session, worker.debug, is_old=task.row is not None)
+        self._books = Books(worker, task, journal, self._ownership.holds_claim)
         self._publication = Publication(worker, self.session, self._ownership, task.request.created_at)
         self._refusal: Refusal | None = None
         self._env: dict[str, str] = {}
@@ -83,14 +88,14 @@ class Runner:
             self.proof.remove()
             return RunnerExit.HELD
         if self._stop.is_given or clock.boottime() - self.task.given_at > LATE_S:
-            self._release()
-            self.proof.remove()
-            return RunnerExit.LATER
-        if not self._claim_and_prepare():
-            if self.lock is not None:
-                self.lock.release()
-            self.proof.remove()
-            return RunnerExit.LOST
+            return self._leave_untried(RunnerExit.LATER)
+        try:
+            has_claim = self._claim_and_prepare()
+        except NotTried as reason:
+            self._say_untried(str(reason))
+            return self._leave_untried(RunnerExit.LATER)
+        if not has_claim:
+            return self._leave_untried(RunnerExit.LOST)
         self.worker.debug.say("queue", f"{self.task.session_id}: claimed")
         if self._refusal is not None:
             self._end_unstarted(self._refusal)
@@ -98,6 +103,13 @@ class Runner:
             self._execute(wakeup)
         self.proof.remove()
         return RunnerExit.DONE
+
+    def _leave_untried(self, code: int) -> int:
+        """Nothing of the session is ours: leave no trace of this attempt."""
+        self._books.close()
+        self._release()
+        self.proof.remove()
+        return code
 
     def _say_untried(self, text: str) -> None:
         """Why nothing could be tried; once, and then for who debugs."""
@@ -107,6 +119,7 @@ class Runner:
 
     def abandon(self, reason: str) -> None:
         """Close what is ours after the session came into other hands, touching nothing on the share but the lock."""
+        tell(f"pigeon worker: the runner of {self.task.session_id} leaves it: {reason}")
         self.worker.debug.say("failure", f"{self.task.session_id}: {reason}")
         self._release()
         self._books.final(states.FAILED, reason, {})
@@ -126,8 +139,7 @@ class Runner:
     def _take_lock(self) -> bool:
         if self.task.request.lock != "cwd" or self.task.refusal is not None:
             return True
-        path = self.worker.namespace.lock(self.task.request.cwd)
-        self.lock = cwdlock.try_lock(path, self.worker.lock_mode)
+        self.lock = try_hold(self.worker.namespace, self.task.request.cwd, self.worker.lock_mode)
         if self.lock is not None:
             self.worker.debug.say("lock", f"{self.task.session_id}: holds {self.task.request.cwd}")
         return self.lock is not None
@@ -137,7 +149,6 @@ class Runner:
         if self.task.refusal is not None:
             self._refusal = Refusal(*self.task.refusal)
         if not self._claim():
-            self._books.close()
             return False
         if self._refusal is None:
             try:
@@ -151,8 +162,13 @@ class Runner:
     def _claim(self) -> bool:
         worker = self.worker
         row = self.task.row
-        if not self._books.begin(self.proof.path):
-            return False
+        try:
+            if not self._books.begin(self.proof.path):
+                return False
+        except JournalError as error:
+            if not outage.may_pass(error):
+                raise
+            raise NotTried(f"pigeon worker: the journal fails: {error.message}; trying on") from error
         if row is not None:  # a claim of ours that a dead runner left or was about to make
             identity.discard_proof(row.runner_lock or "")
             if row.state == lifecycle.CLAIMED:
@@ -227,6 +243,11 @@ class Runner:
             raise process.CannotStart(
                 f"the directory `{request.cwd}` {why} on {self.worker.host}", EXIT_PIGEON
             ) from None
+        if self.lock is not None and self.lock.leads_elsewhere():
+            raise process.CannotStart(
+                f"the directory `{request.cwd}` was moved just when the command was to start; run it again",
+                EXIT_PIGEON,
+            )
         if None in request.env.values():
             raise process.CannotStart("the request's environment has been blanked already", EXIT_PIGEON)
         return command_environment(request, self.task.environ, request.session_id)
@@ -244,11 +265,18 @@ class Runner:
                 PIGEON_CACHE=namespace.cache,
                 PIGEON_NAMESPACE=namespace.name,
             )
-        inherit = (self.lock.descriptor,) if self.lock is not None else ()
+        inherit = self.lock.descriptors if self.lock is not None else ()
         guard = (self.proof.descriptor,)
         try:
             return process.start(
-                argv, env, size=request.size, pty=request.pty, inherit=inherit, until_exec=guard
+                argv,
+                env,
+                size=request.size,
+                pixels=request.pixels,
+                modes=request.modes,
+                pty=request.pty,
+                inherit=inherit,
+                until_exec=guard,
             )
         except process.NoTerminal:
             outbound.say("pty_fallback_to_pipes")

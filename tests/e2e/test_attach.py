@@ -4,9 +4,16 @@ from __future__ import annotations
 
 import os
 import signal
+from functools import partial
+from pathlib import Path
 
 import pytest
 
+from pigeon.client import link
+from pigeon.client.outcome import Options, Outcome
+from pigeon.commands import attach
+from pigeon.wire.records import output_line
+from pigeon.wire.tail import Tail
 from tests.helpers import raw
 from tests.helpers.pigeon import Pigeon
 from tests.helpers.processes import children_of
@@ -147,18 +154,29 @@ def test_the_second_takes_over_and_the_first_says_so(warm: Pigeon) -> None:
     assert names == ["stdin.1.jsonl", "stdin.2.jsonl", "stdin.jsonl"]
 
 
+def is_raw(window: Terminal) -> bool:
+    """Whether pigeon has made the window's terminal raw."""
+    return window.settings() != window.settings_before
+
+
 def test_one_that_only_watches(warm: Pigeon) -> None:
     """It sees everything, changes nothing, and leaves with the session or on its own."""
     owner = warm.spawn_tty(ECHO)
     owner.wait_for("24 80")
     session = warm.sessions()[-1]
     watcher = warm.spawn_tty("attach", "--read-only", session.id, size=(70, 20))
-    leaver = warm.spawn_tty("attach", "-r", session.id)
-    for window in (watcher, leaver):
+    leavers = {
+        keys: warm.spawn_tty("attach", "-r", session.id) for keys in ("~.", "~d", "\x03", "\x1b[99;5u")
+    }
+    for window in (watcher, *leavers.values()):
         window.wait_for("24 80")
     watcher.type("not mine\r")
-    leaver.type("~.")
-    assert leaver.wait(10).code != 0
+    for keys, leaver in leavers.items():
+        wait_until(partial(is_raw, leaver), 15, "raw mode")
+        leaver.type(keys)
+        assert leaver.wait(10).code == 0
+        assert "pigeon: stopped watching; the session goes on" in leaver.text()
+        assert leaver.settings() == leaver.settings_before
     owner.type("mine\r")
     for window in (owner, watcher):
         window.wait_for("got [mine]")
@@ -167,6 +185,76 @@ def test_one_that_only_watches(warm: Pigeon) -> None:
     assert watcher.wait().code == 6
     assert "not mine" not in watcher.text() + owner.text()
     assert not any(name.startswith("control.1") for name in os.listdir(session.directory))
+
+
+def test_leaving_while_the_output_so_far_is_read(warm: Pigeon) -> None:
+    """Ctrl-C ends the attacher, not the command; nothing has been claimed."""
+    (warm.work / "much").write_bytes(b"\x1b[1;2H\x1b[31mred\x1b[m " * 800_000)
+    session = detached(warm, "cat much; touch made; exec sleep 60")
+    wait_until(lambda: (warm.work / "made").exists(), 30, "the output")
+    window = warm.spawn_tty("attach", session.id)
+    window.wait_true(lambda: children_of(window.process.pid))
+    (pump,) = children_of(window.process.pid)
+    while read_by(pump) < 2_000_000:
+        pass  # it reads a megabyte in some milliseconds
+    os.kill(pump, signal.SIGSTOP)
+    assert read_by(pump) < (session.directory / "stream.jsonl").stat().st_size
+    window.type("\x03")
+    window.wait_for("^C")
+    os.kill(pump, signal.SIGCONT)
+    assert window.wait(10).code == 130
+    assert "left before it was attached" in window.text()
+    assert not any(name.startswith("control.1") for name in os.listdir(session.directory))
+    assert session.state == "running"
+    assert warm.run("stop", session.id).code == 0
+
+
+def read_by(pid: int) -> int:
+    """How many bytes a process has read."""
+    for line in Path(f"/proc/{pid}/io").read_text().splitlines():
+        if line.startswith("rchar:"):
+            return int(line.split()[1])
+    raise AssertionError(f"no `rchar` of {pid}")
+
+
+@pytest.mark.parametrize(
+    ("frame", "code"), [((link.SIGNAL, b"15"), 143), ((link.HANG_UP, b""), 255), ((link.DETACH, b""), 0)]
+)
+def test_what_is_heard_while_the_output_so_far_is_read(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    frame: tuple[bytes, bytes],
+    code: int,
+) -> None:
+    """After a stay in the background it goes on, and says what it is doing; then the user leaves."""
+    monkeypatch.setattr(attach, "READING_S", 0.0)
+    path = tmp_path / "stream.jsonl"
+    path.write_bytes(b"".join(output_line(n, "pty", bytes(32768)) for n in range(100)))
+    guardian, mine = link.pair()
+    options = Options()
+    options.speaks = True
+    reader = attach.Reader(mine, options, str(path))
+    guardian.send(link.KEYS, b"typed ahead")
+    guardian.send(link.SUSPEND)
+    guardian.send(link.SIZE, b"50 20")
+    guardian.send(link.RESUME)
+    pieces = 0
+
+    def hear() -> None:
+        nonlocal pieces
+        pieces += 1
+        if pieces == 3:
+            guardian.send(*frame)
+        reader.hear()
+
+    with pytest.raises(Outcome) as raised:
+        attach.replay(Tail(str(path), ("output",)), hear=hear)
+    assert (pieces, raised.value.code, options.window) == (3, code, (50, 20))
+    assert guardian.receive() == [(link.SUSPENDED, b"")]
+    assert capfd.readouterr().err == "pigeon: reading 3 MB of output so far\n"
+    link.close(guardian)
+    link.close(mine)
 
 
 def test_a_full_screen_program_is_drawn_again(warm: Pigeon) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.helpers import raw
 from tests.helpers.notes import Notes
 from tests.helpers.pigeon import Pigeon
 from tests.helpers.processes import run_to_end
@@ -93,3 +94,43 @@ def test_words_of_the_shell_are_relative_to_it(warm: Pigeon) -> None:
     assert warm.run("./script", "x", cwd=where).stdout == b"here x\n"
     listing = subprocess.run(["ls", "-a"], cwd=where, capture_output=True, check=True)
     assert warm.run("ls", "-a", cwd=where).stdout == listing.stdout
+
+
+def test_a_directory_that_was_exchanged_for_a_link_waits_for_both(pigeon: Pigeon) -> None:
+    """Where the name leads once it is the session's turn, another command may be at work."""
+    pigeon.worker()
+    notes = Notes(pigeon.base / "notes")
+    one, other = pigeon.directory("one").resolve(), pigeon.directory("other").resolve()
+    holders = [pigeon.start(notes.holding(where.name), cwd=where) for where in (one, other)]
+    for where in (one, other):
+        notes.wait_started(where.name)
+    client, session = pigeon.begin(notes.text("intruder", "pwd -P"), cwd=one)
+    one.rename(one.with_name("moved"))
+    one.symlink_to(other)
+    notes.release("one")
+    assert holders[0].wait().code == 0
+    assert pigeon.run("true").code == 0  # meanwhile the worker has tried it
+    assert not notes.starts("intruder")
+    assert session.claim is None
+    notes.release("other")
+    assert holders[1].wait().code == 0
+    assert client.wait().stdout == os.fsencode(other) + b"\n"
+    assert notes.interval("other").end <= notes.interval("intruder").start
+
+
+def test_a_link_on_the_workers_side_is_no_hindrance(pigeon: Pigeon) -> None:
+    """As `/home` is on some hosts: the session runs, and holds the directory under both names."""
+    pigeon.worker()
+    notes = Notes(pigeon.base / "notes")
+    real = pigeon.directory("real").resolve()
+    link = real.with_name("link")
+    link.symlink_to(real)
+    request = raw.publish(pigeon, notes.holding("far"), cwd=link)
+    notes.wait_started("far")
+    client, _ = pigeon.begin(notes.text("near"), cwd=real)
+    assert pigeon.run("true").code == 0  # meanwhile the worker has looked at all that is there
+    assert not notes.starts("near")
+    notes.release("far")
+    assert request.wait_final()["exit_code"] == 0
+    assert client.wait().code == 0
+    assert notes.interval("far").end <= notes.interval("near").start

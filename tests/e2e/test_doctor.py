@@ -9,6 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from pigeon.mountinfo import filesystem_of
 from tests.helpers.pigeon import Pigeon
 from tests.helpers.privileges import WITHOUT_OVERRIDE, mount_small, needs_root, unmount
 from tests.helpers.verbs import lose_host
@@ -19,6 +20,7 @@ CHECKS = [
     "parents",
     "filesystem",
     "space",
+    "quota",
     "operations",
     "speed",
     "journal",
@@ -91,6 +93,49 @@ def test_no_share(pigeon: Pigeon) -> None:
     assert result.code == 1
     assert [line["level"] for line in json.loads(result.stdout)] == ["FAIL"]
     assert "/nonexistent/share" in result.stdout.decode()
+
+
+def test_a_share_that_is_no_place_for_files(pigeon: Pigeon) -> None:
+    result = pigeon.run("doctor", "--json", "--cache", "/proc")
+    line = json.loads(result.stdout)[-1]
+    assert (result.code, line["check"], line["level"]) == (1, "filesystem", "FAIL")
+    assert "`/proc` shows the kernel's own data" in line["text"]
+    client = pigeon.run("true", options=("--cache", "/proc"))
+    assert client.code == 255
+    assert client.words.startswith("pigeon: cannot write to the shared directory `/proc`")
+
+
+def quota_program(pigeon: Pigeon, script: str) -> dict[str, str]:
+    """An environment in which quota(1) is this script."""
+    place = pigeon.base / "programs"
+    place.mkdir(exist_ok=True)
+    (place / "quota").write_text(f"#!/bin/sh\n{script}\n")
+    (place / "quota").chmod(0o755)
+    return {"PATH": f"{place}:{os.environ['PATH']}"}
+
+
+def test_what_the_quota_program_says(pigeon: Pigeon) -> None:
+    """Of the share's filesystem, in the format of quota(1); above a limit it exits with 1."""
+    source = filesystem_of(str(pigeon.share.client_path)).source
+
+    def found(script: str) -> tuple[str, str]:
+        environment = quota_program(pigeon, script)
+        line = lines_of(pigeon.run("doctor", "--json", env=environment))["quota"][0]
+        return line["level"], line["text"]
+
+    head = "echo 'Disk quotas for user x (uid 7):'; echo ' Filesystem blocks quota limit grace files'; echo "
+    other = "; echo '/dev/other 5 1 1 0 9 1 1 0'"
+    assert found(f"{head}'{source} 1024 2048 4096 0 7 0 10 0'{other}") == (
+        "PASS",
+        "your quota: 1.0 of 2.0 MiB, 7 of 10 files",
+    )
+    assert found(f"{head}'{source} 4096* 2048 4096 0 7 0 0 0'{other}; exit 1") == (
+        "WARN",
+        "your quota: 4.0 of 2.0 MiB",
+    )
+    for silent in (f"{head}''{other}", "echo 'Disk quotas for user x (uid 7): none'", "exit 1"):
+        assert found(silent)[0] == "PASS"
+        assert "no quota is visible from here" in found(silent)[1]
 
 
 def test_a_share_that_cannot_be_written(pigeon: Pigeon) -> None:

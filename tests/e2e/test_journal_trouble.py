@@ -5,6 +5,7 @@ One that is damaged ends it, with words and without a traceback.
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
 from pathlib import Path
@@ -17,6 +18,7 @@ from tests.helpers.notes import Notes
 from tests.helpers.pigeon import Pigeon, Worker
 from tests.helpers.privileges import WITHOUT_OVERRIDE
 from tests.helpers.processes import children_of, is_standby
+from tests.helpers.verbs import runner_of
 from tests.helpers.waiting import wait_until
 
 FAILS = "pigeon worker: the journal fails: "
@@ -51,6 +53,24 @@ def forbid(path: Path) -> None:
 def allow(path: Path) -> None:
     """As it was."""
     path.chmod(0o600)
+
+
+def remove(path: Path) -> None:
+    """As somebody does who takes it for a left-over."""
+    for suffix in ("", "-wal", "-shm"):
+        Path(f"{path}{suffix}").unlink(missing_ok=True)
+
+
+def is_free(path: Path) -> bool:
+    """Whether a lock file is there that nobody holds now."""
+    if not path.exists():
+        return False
+    with path.open("rb") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+    return True
 
 
 def wait_told(worker: Worker, text: str, timeout_s: float = 30.0) -> None:
@@ -138,3 +158,76 @@ def test_a_damaged_journal_ends_the_worker(pigeon: Pigeon) -> None:
     assert worker.wait(30) == 255
     assert f"pigeon: the journal `{pigeon.journal}` " in worker.log
     assert FAILS not in worker.log
+
+
+def test_a_journal_that_is_removed_gets_its_session_back(pigeon: Pigeon, notes: Notes) -> None:
+    """The share says whose the session is; the result is in the journal that lies there now before it is told."""
+    worker = pigeon.worker()
+    client, session = pigeon.begin(f"echo begun; ({notes.holding('a')}); exit 3")
+    notes.wait_started("a")
+    runner_of(pigeon, session)
+    remove(pigeon.journal)
+    notes.release("a")
+    result = client.wait()
+    assert (result.stdout, result.code) == (b"begun\n", 3)
+    assert (session.state, session.events()[-1]) == ("failed", "exit")
+    wait_until(lambda: (pigeon.journal_row(session.id) or {}).get("state") == "final", 10, "the row's end")
+    row = pigeon.journal_row(session.id)
+    assert row is not None
+    assert (row["return_code"], row["outcome"], row["cwd"]) == (3, "failed", str(pigeon.work.resolve()))
+    assert f"the journal had lost session {session.id}" in worker.log
+    assert pigeon.run("true").code == 0
+
+
+@pytest.mark.slow
+def test_a_runner_that_dies_without_a_row_is_recovered(pigeon: Pigeon, notes: Notes) -> None:
+    """Its worker lives, so nobody else may end the session, and the journal knows nothing of it."""
+    worker = pigeon.worker(host_timeout=1)
+    client, session = pigeon.begin(notes.holding("a"))
+    notes.wait_started("a")
+    runner = runner_of(pigeon, session)
+    remove(pigeon.journal)
+    os.kill(runner, signal.SIGKILL)
+    status = session.wait_final(60)
+    assert (status["ended_by"], status["exit_code"]) == ("recovery", 255)
+    assert client.wait().code == 255
+    assert "has no runner, and the journal had lost it" in worker.log
+    pigeon.wait_quiet()  # what was left of the command is ended, too
+    assert pigeon.run("true").code == 0
+    assert pigeon.run("history", "--journal", str(pigeon.journal)).code == 0
+    assert len(notes.starts("a")) == 1
+
+
+@pytest.mark.slow
+def test_who_waits_for_the_journal_lets_the_directory_go(pigeon: Pigeon) -> None:
+    """Nothing is claimed yet: the session may be withdrawn, or run by another worker, and others want the directory."""
+    worker = pigeon.worker(prefix=WITHOUT_OVERRIDE)
+    end_standby(worker)
+    forbid(pigeon.journal)
+    client, session = pigeon.begin("echo ran")
+    lock = pigeon.namespace.lock_path(pigeon.work.resolve())
+    wait_until(lock.exists, 15, "the attempt")
+    wait_until(lambda: is_free(lock), 30, "a free directory")
+    assert session.claim is None
+    wait_told(worker, FAILS)
+    allow(pigeon.journal)
+    assert client.wait(60).stdout == b"ran\n"
+
+
+def test_too_few_descriptors_are_said_at_once(pigeon: Pigeon) -> None:
+    child = pigeon.start_worker(prefix=("sh", "-c", 'ulimit -n 40; exec "$@"', "sh"))
+    assert child.wait().code == 255
+    assert b"may have no more than 40 files open, and needs 64" in child.out
+
+
+def test_as_many_descriptors_as_it_asks_for_are_enough(pigeon: Pigeon, notes: Notes) -> None:
+    pigeon.worker(prefix=("sh", "-c", 'ulimit -n 64; exec "$@"', "sh"))
+    names = [str(number) for number in range(4)]
+    clients = [pigeon.start(notes.holding(n), cwd=pigeon.directory(n)) for n in names]
+    for name in names:
+        notes.wait_started(name)
+        notes.release(name)
+    assert [client.wait().code for client in clients] == [0] * 4
+    window = pigeon.spawn_tty("ulimit -n")
+    window.wait_for("64")
+    assert window.wait().code == 0

@@ -13,7 +13,7 @@ from tests.helpers import raw
 from tests.helpers.notes import Notes
 from tests.helpers.pigeon import Pigeon
 from tests.helpers.share import Session
-from tests.helpers.verbs import age, listed
+from tests.helpers.verbs import age, listed, report
 from tests.helpers.waiting import wait_until
 
 
@@ -111,6 +111,37 @@ def test_silent_clients_and_owners_are_told(pigeon: Pigeon) -> None:
     lines = pigeon.run("sessions").stdout.decode().splitlines()
     assert "worker silent; client silent" in next(line for line in lines if line.startswith(lost.id))
     assert "waits for a worker; client suspended" in next(x for x in lines if x.startswith(suspended.id))
+
+
+def test_a_worker_that_is_started_again_watches_what_the_former_one_ran(pigeon: Pigeon) -> None:
+    """The claim names the former for ever; the new one lists the session among what it runs."""
+    notes = Notes(pigeon.base / "notes")
+    pigeon.worker()
+    client, session = pigeon.begin(notes.holding("one"))
+    notes.wait_started("one")
+    pigeon.workers[0].kill()
+    row = listed(pigeon)[session.id]
+    assert (row["worker_alive"], row["watched_by"]) == (False, None)
+    again = pigeon.worker().id
+
+    def is_adopted() -> bool:
+        row = listed(pigeon)[session.id]
+        return (row["worker_alive"], row["watched_by"]) == (True, again)
+
+    wait_until(is_adopted, 20, lambda: f"{again} as watcher, not {listed(pigeon)}")
+    assert listed(pigeon)[session.id]["worker"] == pigeon.workers[0].id
+    lines = pigeon.run("sessions").stdout.decode().splitlines()
+    line = next(line for line in lines if line.startswith(session.id))
+    assert f"watched by {again}" in line
+    assert "silent" not in line
+    found = report(pigeon, session)
+    assert (found["facts"]["owner_alive"], found["facts"]["watcher"]) == (True, again)
+    assert found["rule"] == "processes"
+    inspected = pigeon.run("inspect", session.id).stdout.decode()  # the new worker is asked
+    assert f"(gone; watched over by {again})" in inspected
+    assert "journal says running" in inspected
+    notes.release("one")
+    assert client.wait().code == 0
 
 
 def test_damaged_and_foreign_things_do_not_disturb_it(pigeon: Pigeon) -> None:

@@ -118,6 +118,19 @@ def test_force_against_an_owner_that_lives(warm: Pigeon) -> None:
     assert client.wait().code == 143
 
 
+def test_force_against_an_owner_that_lives_and_does_not_run_it(pigeon: Pigeon) -> None:
+    """A worker says what it runs; that it lives is no reason to wait for what it does not."""
+    pigeon.configure(worker={"host_timeout": 1})
+    worker = pigeon.worker()
+    session = raw.lay(pigeon)
+    raw.claim(session, f"worker_host=here\nworker_pid={worker.pid}\nworker_id={worker.id}\n")
+    raw.replace(session.directory / "request.json", raw.dump(raw.a_request(session.id, pigeon.work, "true")))
+    raw.put_status(session, "running")
+    forced = pigeon.run("stop", "--force", session.id)
+    assert forced.code == 0, forced.words
+    assert session.status["ended_by"] == "takeover"
+
+
 def test_force_against_a_silent_owner(pigeon: Pigeon) -> None:
     """Nobody else serves the namespace; the host is gone for good."""
     pigeon.configure(worker={"host_timeout": 1})

@@ -52,8 +52,15 @@ def test_giving_up_without_a_worker(pigeon: Pigeon) -> None:
     assert "`test`" in lines[0]
     assert any("pigeon worker" in line for line in lines[1:])
     session = pigeon.sessions()[0]
-    assert session.state == "cancelled"
+    status = session.wait_final()
+    assert (status["state"], status["exit_code"], status["ended_by"]) == ("cancelled", 255, "client")
+    assert status["error"] == "no worker took it within 1 s"
     assert "withdrawn_by=client" in (session.claim or "")
+    shown = pigeon.run("sessions", "--all").stdout.decode()
+    assert "cancelled (255)" in shown
+    assert "no worker took it within 1 s" in shown
+    inspected = pigeon.run("inspect", session.id).stdout.decode()
+    assert "was withdrawn before it ran: no worker took it within 1 s" in inspected
     pigeon.worker()
     assert pigeon.run("true").code == 0
     assert not (pigeon.work / "ran").exists()

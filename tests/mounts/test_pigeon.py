@@ -195,6 +195,15 @@ def test_a_quota_that_stays_used_up_is_told(faulty: Rig) -> None:
     assert "worker lost" not in result.words
 
 
+def test_a_quota_that_is_used_up_is_found_by_the_doctor(faulty: Rig) -> None:
+    faulty.control.fail("flush", "*/doctor-*", "EDQUOT", times=1000)
+    result = faulty.pigeon.run("doctor", timeout_s=90)
+    assert result.code == 1
+    lines = result.stdout.decode().splitlines()
+    assert "FAIL  quota        your quota here is used up" in lines
+    assert "`pigeon clean`" in lines[lines.index("FAIL  quota        your quota here is used up") + 1]
+
+
 def test_a_client_that_has_no_room_for_its_last_word_leaves_all_the_same(bare: Rig) -> None:
     """Its session is held up until there is room, and ends then, as one whose client has gone."""
     bare.pigeon.worker(client_timeout=10)

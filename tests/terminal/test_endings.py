@@ -49,7 +49,7 @@ def full_screen(pigeon: Pigeon, cwd: Path | None = None) -> Terminal:
 
 
 # What happens -> (how, the exit code). 255 is pigeon's own.
-ENDINGS: dict[str, tuple[Callable[[Pigeon, Terminal], None], int]] = {
+ENDINGS: dict[str, tuple[Callable[[Pigeon, Terminal], object], int]] = {
     "SIGTERM": (lambda pigeon, window: window.process.send_signal(signal.SIGTERM), 143),
     "SIGHUP": (lambda pigeon, window: window.process.send_signal(signal.SIGHUP), 129),
     "escape": (lambda pigeon, window: window.type("\r~."), 255),
@@ -74,6 +74,52 @@ def test_an_abnormal_end_switches_off_what_is_on(pigeon: Pigeon, name: str) -> N
     assert modes_on(window.raw) == {}, window.tell()
     pigeon.sessions()[0].wait_final(40)
     pigeon.wait_quiet(30)
+
+
+# A program that is silent, and has key reports switched on: Ctrl-C and `~.` come as sequences.
+LEAVING = {
+    "plain": ("", "\r~."),
+    "kitty": (r"\033[>7u", "\x1b[13u\x1b[13;1:3u~\x1b[96;2:3u."),
+    "kitty, all keys": (r"\033[>15u", "\x1b[13u\x1b[57441;2u\x1b[96:126;2u\x1b[96:126;2:3u\x1b[46u"),
+    "modifyOtherKeys": (r"\033[>4;2m", "\r\x1b[27;2;126~."),
+    "three Ctrl-C": (r"\033[>7u", "\x1b[99;5u\x1b[99;5:3u" * 3),
+    "three Ctrl-C, modifyOtherKeys": (r"\033[>4;2m", "\x1b[27;5;99~" * 3),
+}
+
+
+@pytest.mark.parametrize("name", LEAVING)
+def test_the_shell_is_given_back(warm: Pigeon, name: str) -> None:
+    """And it is said: where the session is well, and where the other side is silent."""
+    mode, keys = LEAVING[name]
+    silent = "Ctrl" in name
+    text = f"stty raw -echo; printf '{mode}'; echo ready; exec sleep 60"
+    window = warm.spawn_tty(text, cwd=warm.directory(f"left by {name}"))
+    window.wait_for("ready")
+    session = warm.sessions()[-1]
+    runner = runner_of(warm, session)
+    if silent:
+        os.kill(runner, signal.SIGSTOP)
+        window.wait_still(0.3)  # what it said last is no answer
+    try:
+        window.type(keys)
+        assert window.wait(10).code == 255
+    finally:
+        if silent:
+            os.kill(runner, signal.SIGCONT)
+    assert ("left: the session did not answer" if silent else "pigeon: hung up") in window.text()
+    session.wait_final(20)
+    assert modes_on(window.raw) == {}
+    assert window.settings() == window.settings_before
+
+
+def test_an_escape_character_as_ssh_has_it(warm: Pigeon) -> None:
+    window = warm.spawn_tty("echo ready; exec sleep 60", options=("-e", "^]"), cwd=warm.directory("like ssh"))
+    window.wait_for("ready")
+    window.type("\x1d?")
+    window.wait_for("^].   hang up")
+    window.type("\x1d.")
+    assert window.wait().code == 255
+    assert "pigeon: hung up" in window.text()
 
 
 def test_an_end_without_an_exit_event_is_noticed_soon(warm: Pigeon) -> None:

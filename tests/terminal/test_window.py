@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 import shutil
 from pathlib import Path
 
@@ -45,6 +47,67 @@ def test_a_storm_of_sizes(warm: Pigeon) -> None:
     (place / "gone").touch()
     assert window.wait().code == 0
     assert window.text().splitlines()[-1] == "22 77"
+
+
+VIM = ("vim", "-u", "NONE", "-i", "NONE", "-N", "text")
+
+
+def numbered(place: Path) -> Path:
+    """The directory with a text that is longer than every window."""
+    (place / "text").write_text("".join(f"line {number}\n" for number in range(200)))
+    return place
+
+
+def plainly_resized(pigeon: Pigeon, place: Path) -> list[str]:
+    """What vim shows after the window has become taller."""
+    window = pigeon.spawn_plain(*VIM, cwd=place)
+    window.wait_for("line 22")
+    window.resize(80, 40)
+    window.wait_for("line 38")
+    window.wait_still(0.3)
+    lines = window.emulator.lines
+    window.type(":q!\r")
+    assert window.wait().code == 0
+    return lines
+
+
+def test_attached_to_in_a_taller_window(warm: Pigeon) -> None:
+    """Margins that the output has set do not outlive the old size: vim counts on the terminal having dropped them."""
+    place = numbered(warm.directory("taller"))
+    wanted = plainly_resized(warm, place)
+    window = warm.spawn_tty(*VIM, cwd=place)
+    window.wait_for("line 22")
+    session = warm.sessions()[-1]
+    window.type("\r~d")
+    assert window.wait().code == 0
+    assert re.search(rb"\x1b\[1;24r", window.raw)
+    back = warm.spawn_tty("attach", session.id, size=(80, 40))
+    back.wait_true(lambda: "attached" in session.events())
+    back.type("gg")
+    back.wait_true(lambda: back.emulator.lines[:39] == wanted[:39])
+    back.type(":q!\r")
+    assert back.wait().code == 0
+    assert back.settings() == back.settings_before
+
+
+def test_brought_back_in_a_taller_window(warm: Pigeon) -> None:
+    place = numbered(warm.directory("brought back"))
+    wanted = plainly_resized(warm, place)
+    window = warm.spawn_plain("bash", "--norc", "-i", env={"PS1": "$ "}, cwd=place)
+    window.wait_for(lambda text: text.endswith("$"))
+    window.type(shlex.join([str(word) for word in warm.command(*VIM)]) + "\r")
+    window.wait_for("line 22")
+    window.type("\r~\x1a")
+    window.wait_for("Stopped")
+    window.resize(80, 40)
+    window.type("fg\r")
+    window.wait_for("line 38")
+    window.type("gg")
+    window.wait_true(lambda: window.emulator.lines[:39] == wanted[:39])
+    window.type(":q!\r")
+    window.wait_for(lambda text: text.endswith("$"))
+    window.type("exit\r")
+    assert window.wait().code == 0
 
 
 def entry(term: str) -> Path:

@@ -11,9 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pigeon.client import ending, escapes, link, upstream
+from pigeon.client import ending, escapes, guardian, link, upstream
 from pigeon.client.ending import Ending
 from pigeon.client.escapes import Escapes
+from pigeon.client.giveup import presses_in
 from pigeon.client.outcome import Options, Outcome
 from pigeon.client.peer import Peer
 from pigeon.client.upstream import Upstream
@@ -53,7 +54,79 @@ def test_without_an_escape_character_everything_passes(pieces: list[bytes]) -> N
 @given(st.lists(st.binary(max_size=20).map(lambda b: b.replace(b"~", b"")), max_size=10))
 def test_bytes_without_the_character_pass(pieces: list[bytes]) -> None:
     on = Escapes("~")
+    pieces = [*pieces, b"x"]  # the end of any key report
     assert b"".join(on.feed(piece)[0] for piece in pieces) == b"".join(pieces)
+
+
+@pytest.mark.parametrize(
+    "pressed", ["~", "\x1b[126u", "\x1b[96:126;2u", "\x1b[96:126;2:1u", "\x1b[27;2;126~"]
+)
+@pytest.mark.parametrize("enter", ["\r", "\x1b[13u", "\x1b[13;1:1u\x1b[13;1:3u", "\x1b[27;1;13~"])
+@pytest.mark.parametrize("silent", ["", "\x1b[96;2:3u", "\x1b[96:126;2:2u\x1b[57441;1:3u", "\x1b[1;1:3A"])
+def test_escapes_in_key_reports(pressed: str, enter: str, silent: str) -> None:
+    """Also split within the numbers, where no key that is typed ends."""
+    dots = {
+        ".": escapes.HANG_UP,
+        "\x1b[46u": escapes.HANG_UP,
+        "\x1b[122;5:1u": escapes.SUSPEND,
+        "x": "",
+        "\x1b[A": "",
+    }
+    for dot, action in dots.items():
+        typed = f"a{enter}{pressed}{silent}{dot}".encode()
+        wanted = (f"a{enter}".encode(), [action]) if action else (typed, [])
+        assert Escapes("~").feed(typed) == wanted
+        for at in range(1, len(typed)):
+            if typed[:at].endswith((b"\x1b", b"\x1b[")):
+                continue
+            one = Escapes("~")
+            pieces = [one.feed(typed[:at]), one.feed(typed[at:])]
+            assert (b"".join(p for p, _ in pieces), pieces[0][1] + pieces[1][1]) == wanted, at
+    twice = f"{enter}{pressed}{silent}{pressed}.".encode()
+    assert Escapes("~").feed(twice) == (f"{enter}{pressed}.".encode(), [])
+
+
+@given(
+    st.lists(st.sampled_from(["~.", "x", "\r", "\x1b", "[", "\x1b[", "1", "99", ";", ":3", "u", "A"])),
+    st.data(),
+)
+def test_keys_arrive_as_typed_wherever_they_are_split(keys: list[str], draw: st.DataObject) -> None:
+    typed = "".join(["x", *keys]).replace("\r~", "\r").encode() + b"x"
+    cuts = sorted(draw.draw(st.lists(st.integers(0, len(typed)), max_size=5)))
+    one = Escapes("~")
+    pieces = [one.feed(typed[a:b]) for a, b in zip([0, *cuts], [*cuts, len(typed)], strict=True)]
+    if not any(actions for _, actions in pieces):
+        assert b"".join(passed for passed, _ in pieces) == typed
+
+
+@pytest.mark.parametrize("character", ["^]", "^A"])
+def test_a_control_character(character: str) -> None:
+    byte = bytes([ord(character[1]) - 0x40])
+    assert Escapes(character).feed(b"\r" + byte + b".") == (b"\r", [escapes.HANG_UP])
+    code = ord(character[1].lower())
+    assert Escapes(character).feed(b"\r\x1b[%d;5u." % code) == (b"\r", [escapes.HANG_UP])
+    assert escapes.help_text(character).startswith(f"{character}.  ")
+
+
+@pytest.mark.parametrize(
+    ("keys", "presses"),
+    [
+        (b"\x03", 1),
+        (b"\x03\x03", 2),
+        (b"\x03x", 0),
+        (b"\x1b[99;5u", 1),
+        (b"\x1b[99;5:1u\x1b[99;5:3u", 1),
+        (b"\x1b[99;69u\x03", 2),
+        (b"\x1b[27;5;99~", 1),
+        (b"\x1b[99;5:3u", 0),
+        (b"\x1b[57442;5u", 0),
+        (b"\x1b[99;6u", 0),
+        (b"\x1b[99;5ux", 0),
+        (b"\x1b", 0),
+    ],
+)
+def test_presses_of_the_interrupt_key(keys: bytes, presses: int) -> None:
+    assert presses_in(keys) == presses
 
 
 def test_frames_survive_a_full_pipe() -> None:
@@ -112,7 +185,11 @@ def pump(mine):
     [
         ("return 3", "3", b""),
         ("os._exit(4)", "4", b""),
-        ("os.kill(os.getpid(), 9)", "255", b"pigeon: its own process on the share was killed by signal 9\n"),
+        (
+            "os.kill(os.getpid(), 9)",
+            "255",
+            b"pigeon: its own process on the share was killed by signal 9\n" + guardian.PUMP_KILLED_HINT,
+        ),
     ],
 )
 def test_how_a_pump_can_end(words: str, code: str, said: bytes) -> None:

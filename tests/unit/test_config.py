@@ -398,6 +398,9 @@ def test_texts_of_flags_become_values(where: Where) -> None:
         ("worker.lock", "none", '"strict"'),
         ("client.claim_timeout", "", "--claim-timeout"),
         ("client.escape_char", "~~", "--escape-char"),
+        ("client.escape_char", "^M", "^X"),
+        ("client.escape_char", "\r", "^X"),
+        ("client.escape_char", "^ß", "^X"),
         ("namespace", "", "--namespace"),
         ("namespace", "a\nb", "--namespace"),
         ("route", "", "--route"),
@@ -408,6 +411,13 @@ def test_a_bad_flag_is_named(where: Where, key: str, text: str, wanted: str) -> 
         where.load({key: text})
     assert wanted in raised.value.message
     assert key in raised.value.message
+
+
+@pytest.mark.parametrize("given", ["^]", "\x1d"])
+def test_an_escape_character_that_is_a_control_character(where: Where, given: str) -> None:
+    assert where.load({"client.escape_char": given}).client.escape_char == "^]"
+    assert where.load({"client.escape_char": "^a"}).client.escape_char == "^A"
+    assert where.load({"client.escape_char": "^"}).client.escape_char == "^"
 
 
 def test_a_bad_variable_is_named(where: Where) -> None:

@@ -106,8 +106,11 @@ def test_a_state_is_put_on_again() -> None:
     on = b"\x1b[>1u\x1b[?1049h\x1b[?2004h\x1b[?1000;1006h\x1b[?25l\x1b=\x1b[>4;2m\x1b[2;9r\x1b[?7l"
     first, second = Modes(), Modes()
     first.feed(on)
-    second.feed(first.apply())
+    second.feed(first.apply(margins=True))
     assert second.reset() == first.reset()
+    unmargined = Modes()
+    unmargined.feed(first.apply())
+    assert unmargined.reset() == first.reset().replace(b"\x1b7\x1b[r\x1b8", b"")
     second.feed(first.reset())
     assert (second.reset(), second.apply()) == (b"", b"")
 

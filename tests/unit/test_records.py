@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from pigeon.wire import documents, jsontext, records
@@ -69,6 +69,9 @@ _ENTRIES = st.tuples(
 )
 
 
+@example([('"data_b64"', ""), ('"data_b64"', "=")], False)
+@example([('"data_b64"', ""), ('"data_b64" ', "=")], False)
+@example([('"data_b64" ', "="), ('"\\"data_b64"', "")], False)
 @given(st.lists(_ENTRIES, max_size=5), st.booleans())
 def test_a_payload_that_is_cut_out_is_the_one_that_json_sees(
     entries: list[tuple[str, object]], spaces: bool

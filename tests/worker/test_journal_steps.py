@@ -231,3 +231,19 @@ def test_a_durable_step_reaches_the_disk(path: Path) -> None:
         say(journal.connection.execute("PRAGMA synchronous").fetchone()[0])
     """
     assert run(code, path).split() == ["1", "2", "1"]
+
+
+def test_a_lost_row_is_written_anew_once(journal: Journal) -> None:
+    """Where it never was lost, whatever its epoch and state, it stays as it is."""
+    advance_to(journal, "a" * 32, "claimed")
+    assert journal.raise_epoch("a" * 32, 1, "claimed")
+    assert not journal.restore(row("a" * 32), 1, "exited")
+    kept = journal.get("a" * 32)
+    assert kept is not None
+    assert (kept.epoch, kept.state) == (2, "claimed")
+    assert journal.restore(row("b" * 32, return_code=3), 4, "exited", durable=True)
+    assert not journal.restore(row("b" * 32), 4, "starting")
+    new = journal.get("b" * 32)
+    assert new is not None
+    assert (new.epoch, new.state, new.return_code) == (4, "exited", 3)
+    assert journal.advance("b" * 32, 4, frm=("exited",), to="final")

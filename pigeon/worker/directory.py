@@ -1,0 +1,63 @@
+"""The directory that one session's command works in: held under the request's name, and under where that leads here.
+
+The client resolved the name on its host. On this one part of it may be a symbolic link, for good (`/home`), or since
+somebody moved the directory while the session waited: then another session may work where the name leads now. So the
+resolved name is locked too, where it differs. Promises to hold all or nothing, and never waits: two that want each
+other's second lock both come back later. Touches the user's directory, whose mount may hang: for runners only.
+"""
+
+from __future__ import annotations
+
+import os
+
+from pigeon.wire.names import Namespace
+from pigeon.worker import cwdlock
+
+
+class HeldDirectory:
+    """Its locks, in the order in which they were taken."""
+
+    def __init__(self, cwd: str, leads_to: str, locks: list[cwdlock.CwdLock]) -> None:
+        self._cwd = cwd
+        self._leads_to = leads_to
+        self._locks = locks
+
+    @property
+    def descriptors(self) -> tuple[int, ...]:
+        """To be passed on to the command."""
+        return tuple(lock.descriptor for lock in self._locks)
+
+    def leads_elsewhere(self) -> bool:
+        """Whether the name leads by now to another directory than the one that is held."""
+        return resolved(self._cwd) != self._leads_to
+
+    def is_lost(self) -> bool:
+        """Whether the server has dropped one of the locks (CwdLock.is_lost)."""
+        return any(lock.is_lost() for lock in self._locks)
+
+    def release(self) -> None:
+        """Free all."""
+        for lock in reversed(self._locks):
+            lock.release()
+
+
+def try_hold(namespace: Namespace, cwd: str, mode: str) -> HeldDirectory | None:
+    """The directory, or None if another holds it under one of the names. Raises OSError as cwdlock.try_lock."""
+    locks: list[cwdlock.CwdLock] = []
+    held = HeldDirectory(cwd, resolved(cwd), locks)
+    try:
+        for name in dict.fromkeys((cwd, held._leads_to)):
+            lock = cwdlock.try_lock(namespace.lock(name), mode)
+            if lock is None:
+                held.release()
+                return None
+            locks.append(lock)
+    except OSError:
+        held.release()
+        raise
+    return held
+
+
+def resolved(cwd: str) -> str:
+    """Where a name leads on this host; as far as can be told, if it leads nowhere."""
+    return os.fsdecode(os.path.realpath(os.fsencode(cwd)))
