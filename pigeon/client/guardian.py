@@ -14,7 +14,7 @@ from pigeon import trace
 from pigeon.client import escapes, handlers, link
 from pigeon.client.giveup import GiveUp, presses_in
 from pigeon.client.signals import signals
-from pigeon.client.terminal import Terminal, has_keys, in_foreground
+from pigeon.client.terminal import Terminal, has_keys, in_foreground, write_sequences
 from pigeon.client.window import WindowReports
 from pigeon.clock import monotonic
 from pigeon.errors import EXIT_PIGEON
@@ -22,6 +22,8 @@ from pigeon.errors import EXIT_PIGEON
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from pigeon.client.foreground import Foreground
 
 LAST_WORDS_S = 1.5
 """How long a pump that was told to leave may take to tell the other side."""
@@ -33,9 +35,6 @@ QUESTION_S = 1.0
 SWALLOW_S = 0.5
 """A question that was asked within so many seconds before the end may be answered for so long after it; the answer
 must not be typed into the shell."""
-
-ALTERNATE_SCREENS = (b"47", b"1047", b"1049")
-RESET_MARGINS = b"\x1b[r"
 
 KEYBOARD_BYTES = 16 * 1024 * 1024
 """Typed (or pasted) and not yet passed on by the pump; beyond this the terminal holds the rest."""
@@ -123,11 +122,24 @@ class Guardian:
         self._heard_at = self._turned_at = monotonic()
         self._said_hung = False
         self._leaving: tuple[float, int, bytes] | None = None
-        self._suspending_at: float | None = None
-        self._wants_raw = False
+        self._made_foreground: Foreground | None = None
         self._untaken = 0
         self._must_reap = False
         self._code: int | None = None
+
+    @property
+    def _foreground(self) -> Foreground:
+        if self._made_foreground is None:
+            from pigeon.client.foreground import Foreground
+
+            self._made_foreground = Foreground(
+                self.link, self.terminal, self._window, self._wakeup, self._signalled
+            )
+        return self._made_foreground
+
+    @property
+    def _suspending_at(self) -> float | None:
+        return None if self._made_foreground is None else self._made_foreground.suspending_at
 
     def run(self) -> int:
         """Until the pump has ended, or has been given up."""
@@ -180,7 +192,7 @@ class Guardian:
             if kind == link.ANSWERED:
                 self._give_up.answered()
             elif kind == link.RAW:
-                self._go_raw()
+                self._foreground.go_raw()
                 self._escapes = escapes.Escapes(payload.decode())
                 self.link.send(link.IS_RAW)
             elif kind == link.TAKEN:
@@ -197,7 +209,7 @@ class Guardian:
             elif kind == link.BROKEN_PIPE:
                 self._broken_pipe = True
             elif kind == link.SUSPENDED:
-                self._stop_here()
+                self._stop()
             elif kind == link.EXIT:
                 trace.mark("client: exit code heard")
                 self._code = self._as_left(int(payload))
@@ -236,7 +248,7 @@ class Guardian:
                 b"pigeon: left: the session did not answer; it is told to end as soon as it can be\n",
             )
         if self._suspending_at is not None and now - self._suspending_at > LAST_WORDS_S:
-            self._stop_here()
+            self._stop()
         if self._leaving is not None and now - self._leaving[0] > LAST_WORDS_S:
             os.kill(self.pid, signals.SIGKILL)
             # Not waited for: a process in a call that hangs on a dead mount may not even be killed.
@@ -290,6 +302,10 @@ class Guardian:
         for action in actions:
             self._act(action)
 
+    def _stop(self) -> None:
+        if self._foreground.stop_here(self._modes):
+            self._heard_at = monotonic()
+
     def _interrupted(self) -> None:
         if self._watches:
             self._stop_watching()
@@ -304,7 +320,7 @@ class Guardian:
         elif action == escapes.DETACH:
             self.link.send(link.DETACH)
         elif action == escapes.SUSPEND:
-            self._suspend()
+            self._foreground.suspend()
         else:
             text = escapes.help_text(self._escapes.character, watches=self._watches)
             self._write(b"\n" + text.encode() + b"\n")
@@ -321,9 +337,9 @@ class Guardian:
             if number == signals.SIGWINCH:
                 self._window.changed(monotonic())
             elif number == signals.SIGTSTP:
-                self._suspend()
+                self._foreground.suspend()
             elif number == signals.SIGCONT:
-                self._continued()
+                self._foreground.continued()
             elif number != signals.SIGCHLD:
                 self._pass_on(number)
 
@@ -331,64 +347,8 @@ class Guardian:
         if number == signals.SIGINT:
             self._interrupted()
         self.link.send(link.SIGNAL, b"%d" % number)
-        if self._wants_raw and number in (signals.SIGHUP, signals.SIGTERM):
+        if self._foreground.wants_raw and number in (signals.SIGHUP, signals.SIGTERM):
             self._leave(128 + number, b"", link.GONE)
-
-    # Suspending
-
-    def _suspend(self) -> None:
-        if self._suspending_at is None:
-            self._suspending_at = monotonic()
-            self.link.send(link.SUSPEND)
-
-    def _continued(self) -> None:
-        """SIGCONT, also without a stop of its own: before it, or after a SIGSTOP, of which nobody is told."""
-        if self._suspending_at is not None:
-            self._suspending_at = None
-            self.link.send(link.RESUME)
-        elif self.terminal.was_changed and in_foreground():
-            self._go_raw()
-            self._window.changed(monotonic())
-
-    def _go_raw(self) -> bool:
-        """False if the terminal is another's, and an order to leave came while this process was stopped for it."""
-        came = bytearray()
-
-        def is_called_away() -> bool:
-            try:
-                came.extend(os.read(self._wakeup, 512))
-            except BlockingIOError:
-                pass
-            return not in_foreground() and (signals.SIGTERM in came or signals.SIGHUP in came)
-
-        self._wants_raw = True
-        self.terminal.make_raw(is_called_away)
-        self._signalled(bytes(came).replace(bytes([signals.SIGCONT]), b""))
-        return self.terminal.is_raw
-
-    def _stop_here(self) -> None:
-        """Stop this process as the shell expects it; comes back with SIGCONT."""
-        if self._suspending_at is None:
-            return
-        self._suspending_at = None
-        was_raw = self.terminal.is_raw
-        off, _, on = self._modes.partition(b"\0")
-        if was_raw:
-            write_sequences(off)
-            self.terminal.restore(discard_input=False)
-        signals.signal(signals.SIGTSTP, signals.SIG_DFL)
-        os.kill(os.getpid(), signals.SIGTSTP)
-        signals.signal(signals.SIGTSTP, handlers.do_nothing)
-        if was_raw and not self._go_raw():
-            return
-        if was_raw:
-            write_sequences(on)
-        self._heard_at = monotonic()
-        self._window.changed(self._heard_at)
-        self.link.send(link.RESUME)
-        # One that had set margins sets them again, as after each change of the window's size.
-        if was_raw and (RESET_MARGINS in off or any(b"\x1b[?%sh" % mode in on for mode in ALTERNATE_SCREENS)):
-            self._window.make_redraw(self._heard_at)
 
     # The end
 
@@ -426,12 +386,3 @@ class Guardian:
             os.write(2, text)
         except OSError:
             pass  # nobody can be told
-
-
-def write_sequences(data: bytes) -> None:
-    """What changes the user's terminal, wherever it can be reached."""
-    try:
-        if data:
-            os.write(1 if os.isatty(1) else 0, data)
-    except OSError:
-        pass  # it has gone

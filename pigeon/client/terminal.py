@@ -202,3 +202,12 @@ def in_foreground() -> bool:
     except OSError as error:
         # Where it is not the controlling terminal, nobody is stopped.
         return error.errno == errno.ENOTTY and is_terminal(0)
+
+
+def write_sequences(data: bytes) -> None:
+    """What changes the user's terminal, wherever it can be reached."""
+    try:
+        if data:
+            os.write(1 if os.isatty(1) else 0, data)
+    except OSError:
+        pass  # it has gone
