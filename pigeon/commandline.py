@@ -71,7 +71,7 @@ def build(
     if _is_shell_call(words):
         return list(words), []
     if len(words) == 1:
-        return [*shell, words[0]], []
+        return [*shell, _no_option(words[0])], []
     assigned = _leading_assignments(words)
     replaced = _replacements(assigned, remote_env, local_env) if repair else {}
     notes: list[str] = []
@@ -94,8 +94,13 @@ def build(
     if plain and len(os.fsencode(text)) > LONGEST_TEXT_BYTES and os.path.basename(shell[0]) in _SHELLS:
         # what `xargs pigeon gzip` makes
         count = len(assigned)
-        return [*shell, " ".join([*parts[:count], '"$@"']), shell[0], *words[count:]], notes
-    return [*shell, text], notes
+        return [*shell, _no_option(" ".join([*parts[:count], '"$@"'])), shell[0], *words[count:]], notes
+    return [*shell, _no_option(text)], notes
+
+
+def _no_option(text: str) -> str:
+    """The shell takes what begins with a dash or a plus for an option of its own, not for its text."""
+    return f" {text}" if text.startswith(("-", "+")) else text
 
 
 def _is_shell_call(words: list[str]) -> bool:

@@ -42,7 +42,9 @@ class Trouble:
         """An operation has failed. Raises Outcome if there is no hope that it will ever work."""
         if self._since is None:
             self._since = now
-        if isinstance(error, files.Refused) or (_seldom_passes(error) and now - self._since >= PATIENCE_S):
+        patience = PATIENCE_S if files.seldom_passes(error) else 0.0
+        lasts = not files.may_pass(error) and not isinstance(error, FileNotFoundError)
+        if lasts and now - self._since >= patience:
             where = error.filename or self._directory
             raise Outcome(EXIT_PIGEON, f"pigeon: `{where}`: {error.strerror}", abnormal=True) from error
         if not self.is_told and now - self._since > TROUBLE_S:
@@ -56,7 +58,3 @@ class Trouble:
             self._notice("the shared directory works again")
         self._since = None
         self.is_told = False
-
-
-def _seldom_passes(error: OSError) -> bool:
-    return not (files.may_pass(error) or isinstance(error, FileNotFoundError))

@@ -144,6 +144,7 @@ def _question(arguments: argparse.Namespace, flags: Mapping[str, str], now: floa
         outcomes=tuple(outcome for word in words for outcome in STATES[word][1]),
         command=arguments.command,
         namespace=flags.get("namespace"),
+        without=os.environ.get("PIGEON_QUESTION"),
     )
     return Question(wanted, tuple(words), arguments.count, arguments.form or "table", arguments.session)
 

@@ -117,7 +117,7 @@ def prepare(invocation: Invocation) -> tuple[config.Config, Request, list[str]]:
     request = Request(new_session_id(), argv, cwd)
     request.env = dict(
         commandline.forwarded_env(
-            os.environ, exclude=settings.client.env_exclude, remote_env=settings.remote_env, cwd=cwd
+            _own_environment(), exclude=settings.client.env_exclude, remote_env=settings.remote_env, cwd=cwd
         )
     )
     request.requester = {"host": submit.host_name(), "pid": os.getpid(), "user": settings.user}
@@ -134,6 +134,19 @@ def prepare(invocation: Invocation) -> tuple[config.Config, Request, list[str]]:
     request.on_disconnect = "keep" if invocation.keep or invocation.detach else settings.client.on_disconnect
     request.features = () if invocation.detach else CLIENT_FEATURES
     return settings, request, notes + repaired
+
+
+def _own_environment() -> dict[str, str]:
+    """The user's: without the LC_CTYPE that Python gives itself where the locale is C (PEP 538)."""
+    environ = dict(os.environ)
+    if environ.get("LC_CTYPE") in ("C.UTF-8", "C.utf8", "UTF-8"):
+        try:
+            with open("/proc/self/environ", "rb") as file:
+                if b"\0LC_CTYPE=" not in b"\0" + file.read():
+                    del environ["LC_CTYPE"]
+        except OSError:
+            pass  # not known: better one too many
+    return environ
 
 
 def _detached(invocation: Invocation) -> int:

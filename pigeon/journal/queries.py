@@ -125,6 +125,8 @@ class Filter:
     """With `states`: rows that have one of the states or one of the outcomes."""
     command: str | None = None
     namespace: str | None = None
+    without: str | None = None
+    """A session that is not meant: the question itself."""
 
 
 def stored(value: object) -> object:
@@ -234,6 +236,7 @@ def _conditions(wanted: Filter) -> tuple[str, list[object]]:
         ("namespace = ?", wanted.namespace),
         (f"{when} >= ?", wanted.since),
         (f"{when} < ?", wanted.until),
+        ("session_id <> ?", wanted.without),
     ):
         if value is not None:
             terms.append(term)

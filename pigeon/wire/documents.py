@@ -142,7 +142,10 @@ def parse_request(data: bytes, session_id: str) -> Request:
     request.unset_env = _texts(document, "unset_env", optional=True)
     requester = document.get("requester")
     request.requester = requester if isinstance(requester, dict) else {}
-    request.route = document.get("route") if isinstance(document.get("route"), str) else None  # type: ignore[assignment]
+    route = document.get("route")
+    if route is not None and not isinstance(route, str):
+        raise BadDocument("request.json: `route` is not a text")
+    request.route = route
     request.lock = _choice(document, "lock", ("cwd", "none"))
     request.on_disconnect = _choice(document, "on_disconnect", ("hangup", "keep"))
     client = document.get("client")

@@ -26,6 +26,9 @@ _PASSING = (
 MAY_PASS: frozenset[int] = frozenset(getattr(errno, name) for name in _PASSING.split())
 """Errors of a filesystem's bad moment: the same call may work later."""
 
+SELDOM_PASSES = frozenset((errno.EROFS, errno.EACCES, errno.EPERM))
+"""And of one that may be for good: a server that changes its exports, a ticket that has run out."""
+
 _NO_LINKS = frozenset((errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EINVAL))
 
 _CLAIM_BYTES = 65536
@@ -42,6 +45,11 @@ class Refused(OSError):
 def may_pass(error: OSError) -> bool:
     """Whether the same operation may succeed later. ENOENT is judged by the caller, who knows what must exist."""
     return error.errno in MAY_PASS and not isinstance(error, Refused)
+
+
+def seldom_passes(error: OSError) -> bool:
+    """Whether it is worth a while of trying, but not for ever."""
+    return error.errno in SELDOM_PASSES and not isinstance(error, Refused)
 
 
 def _own(fd: int, mode: int) -> None:

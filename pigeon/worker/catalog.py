@@ -24,6 +24,7 @@ from pigeon.wire.documents import (
 from pigeon.wire.names import Namespace, SessionFiles, is_session_id
 from pigeon.wire.pacing import Backoff
 from pigeon.worker.queue import Waiting
+from pigeon.worker.task import tell
 
 INCOMPLETE_S = 3600.0
 """A session directory that nobody has published for this long is not looked at again."""
@@ -100,8 +101,9 @@ class Catalog:
         session = self.namespace.session(name)
         try:
             files.check_directory(session.directory)
-        except files.Refused:
-            return None  # another user's: neither ours to run nor to end
+        except files.Refused as error:  # another user's: neither ours to run nor to end
+            tell(f"pigeon worker: session {name} is left alone: its directory {error.strerror}")
+            return None
         entries = os.listdir(session.directory)
         if "status.json" not in entries:
             raise Unpublished  # not asked for: the answer "there is none" would be remembered (FORMAT.md, "Reading")

@@ -20,10 +20,10 @@ PREVIEW_BYTES = 32
 
 
 def wants_colour(environ: Mapping[str, str], is_terminal: bool) -> bool:
-    """NO_COLOR wins over FORCE_COLOR, which wins over what stderr is."""
+    """NO_COLOR wins over FORCE_COLOR, which wins over what stderr and TERM say."""
     if environ.get("NO_COLOR"):
         return False
-    return is_terminal or bool(environ.get("FORCE_COLOR"))
+    return bool(environ.get("FORCE_COLOR")) or (is_terminal and environ.get("TERM") != "dumb")
 
 
 class Debug:

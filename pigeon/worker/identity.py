@@ -11,6 +11,9 @@ from pigeon import clock
 
 SESSION_VARIABLE = "PIGEON_SESSION"
 
+QUESTION_VARIABLE = "PIGEON_QUESTION"
+"""Set for the worker's own pigeon that answers a client: the question's session, which is no part of the answer."""
+
 
 def boot_id() -> str:
     """Names this boot of this host together with the pid namespace in which pids are meant."""

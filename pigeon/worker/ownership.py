@@ -53,8 +53,9 @@ class Ownership:
                 raise
             except OSError as error:
                 self._debug.say("failure", f"{self._session.session_id}: {error}")
+                patience = patience_s if files.seldom_passes(error) else 0.0
                 lasts = not files.may_pass(error) and not isinstance(error, FileNotFoundError)
-                if lasts and clock.monotonic() - began >= patience_s:
+                if lasts and clock.monotonic() - began >= patience:
                     raise Superseded(f"the session's files cannot be written: {error}") from error
                 clock.sleep(backoff.failed())
             self._check_ownership()

@@ -264,6 +264,7 @@ class Runner:
                 PIGEON_JOURNAL=self.worker.journal_path,
                 PIGEON_CACHE=namespace.cache,
                 PIGEON_NAMESPACE=namespace.name,
+                **{identity.QUESTION_VARIABLE: request.session_id},
             )
         inherit = self.lock.descriptors if self.lock is not None else ()
         guard = (self.proof.descriptor,)

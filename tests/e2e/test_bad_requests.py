@@ -55,6 +55,7 @@ def test_malformed(warm: Pigeon, data: bytes) -> None:
         {"command": ["bash", None]},
         {"command": ["bash", "-lc", "touch ran\0"]},
         {"command": [""]},
+        {"route": 3},
         {"cwd": ...},
         {"cwd": 7},
         {"cwd": None},

@@ -137,6 +137,14 @@ def test_an_unset_terminal_type(pigeon: Pigeon) -> None:
     assert variables(pigeon.run("env -0", env={"TERM": "vt100"}))["TERM"] == "vt100"
 
 
+def test_what_python_gives_itself_stays_behind(warm: Pigeon) -> None:
+    """Where the locale is C, Python sets LC_CTYPE for itself (PEP 538); one that the user has set goes along."""
+    plain = {**warm.env(), "LC_ALL": None, "LANG": None, "LC_CTYPE": None}
+    assert "LC_CTYPE" not in variables(warm.run("env -0", env=plain))
+    own = {**plain, "LC_CTYPE": "C.UTF-8"}
+    assert variables(warm.run("env -0", env=own))["LC_CTYPE"] == "C.UTF-8"
+
+
 def test_nothing_else_comes_or_goes(warm: Pigeon) -> None:
     """Beside what the layers hold, only pigeon's own variables are new."""
     found = variables(warm.run("env -0"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 
 import pytest
@@ -57,6 +58,8 @@ def test_a_signal(warm: Pigeon, name: str, number: int) -> None:
     result = client.wait()
     assert (result.stdout, result.code) == (f"ready\ngot {number}\n".encode(), 7)
     assert session.wait_final()["state"] == "failed"
+    told = warm.run("history", session.id).stdout.decode()
+    assert re.search(rf"signals .*{number}", told), told
 
 
 def test_the_client_goes_on_after_a_signal(warm: Pigeon) -> None:

@@ -92,6 +92,14 @@ def test_one_word_is_a_text_of_its_own() -> None:
         assert (argv, notes) == ([*SHELL, text], [])
 
 
+@pytest.mark.parametrize("words", [("--",), ("-x",), ("+e",), ("-n", "a b")])
+def test_no_text_is_an_option_of_the_shell(words: tuple[str, ...]) -> None:
+    argv, _ = commandline.build(list(words), shell=SHELL, remote_env={}, local_env={}, repair=True)
+    done = subprocess.run(argv, capture_output=True, text=True, check=False)
+    assert done.returncode == 127
+    assert f"{words[0]}: command not found" in done.stderr
+
+
 @pytest.mark.parametrize(
     ("words", "text"),
     [

@@ -271,6 +271,8 @@ def test_a_machine_without_a_journal_asks_a_worker(pigeon: Pigeon) -> None:
     assert (records[0]["exit_code"], records[0]["bytes_out_stdout"]) == (3, 6)
     table = pigeon.run("history", "--cwd", ".", "--since", "1h", cwd=there)
     assert b"exit 3" in table.stdout
+    newest = pigeon.run("history", "-n1", "--json", "--command", "echo")
+    assert [record["command"][-1] for record in json.loads(newest.stdout)] == ["echo elsewhere"]
     story = pigeon.run("history", records[0]["session_id"])
     assert b"echo hello" in story.stdout
     assert pigeon.run("history", "nope").code == 1
