@@ -7,10 +7,6 @@ DETACH = "detach"
 SUSPEND = "suspend"
 HELP = "help"
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
 _ACTIONS = {ord("."): HANG_UP, ord("d"): DETACH, 0x1A: SUSPEND, ord("?"): HELP}
 
 
@@ -61,40 +57,66 @@ class Escapes:
             return data, []
         passed = bytearray()
         actions: list[str] = []
-        for raw, key, is_repeated in self._keys(data):
-            if self._held:
-                if key == _NO_KEY or is_repeated:
-                    self._held += raw
+        data, self._incomplete = self._incomplete + data, b""
+        at = escape = report = 0
+        while at < len(data):
+            if (
+                not self._held
+            ):  # what is neither is passed on as it stands, however much of it has been pasted
+                escape = _position(data, _BYTES[self._byte], at, escape)
+                report = _position(data, b"\x1b[", at, report)
+                stop = min(escape, report)
+                if stop > at:
+                    passed += data[at:stop]
+                    self._at_line_start = data[stop - 1] in b"\r\n"
+                    at = stop
                     continue
-                held, self._held = self._held, b""
-                if key in _ACTIONS:
-                    actions.append(_ACTIONS[key])
-                    self._at_line_start = True
-                    continue
-                if key != self._byte:
-                    passed += held
-            elif self._at_line_start and key == self._byte:
-                self._held = raw
-                continue
-            passed += raw
-            if key != _NO_KEY:
-                self._at_line_start = key in (0x0D, 0x0A)
+            end, key, is_repeated = self._key(data, at)
+            if end < 0:
+                self._incomplete = data[at:]
+                break
+            self._typed(data[at:end], key, is_repeated, passed, actions)
+            at = end
         return bytes(passed), actions
 
-    def _keys(self, data: bytes) -> Iterator[tuple[bytes, int, bool]]:
-        """(the bytes, the byte they stand for or a negative number, whether it repeats a key held down)."""
-        data = self._incomplete + data
-        self._incomplete = b""
-        if b"\x1b[" not in data:
-            for byte in data:
-                yield _BYTES[byte], byte, False
+    def _typed(self, raw: bytes, key: int, is_repeated: bool, passed: bytearray, actions: list[str]) -> None:
+        if self._held:
+            if key == _NO_KEY or is_repeated:
+                self._held += raw
+                return
+            held, self._held = self._held, b""
+            if key in _ACTIONS:
+                actions.append(_ACTIONS[key])
+                self._at_line_start = True
+                return
+            if key != self._byte:
+                passed += held
+        elif self._at_line_start and key == self._byte:
+            self._held = raw
             return
+        passed += raw
+        if key != _NO_KEY:
+            self._at_line_start = key in (0x0D, 0x0A)
+
+    def _key(self, data: bytes, at: int) -> tuple[int, int, bool]:
+        """(where the key at `at` ends, the byte it stands for or a negative number, whether it is repeated).
+
+        -1 for the end: it has not come as a whole. A lone ESC is waited upon only behind the escape character.
+        """
+        if data[at] != 0x1B:
+            return at + 1, data[at], False
+        if self._held and data[at:] in (b"\x1b", b"\x1b["):
+            return -1, 0, False
         from pigeon.client import keyreports
 
-        whole = keyreports.incomplete(data)
-        data, self._incomplete = data[:whole], data[whole:]
-        at = 0
-        while at < len(data):
-            end, key, is_repeated = keyreports.read(data, at) or (at + 1, data[at], False)
-            yield data[at:end], key, is_repeated
-            at = end
+        if keyreports.is_incomplete(data, at):
+            return -1, 0, False
+        return keyreports.read(data, at) or (at + 1, data[at], False)
+
+
+def _position(data: bytes, wanted: bytes, at: int, known: int) -> int:
+    """Where `wanted` stands next, from `at` on; the length of `data` if nowhere. `known`: the last answer."""
+    if known > at:
+        return known
+    found = data.find(wanted, at)
+    return found if found >= 0 else len(data)

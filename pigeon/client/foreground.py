@@ -2,7 +2,7 @@
 
 Owns the suspension (SIGTSTP, `~^Z`), the way back from it, and whether the terminal is wanted raw at all. Promises that
 the shell finds the terminal as it was, and the program finds it as it left it. Says nothing to the session but that its
-client is suspended, or back. Imported when there is something to do, which a client on pipes seldom has.
+client is suspended, or back.
 """
 
 from __future__ import annotations

@@ -80,6 +80,7 @@ def run(
         finally:
             os._exit(code)
     link.close(other)
+    guardian.prepare()
     return guardian.run()
 
 
@@ -122,24 +123,20 @@ class Guardian:
         self._heard_at = self._turned_at = monotonic()
         self._said_hung = False
         self._leaving: tuple[float, int, bytes] | None = None
-        self._made_foreground: Foreground | None = None
+        self._foreground: Foreground
         self._untaken = 0
         self._must_reap = False
         self._code: int | None = None
 
-    @property
-    def _foreground(self) -> Foreground:
-        if self._made_foreground is None:
-            from pigeon.client.foreground import Foreground
+    def prepare(self) -> None:
+        """Import what may be needed, before the loop: pigeon's own code may lie where nothing answers later.
 
-            self._made_foreground = Foreground(
-                self.link, self.terminal, self._window, self._wakeup, self._signalled
-            )
-        return self._made_foreground
+        Only here, since the pump is at work meanwhile, and nobody waits for it.
+        """
+        import pigeon.client.keyreports  # noqa: F401  (for Escapes and GiveUp)
+        from pigeon.client.foreground import Foreground
 
-    @property
-    def _suspending_at(self) -> float | None:
-        return None if self._made_foreground is None else self._made_foreground.suspending_at
+        self._foreground = Foreground(self.link, self.terminal, self._window, self._wakeup, self._signalled)
 
     def run(self) -> int:
         """Until the pump has ended, or has been given up."""
@@ -170,7 +167,7 @@ class Guardian:
     def _timeout(self, foreground: bool) -> float:
         now = monotonic()
         waits = [1.0 if self._reads and not foreground else HUNG_S]
-        if self._leaving is not None or self._suspending_at is not None:
+        if self._leaving is not None or self._foreground.suspending_at is not None:
             waits.append(0.1)
         waits += [due for due in (self._give_up.due(now), self._window.due(now)) if due is not None]
         return min(waits)
@@ -247,7 +244,8 @@ class Guardian:
                 EXIT_PIGEON,
                 b"pigeon: left: the session did not answer; it is told to end as soon as it can be\n",
             )
-        if self._suspending_at is not None and now - self._suspending_at > LAST_WORDS_S:
+        since = self._foreground.suspending_at
+        if since is not None and now - since > LAST_WORDS_S:
             self._stop()
         if self._leaving is not None and now - self._leaving[0] > LAST_WORDS_S:
             os.kill(self.pid, signals.SIGKILL)

@@ -1,7 +1,7 @@
 """What one key report of the terminal stands for, where a program has switched such reports on. Pure.
 
 kitty's keyboard protocol (`CSI code:shifted:base ; modifiers:event ; text u`), and xterm's modifyOtherKeys (the same
-with only a code and modifiers, or `CSI 27 ; modifiers ; code ~`). Imported when a key comes as a sequence.
+with only a code and modifiers, or `CSI 27 ; modifiers ; code ~`).
 """
 
 from __future__ import annotations
@@ -49,10 +49,9 @@ def read(data: bytes, start: int) -> tuple[int, int, bool] | None:
     return end + 1, meaning, event == REPEAT
 
 
-def incomplete(data: bytes) -> int:
-    """Where a report begins of which only a part has come, or the length of `data`. A typed ESC is not waited upon."""
-    start = data.rfind(b"\x1b[")
-    return start if start >= 0 and _end_of_parameters(data, start) == len(data) else len(data)
+def is_incomplete(data: bytes, start: int) -> bool:
+    """Whether a report begins at `start` of which only a part has come. A typed ESC is not waited upon."""
+    return _end_of_parameters(data, start) == len(data)
 
 
 def _end_of_parameters(data: bytes, start: int) -> int:

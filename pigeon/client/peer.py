@@ -147,7 +147,9 @@ class Peer:
                 document["running"] = []  # a dead worker's file says for ever what it ran
         # Once and for all: a worker that comes later must not make the client fall silent again.
         self._is_watched = self._is_watched or all_live or now - self._watched_since >= WATCHED_S
-        return self._workers.reason(self._cwd, self._locks, now) if self._is_watched else ""
+        if not self._is_watched:
+            return ""
+        return self._workers.reason(self.session.session_id, self._cwd, self._locks, now)
 
     def _no_worker(self, now: float) -> str:
         """The last words of a client that gives up."""

@@ -71,13 +71,15 @@ class Workers:
     def _fits(self, document: Document) -> bool:
         return document.get("route") == self._route and document.get("draining") is not True
 
-    def reason(self, cwd: str, locks: bool, now: float) -> str:
+    def reason(self, session_id: str, cwd: str, locks: bool, now: float) -> str:
         """One line: for what the session waits."""
         fitting = {name: d for name, d in self.documents.items() if self._fits(d)}
         live = {name: d for name, d in fitting.items() if now - self._changed_at.get(name, -1e9) < 10}
         if locks:
             for document in self.documents.values():
                 for running in _running(document):
+                    if running.get("session_id") == session_id:
+                        continue  # it is being tried
                     if running.get("cwd") == cwd and running.get("lock", "cwd") == "cwd":
                         return f"waiting for this directory, held by {_describe(running)} on {document.get('host')}"
         if not live:

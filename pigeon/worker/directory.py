@@ -19,7 +19,8 @@ class HeldDirectory:
 
     def __init__(self, cwd: str, leads_to: str, locks: list[cwdlock.CwdLock]) -> None:
         self._cwd = cwd
-        self._leads_to = leads_to
+        self.leads_to = leads_to
+        """The other name under which it is held, if it is another."""
         self._locks = locks
 
     @property
@@ -28,8 +29,12 @@ class HeldDirectory:
         return tuple(lock.descriptor for lock in self._locks)
 
     def leads_elsewhere(self) -> bool:
-        """Whether the name leads by now to another directory than the one that is held."""
-        return resolved(self._cwd) != self._leads_to
+        """Whether the name, or this process, which has entered it, is by now in another directory than the held one."""
+        try:
+            here = os.fsdecode(os.getcwdb())
+        except OSError:  # it has been removed
+            return True
+        return here != self.leads_to or resolved(self._cwd) != self.leads_to
 
     def is_lost(self) -> bool:
         """Whether the server has dropped one of the locks (CwdLock.is_lost)."""
@@ -46,7 +51,7 @@ def try_hold(namespace: Namespace, cwd: str, mode: str) -> HeldDirectory | None:
     locks: list[cwdlock.CwdLock] = []
     held = HeldDirectory(cwd, resolved(cwd), locks)
     try:
-        for name in dict.fromkeys((cwd, held._leads_to)):
+        for name in dict.fromkeys((cwd, held.leads_to)):
             lock = cwdlock.try_lock(namespace.lock(name), mode)
             if lock is None:
                 held.release()

@@ -140,6 +140,10 @@ class ProofOfLife:
         """Of the locked file, closed by executing a program."""
         return self._fd
 
+    def note_directory(self, resolved: str) -> None:
+        """Leave word of the second name under which the session's directory is held, for who frees it in our place."""
+        os.pwrite(self._fd, os.fsencode(resolved), 0)
+
     def remove(self) -> None:
         """The session is final: the file says nothing any more."""
         try:
@@ -147,6 +151,15 @@ class ProofOfLife:
         except OSError:
             pass
         os.close(self._fd)
+
+
+def noted_directory(lock_path: str) -> str | None:
+    """What a runner has left in its proof of life; None if nothing."""
+    try:
+        with open(lock_path, "rb") as file:
+            return os.fsdecode(file.read()) or None
+    except OSError:
+        return None
 
 
 def is_proven_dead(lock_path: str, boot: str, pid: int | None, started: int | None) -> bool:

@@ -29,6 +29,9 @@ BRISK_S = 10.0
 BRISK_SPACING_S = 0.001
 CALM_SPACING_S = 0.050
 
+RECORD_BYTES = 128
+"""At most so much is a record longer than its payload."""
+
 RESERVE_BYTES = 64 * 1024
 """Kept back from `max_stream` for the events that end a session."""
 
@@ -71,8 +74,9 @@ class Outbound:
 
     @property
     def _allowance(self) -> int:
-        """Bytes of output that may still be read. They grow by a third on the share; RESERVE_BYTES holds the rest."""
-        return (self._max_bytes - RESERVE_BYTES - self.appender.end) * 3 // 4 - self._held
+        """Bytes of output that may still be read. They grow by a third on the share, each piece by its record."""
+        records = RECORD_BYTES * len(self._parts)
+        return (self._max_bytes - RESERVE_BYTES - self.appender.end - records) * 3 // 4 - self._held
 
     @property
     def volume(self) -> int:

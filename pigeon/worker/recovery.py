@@ -74,21 +74,22 @@ def end(worker: Worker, row: Row, decision: Recovery) -> int:
         with Journal.open(worker.journal_path, patient=True) as journal:
             if not take(journal, worker, row, proof):
                 return RunnerExit.SUPERSEDED
+        resolved = identity.noted_directory(row.runner_lock or "")
         identity.discard_proof(row.runner_lock or "")
-        _end_taken(worker, row, decision)
+        _end_taken(worker, row, decision, resolved)
     finally:
         proof.remove()
     return RunnerExit.DONE
 
 
-def _end_taken(worker: Worker, row: Row, decision: Recovery) -> None:
+def _end_taken(worker: Worker, row: Row, decision: Recovery, resolved: str | None) -> None:
     is_here = row.boot_id == worker.boot
     if is_here and decision is Recovery.END_AS_LOST:
         leader = row.command_pid
         known = leader is not None and _is_leader(leader, row.command_start)
         _end_processes(row.session_id, leader if known else None)
     if worker.lock_mode == cwdlock.STRICT and row.lock_mode == "cwd":
-        _free_strict(worker, row)
+        _free_strict(worker, row, resolved)
     status = _publish(worker, row, decision)
     if is_here and decision is Recovery.PUBLISH and row.lock_mode == "cwd" and row.cwd is not None:
         # The unlock was the dead runner's to make. Nobody else can: only the end of a leftover frees the directory.
@@ -138,11 +139,12 @@ def _end_processes(session_id: str, leader: int | None, *, holding: str | None =
         clock.sleep(0.05)
 
 
-def _free_strict(worker: Worker, row: Row) -> None:
+def _free_strict(worker: Worker, row: Row, resolved: str | None) -> None:
     if row.runner_pid is None or row.cwd is None or row.worker_host != worker.host:
         return
     try:
-        cwdlock.break_strict(worker.namespace.lock(row.cwd), worker.host, row.runner_pid)
+        for name in {row.cwd, resolved or row.cwd}:
+            cwdlock.break_strict(worker.namespace.lock(name), worker.host, row.runner_pid)
     except OSError as error:
         worker.debug.say("failure", f"{row.session_id}: the strict lock could not be freed: {error}")
 

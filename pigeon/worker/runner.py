@@ -142,6 +142,8 @@ class Runner:
         self.lock = try_hold(self.worker.namespace, self.task.request.cwd, self.worker.lock_mode)
         if self.lock is not None:
             self.worker.debug.say("lock", f"{self.task.session_id}: holds {self.task.request.cwd}")
+            if self.lock.leads_to != self.task.request.cwd:
+                self.proof.note_directory(self.lock.leads_to)
         return self.lock is not None
 
     def _claim_and_prepare(self) -> bool:
@@ -321,7 +323,10 @@ class Runner:
 
     def _say_running(self) -> bool:
         """Record that the command runs, and tell it. False: the session has been taken over."""
-        self._books.running(self._pid, self._started_at)
+        try:
+            self._books.running(self._pid, self._started_at)
+        except Superseded:
+            return False  # the relay knows how to leave a command
         return self._publication.running(self._started_at)
 
     def _store_result(self, return_code: int, outbound: Outbound, inbound: Inbound) -> bool:

@@ -29,6 +29,9 @@ def prepare(
     """Make the new terminal on stdin what the request asks for."""
     try:
         set_window(0, *window)
+    except OSError:
+        pass
+    try:
         _set_modes(0, modes, env)
     except (OSError, termios.error):
         pass

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 from pathlib import Path
 
 import pytest
 
+from pigeon.wire.names import Namespace
+from pigeon.worker import cwdlock
 from tests.helpers import raw
 from tests.helpers.notes import Notes
 from tests.helpers.pigeon import Pigeon
 from tests.helpers.processes import run_to_end
 from tests.helpers.surroundings import PIGEON
+from tests.helpers.verbs import runner_of
+from tests.helpers.waiting import wait_until
 
 UGLY = [
     b"with space",
@@ -134,3 +139,20 @@ def test_a_link_on_the_workers_side_is_no_hindrance(pigeon: Pigeon) -> None:
     assert request.wait_final()["exit_code"] == 0
     assert client.wait().code == 0
     assert notes.interval("far").end <= notes.interval("near").start
+
+
+def test_recovery_frees_both_names_of_a_directory(pigeon: Pigeon) -> None:
+    """With `strict`, what a killed runner leaves are files, which another host's worker must not break."""
+    pigeon.worker(lock="strict")
+    real = pigeon.directory("real").resolve()
+    link = real.with_name("link")
+    link.symlink_to(real)
+    session = raw.publish(pigeon, "echo ready; exec sleep 1000", stdin=None, cwd=link)
+    wait_until(lambda: b"ready" in session.output(), 15, "the command")
+    namespace = Namespace(str(pigeon.share.worker_path), "test")
+    paths = [namespace.lock(str(where)) for where in (link, real)]
+    assert all(cwdlock.strict_holders(path) for path in paths)
+    os.kill(runner_of(pigeon, session), signal.SIGKILL)
+    assert session.wait_final(30)["state"] == "failed"
+    wait_until(lambda: not any(map(cwdlock.strict_holders, paths)), 15, "both locks to be free")
+    pigeon.wait_quiet(30)

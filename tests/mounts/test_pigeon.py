@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -15,6 +17,7 @@ import pytest
 
 from tests.helpers.notes import Notes, overlapping
 from tests.helpers.share import Share
+from tests.helpers.surroundings import ROOT
 from tests.helpers.waiting import wait_until
 from tests.mounts.pigeon_rig import Rig, make_rig
 
@@ -218,6 +221,27 @@ def test_a_client_that_has_no_room_for_its_last_word_leaves_all_the_same(bare: R
     assert session.state == "running"
     fault.remove()
     assert session.wait_final(60)["state"] == "cancelled"
+
+
+def test_a_client_whose_own_code_lies_on_the_share_leaves_while_all_of_it_hangs(faulty: Rig) -> None:
+    """As one in a home directory on the mount that is dead: nothing is imported any more, whatever the user does."""
+    code = faulty.pigeon.share.client_path.parent / "code"
+    shutil.copytree(ROOT / "pigeon", code / "pigeon", ignore=shutil.ignore_patterns("__pycache__"))
+    argv = [sys.executable, "-m", "pigeon", "echo ready; exec sleep 1000"]
+    window = faulty.pigeon.spawn_plain(*argv, env={"PYTHONPATH": str(code)})
+    window.wait_for("ready", 60)
+    stall = faulty.control.stall()
+    try:
+        window.process.send_signal(signal.SIGUSR1)
+        window.type("\x1b[3~")  # Delete, a key that comes as a sequence
+        window.type("\r~.")
+        assert window.wait(15).code == 255
+        assert "hung up" in window.text()
+    finally:
+        stall.remove()
+    assert (
+        faulty.pigeon.run("stop", faulty.pigeon.sessions()[-1].id).code == 0
+    )  # if nothing has told the runner
 
 
 def test_a_stall_of_everything_is_waited_for_and_told(faulty: Rig) -> None:

@@ -225,8 +225,9 @@ CLIENT = set(
     pigeon pigeon.cli pigeon.cli_arguments pigeon.clock pigeon.commandline pigeon.config pigeon.config_file
     pigeon.errors pigeon.settings pigeon.trace
     pigeon.commands pigeon.commands.run
-    pigeon.client pigeon.client.ending pigeon.client.escapes pigeon.client.giveup pigeon.client.guardian
-    pigeon.client.handlers pigeon.client.link pigeon.client.outcome pigeon.client.peer pigeon.client.pump
+    pigeon.client pigeon.client.ending pigeon.client.escapes pigeon.client.foreground pigeon.client.giveup
+    pigeon.client.guardian pigeon.client.handlers pigeon.client.keyreports pigeon.client.link
+    pigeon.client.outcome pigeon.client.peer pigeon.client.pump
     pigeon.client.screen pigeon.client.signals pigeon.client.sink pigeon.client.submit pigeon.client.terminal
     pigeon.client.trouble pigeon.client.upstream pigeon.client.user pigeon.client.window
     pigeon.wire pigeon.wire.documents pigeon.wire.files pigeon.wire.jsontext pigeon.wire.names pigeon.wire.pacing
