@@ -137,8 +137,8 @@ def _force(namespace: Namespace, view: overview.View, host_timeout_s: float) -> 
     if not silent:
         raise PigeonError(
             f"the owner of {view.session_id} lives: it has just said something",
-            hint=f"`pigeon stop {view.session_id}` asks it to end the session; if that does nothing its runner hangs or is "
-            f"stopped: `pigeon inspect {view.session_id}` names the process, to be continued or killed on its host",
+            hint=f"`pigeon stop {view.session_id}` asks it to end the session; if that does nothing, its runner hangs "
+            f"or is stopped: `pigeon inspect {view.session_id}` names the process, to be continued or killed there",
         )
     by = f"pigeon stop on {os.uname().nodename}"
     if takeover.end(view.files, by, view.owner or "?", stalled=stalled):
