@@ -33,8 +33,8 @@ HUNG_S = 6.0
 
 QUESTION_S = 1.0
 SWALLOW_S = 0.5
-"""A question that was asked within so many seconds before the end may be answered for so long after it; the answer
-must not be typed into the shell."""
+"""A question that was asked within so many seconds before the end, or a stop, may be answered for so long after it; the
+answer must not be typed into the shell."""
 
 KEYBOARD_BYTES = 16 * 1024 * 1024
 """Typed (or pasted) and not yet passed on by the pump; beyond this the terminal holds the rest."""
@@ -301,6 +301,8 @@ class Guardian:
             self._act(action)
 
     def _stop(self) -> None:
+        if self._foreground.suspending_at is not None and self._awaits_answers():
+            self.terminal.collect(self._pass_answers, SWALLOW_S)  # or the shell gets them
         if self._foreground.stop_here(self._modes):
             self._heard_at = monotonic()
 
@@ -322,6 +324,14 @@ class Guardian:
         else:
             text = escapes.help_text(self._escapes.character, watches=self._watches)
             self._write(b"\n" + text.encode() + b"\n")
+
+    def _awaits_answers(self) -> bool:
+        return bool(self._questions) and monotonic() - self._asked_at < QUESTION_S
+
+    def _pass_answers(self, data: bytes) -> bool:
+        self._untaken += len(data)
+        self.link.send(link.KEYS, data)
+        return self._note_answers(data)
 
     def _note_answers(self, data: bytes) -> bool:
         """Count what may be answers to the output's questions; whether none is missing now."""
@@ -353,8 +363,8 @@ class Guardian:
     def _end(self, code: int) -> int:
         if self._abnormal:
             write_sequences(self._modes.partition(b"\0")[0])
-        if self._questions and monotonic() - self._asked_at < QUESTION_S:
-            self.terminal.swallow(self._note_answers, SWALLOW_S)
+        if self._awaits_answers():
+            self.terminal.collect(self._note_answers, SWALLOW_S)
         self.terminal.restore(discard_input=True)
         if self._message:
             self._write(self._message)

@@ -136,8 +136,8 @@ class Terminal:
         except termios.error:
             pass
 
-    def swallow(self, is_enough: Callable[[bytes], bool], limit_s: float) -> None:
-        """Read and forget what comes in until `is_enough`, asked with each piece, or for `limit_s`."""
+    def collect(self, is_enough: Callable[[bytes], bool], limit_s: float) -> None:
+        """Read what comes in until `is_enough`, which is given each piece, or for `limit_s`."""
         until = monotonic() + limit_s
         poll = select.poll()
         poll.register(0, select.POLLIN)
