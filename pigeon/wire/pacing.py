@@ -10,6 +10,9 @@ from __future__ import annotations
 HEARTBEAT_S = 5.0
 """A side that has said nothing for this long says `heartbeat`. Older peers ignore it."""
 
+SLOW_LOOK_S = 0.002
+"""What looking at one file costs at least where each operation goes over a network."""
+
 Steps = tuple[tuple[float, float], ...]
 """(silence up to, interval) pairs in ascending order; the last one is the ceiling."""
 
@@ -56,8 +59,8 @@ def scan_interval(silence_s: float, ceiling_s: float) -> float:
 
 
 def polite(wait_s: float, cost_s: float) -> float:
-    """`wait_s`, but at least twice what the last look took: a slow filesystem is not asked as fast as it can answer."""
-    return max(wait_s, 2 * cost_s) if cost_s > 0.002 else wait_s
+    """`wait_s`, but at least what the last look took: a slow filesystem answers us for half of the time at most."""
+    return max(wait_s, cost_s) if cost_s > SLOW_LOOK_S else wait_s
 
 
 class Backoff:

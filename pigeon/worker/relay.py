@@ -87,7 +87,8 @@ class Relay:
         self._newcomers = Newcomers(inbound, command, watch.note)
         self._answers = Answers(inbound, outbound, self._now)
         self._active = self._now
-        self._next_look = self._now
+        # What the client has sent can wait for as long as `started` takes: most commands read nothing at once.
+        self._next_look = self._now + interval(INTERACTIVE, 0.0)
         # Apart: what cannot be read must not hold back what can be written, nor the other way round.
         self._reading, self._writing = Trouble(), Trouble()
         self._hangup = Hangup(command)
@@ -108,13 +109,7 @@ class Relay:
         `store_result` gets the return code as soon as it is known, and tells whether this runner still owns the
         session; the exit event may be written only after that.
         """
-        while True:
-            self._wait()
-            self._now = clock.monotonic()
-            if self._surroundings.was_absent():
-                self.inbound.silence.failed()
-            if self.return_code is None:
-                self._reap(store_result)
+        while not self._superseded and not self._is_done():
             if self._now >= self._next_look:
                 self._look()
             if self.inbound.has_input and self.inbound.write(self.command):
@@ -122,8 +117,13 @@ class Relay:
             self._speak()
             if self.return_code is None:
                 self._hangup.proceed(self._now)
-            if self._superseded or self._is_done():
-                return self._ending()
+            self._wait()
+            self._now = clock.monotonic()
+            if self._surroundings.was_absent():
+                self.inbound.silence.failed()
+            if self.return_code is None:
+                self._reap(store_result)
+        return self._ending()
 
     # Waiting
 
@@ -157,7 +157,7 @@ class Relay:
 
     def _timeout(self) -> float:
         now = clock.monotonic()
-        waits = [self._next_look - now]
+        waits = [0.0 if self._superseded else self._next_look - now]
         due = self.outbound.due(now)
         if due is not None:
             waits.append(max(due, self._writing.retry_at - now))
@@ -342,10 +342,6 @@ class Relay:
         if self._superseded or self._now < self._writing.retry_at:
             return
         self._answers.say(self._now)
-        if self.outbound.nearly_full():
-            self.outbound.say(
-                "notice", message="nine tenths of what this session may write (`max_stream`) are used"
-            )
         if self.outbound.is_full and self.return_code is None:
             self._hang_up(failed="the session wrote as much as `max_stream` allows")
         if self.return_code is None and self.chores.are_due(self._now) and not self.chores.do(self._now):
@@ -362,6 +358,10 @@ class Relay:
             self.outbound.flush(self._now)
             self._answers.said_at = self._now
             self._trouble_over(self._writing)
+            if self.outbound.nearly_full():
+                self.outbound.say(
+                    "notice", message="nine tenths of what this session may write (`max_stream`) are used"
+                )
         except OSError as error:
             self._trouble_began(self._writing, error)
         self._active = max(self._active, self.outbound.last_output)

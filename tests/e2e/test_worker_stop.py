@@ -50,7 +50,7 @@ def test_the_second_signal_hangs_up(pigeon: Pigeon, number: int) -> None:
     client = pigeon.start("echo ready; while :; do sleep 0.05; done")
     wait_until(lambda: client.out == b"ready\n", 15, "the command")
     worker.signal(number)
-    wait_until(lambda: re.search(r"\b1\b", worker.log), 10, "the first signal's line")
+    wait_until(lambda: "waiting for 1 running" in worker.log, 10, "the first signal's line")
     worker.signal(number)
     result = client.wait(20)
     assert result.code != 0
@@ -68,7 +68,7 @@ def test_the_second_signal_ends_a_command_that_ignores_it(pigeon: Pigeon) -> Non
     client = pigeon.start("trap '' HUP TERM INT; echo ready; while :; do sleep 0.05; done")
     wait_until(lambda: client.out == b"ready\n", 15, "the command")
     worker.signal()
-    wait_until(lambda: re.search(r"\b1\b", worker.log), 10, "the first signal's line")
+    wait_until(lambda: "waiting for 1 running" in worker.log, 10, "the first signal's line")
     worker.signal()
     assert client.wait(40).code != 0
     assert pigeon.sessions()[0].wait_final()["state"] in ("failed", "cancelled")

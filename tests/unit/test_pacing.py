@@ -68,7 +68,7 @@ def test_scan_interval_has_a_floor_and_a_ceiling(silence: float, ceiling: float)
 
 def test_polite_slows_down_with_the_filesystem() -> None:
     assert polite(0.001, 0.0005) == 0.001
-    assert polite(0.001, 0.050) == 0.1
+    assert polite(0.001, 0.050) == 0.05
 
 
 def test_backoff_doubles_up_to_its_ceiling_and_starts_anew() -> None:
