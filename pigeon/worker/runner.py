@@ -11,14 +11,13 @@ import os
 import signal
 
 from pigeon import clock, trace
-from pigeon.errors import EXIT_PIGEON, JournalError
+from pigeon.errors import JournalError
 from pigeon.journal.store import Journal
 from pigeon.wire import claim, files, states
 from pigeon.wire.names import SessionFiles
-from pigeon.worker import identity, lifecycle, outage, process
+from pigeon.worker import identity, launch, lifecycle, outage, process
 from pigeon.worker.books import Books, byte_counts
 from pigeon.worker.directory import HeldDirectory, try_hold
-from pigeon.worker.environment import command_environment
 from pigeon.worker.inbound import Inbound
 from pigeon.worker.lifecycle import RunnerExit
 from pigeon.worker.liveness import ClientWatch
@@ -154,7 +153,7 @@ class Runner:
             return False
         if self._refusal is None:
             try:
-                self._env, self._notes = self._prepare()
+                self._env, self._notes = launch.prepare(self.task, self.worker.host, self.lock)
             except process.CannotStart as error:
                 self._refusal = Refusal(states.FAILED, error.message, error.exit_code, event=True)
             # Before the stream says anything, even that nothing is started: whoever restarts a session begins a stream.
@@ -214,7 +213,14 @@ class Runner:
             trace=self.worker.debug.bytes_of(self.task.session_id, "output"),
         )
         try:
-            command = self._start(self._env, outbound)
+            command = launch.start(
+                self.task,
+                self.worker,
+                self._env,
+                held=self.lock.descriptors if self.lock is not None else (),
+                proof=self.proof.descriptor,
+                outbound=outbound,
+            )
         except process.CannotStart as error:
             self._end_unstarted(Refusal(states.FAILED, error.message, error.exit_code, event=True))
             return
@@ -230,60 +236,6 @@ class Runner:
         for note in self._notes:
             outbound.say("notice", message=note, verbose=True)
         self._relay(command, outbound, wakeup)
-
-    def _prepare(self) -> tuple[dict[str, str], list[str]]:
-        """Enter the directory and work out the environment."""
-        request = self.task.request
-        try:
-            os.chdir(os.fsencode(request.cwd))
-        except OSError as error:
-            why = (
-                "does not exist"
-                if isinstance(error, FileNotFoundError)
-                else f"cannot be entered ({error.strerror})"
-            )
-            raise process.CannotStart(
-                f"the directory `{request.cwd}` {why} on {self.worker.host}", EXIT_PIGEON
-            ) from None
-        if self.lock is not None and self.lock.leads_elsewhere():
-            raise process.CannotStart(
-                f"the directory `{request.cwd}` was moved just when the command was to start; run it again",
-                EXIT_PIGEON,
-            )
-        if None in request.env.values():
-            raise process.CannotStart("the request's environment has been blanked already", EXIT_PIGEON)
-        return command_environment(request, self.task.environ, request.session_id)
-
-    def _start(self, env: dict[str, str], outbound: Outbound) -> process.Command:
-        request = self.task.request
-        argv = request.command
-        if (
-            request.verb is not None
-        ):  # a question to the worker's own pigeon: about this journal, whatever is on PATH
-            argv = [*self.worker.own_command, *request.verb]
-            namespace = self.worker.namespace
-            env.update(
-                PIGEON_JOURNAL=self.worker.journal_path,
-                PIGEON_CACHE=namespace.cache,
-                PIGEON_NAMESPACE=namespace.name,
-                **{identity.QUESTION_VARIABLE: request.session_id},
-            )
-        inherit = self.lock.descriptors if self.lock is not None else ()
-        guard = (self.proof.descriptor,)
-        try:
-            return process.start(
-                argv,
-                env,
-                size=request.size,
-                pixels=request.pixels,
-                modes=request.modes,
-                pty=request.pty,
-                inherit=inherit,
-                until_exec=guard,
-            )
-        except process.NoTerminal:
-            outbound.say("pty_fallback_to_pipes")
-            return process.start(argv, env, size=None, pty=False, inherit=inherit, until_exec=guard)
 
     def _stream_offset(self) -> int:
         """Where this runner begins to write; makes the file that an older client has not made yet."""
