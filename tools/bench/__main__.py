@@ -11,6 +11,7 @@ import json
 import os
 import platform
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,7 +19,7 @@ import time
 from collections.abc import Sequence
 
 from . import cases as rows
-from .contenders import Contender, Pigeon, Ssh, TwoCaches
+from .contenders import Contender, Pigeon, Python, Ssh, TwoCaches
 from .lab import Failed, Lab
 from .report import Json, as_json, case_lines, comparison_lines, judge, target_lines
 from .rounds import run_case, run_curve, say
@@ -168,6 +169,7 @@ def _contenders(sshd: Sshd, pigeon: list[str], peers: list[str]) -> dict[str, Co
         Ssh(rows.MUX, sshd, "-T", True),
         Ssh(rows.SSH_TT, sshd, "-tt", False),
         Ssh(rows.MUX_TT, sshd, "-tt", True),
+        Python(rows.PYTHON, _interpreter(pigeon[0])),
         Pigeon(rows.PIGEON, pigeon),
         Pigeon(rows.CONFIG, pigeon, with_config=True),
         Pigeon(rows.CROWD, pigeon, crowd=rows.CROWD_SIZE),
@@ -180,6 +182,18 @@ def _contenders(sshd: Sshd, pigeon: list[str], peers: list[str]) -> dict[str, Co
             raise Failed(f"`--peer {peer}`: write NAME=COMMAND")
         found.append(Pigeon(name, _command(command)))
     return {contender.name: contender for contender in found}
+
+
+def _interpreter(script: str) -> str:
+    """What runs an installed script, from its first line; the bench's own for anything else."""
+    path = shutil.which(script)
+    if path is None:
+        return sys.executable
+    with open(path, "rb") as file:
+        first = file.readline(4096)
+    return (
+        os.fsdecode(first[2:].strip()) if first.startswith(b"#!/") and b" " not in first else sys.executable
+    )
 
 
 def _those(contenders: dict[str, Contender], case: Case, peers: list[str]) -> list[Contender]:

@@ -13,6 +13,7 @@ from .table import Case, Curve, Target
 BASH, SSH, MUX, SSH_TT, MUX_TT = "bash", "ssh -T", "ssh -T mux", "ssh -tt", "ssh -tt mux"
 PIGEON, CONFIG, CROWD, TRACED = "pigeon", "pigeon+config", "pigeon+10000", "pigeon+trace"
 TWO_CACHES = "pigeon+twocache"
+PYTHON = "python"
 CROWD_SIZE = 10_000
 ON_PIPES = (BASH, MUX, SSH, PIGEON)
 ON_TERMINAL = (BASH, MUX_TT, PIGEON)
@@ -31,6 +32,31 @@ CASES: tuple[Case, ...] = (
             Target("ms", 7.0, aim=5.5, over=BASH),
             Target("ms", 11.0, who=CONFIG, minus=PIGEON),
         ),
+    ),
+    Case(
+        "floor-start",
+        "what no program in Python can be faster than: the interpreter's start and end, ms",
+        (BASH, MUX, PYTHON),
+        measures.run_true,
+        rounds=15,
+        repeat=3,
+        peers=False,
+    ),
+    Case(
+        "floor-codec",
+        "what no stream can be faster than: base64 on one processor, MB/s",
+        (BASH,),
+        measures.codec,
+        rounds=5,
+        peers=False,
+    ),
+    Case(
+        "floor-twocache",
+        "what no echo on the two-cache filesystem can be faster than: its operations, one after another, ms",
+        (TWO_CACHES,),
+        measures.echo_operations,
+        rounds=3,
+        peers=False,
     ),
     Case(
         "budget",

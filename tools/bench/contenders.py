@@ -97,6 +97,27 @@ class Ssh(Contender):
         yield standing
 
 
+class _PythonStanding(Standing):
+    prefix: Argv = []
+
+    def argv(self, text: str, terminal: bool = False) -> Argv:
+        return self.prefix
+
+
+class Python(Contender):
+    """The interpreter that pigeon is installed with, running nothing, whatever it is asked to run."""
+
+    def __init__(self, name: str, python: str) -> None:
+        super().__init__(name)
+        self._python = python
+
+    @contextmanager
+    def open(self, lab: Lab, worker_args: tuple[str, ...]) -> Iterator[Standing]:
+        standing = _PythonStanding(lab, self.name, lab.environment())
+        standing.prefix = [self._python, "-c", "pass"]
+        yield standing
+
+
 class _PigeonStanding(Standing):
     prefix: Argv = []
 

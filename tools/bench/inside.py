@@ -3,10 +3,12 @@
 `echo`               raw terminal; prints `ready`, then gives every byte back; ends at Ctrl-D
 `query FILE STEP…`   raw terminal; asks for the cursor (CSI 6n) and writes the milliseconds until the answer into FILE
 `chatty S RATE SIZE` SIZE bytes, RATE times a second, for S seconds
+`codec SIZE COUNT`   MB/s that base64 takes and gives back on this processor, in pieces of SIZE bytes, COUNT of them
 """
 
 from __future__ import annotations
 
+import binascii
 import os
 import sys
 import time
@@ -54,6 +56,17 @@ def chatty(duration_s: float, rate: float, size_bytes: int) -> None:
         os.write(1, piece)
 
 
+def codec(size_bytes: int, count: int) -> None:
+    """Print the MB/s of payload of encoding and of decoding, as the streams do it."""
+    data = os.urandom(size_bytes)
+    text = binascii.b2a_base64(data, newline=False)
+    for function, argument in ((binascii.b2a_base64, data), (binascii.a2b_base64, text)):
+        start = time.monotonic()
+        for _ in range(count):
+            function(argument)
+        print(f"{size_bytes * count / 1e6 / (time.monotonic() - start):.1f}")
+
+
 def main(argv: list[str]) -> None:
     """Run the verb."""
     verb, rest = argv[0], argv[1:]
@@ -63,6 +76,8 @@ def main(argv: list[str]) -> None:
         query(rest[0], rest[1:])
     elif verb == "chatty":
         chatty(float(rest[0]), float(rest[1]), int(rest[2]))
+    elif verb == "codec":
+        codec(int(rest[0]), int(rest[1]))
     else:
         sys.exit(f"inside.py: unknown verb {verb!r}")
 

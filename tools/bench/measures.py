@@ -208,6 +208,49 @@ def output_on_terminal(size_bytes: int) -> Measure:
     return measure
 
 
+def codec(standing: Standing) -> Metrics:
+    """What base64 alone takes of one processor: no stream of ours can be faster."""
+    buffer = standing.lab.buffer(1 << 16)
+    outcome = standing.start(standing.lab.inside("codec", "131072", "800")).finish(buffer)
+    encode, decode = map(float, bytes(buffer[: outcome.output_bytes]).split())
+    return {"encode_MB/s": encode, "decode_MB/s": decode}
+
+
+def echo_operations(standing: Standing, times: int = 100) -> Metrics:
+    """The operations on the share that an echo cannot do without: two appends, each read through the other mount.
+
+    No process waits for another's turn here, and nothing is looked at in vain.
+    """
+    leaf = f"{os.path.basename(standing.lab.fresh('floor'))}-{os.getpid()}"
+    one, other = f"{standing.client_share}/{leaf}", f"{standing.share}/{leaf}"
+    samples = []
+    try:
+        for name in ("keys", "output"):
+            os.close(os.open(f"{one}-{name}", os.O_WRONLY | os.O_CREAT, 0o600))
+        for n in range(times):
+            started = time.monotonic()
+            _append_and_read(f"{one}-keys", f"{other}-keys", n)
+            _append_and_read(f"{other}-output", f"{one}-output", n)
+            samples.append((time.monotonic() - started) * 1000)
+    finally:
+        for name in ("keys", "output"):
+            with contextlib.suppress(OSError):
+                os.unlink(f"{one}-{name}")
+    return {"ms": statistics.median(samples)}
+
+
+def _append_and_read(here: str, there: str, number: int, size_bytes: int = 100) -> None:
+    fd = os.open(here, os.O_WRONLY)
+    os.pwrite(fd, b"x" * size_bytes, number * size_bytes)
+    os.close(fd)
+    fd = os.open(there, os.O_RDONLY)
+    try:
+        if len(os.pread(fd, 16384, number * size_bytes)) != size_bytes:
+            raise Failed("the other mount does not show what was appended")
+    finally:
+        os.close(fd)
+
+
 def at_once(text: str, count: int) -> Measure:
     """A measurement: `count` commands started together, each in a directory of its own, until the last has ended."""
 

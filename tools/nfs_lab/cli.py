@@ -111,7 +111,7 @@ def add_lab_options(sub: argparse.ArgumentParser) -> None:
     sub.add_argument(
         "--accel", choices=["auto", "kvm", "tcg"], default="auto", help="default: kvm where it works"
     )
-    sub.add_argument("--memory", type=int, default=768, metavar="MB", help="of a client (default: 768 MB)")
+    sub.add_argument("--memory", type=int, default=1536, metavar="MB", help="of a client (default: 1536 MB)")
     sub.add_argument("--hours", type=float, default=8.0, help="ends by itself after so many (default: 8)")
 
 

@@ -53,7 +53,7 @@ class Lab:
         options: Sequence[str] = (),
         lease_s: int = 90,
         accel: str = "auto",
-        memory_mb: int = 768,
+        memory_mb: int = 1536,
         disk_mb: int = 4096,
         hours: float = 8.0,
         detach: bool = False,
