@@ -78,6 +78,8 @@ def _echoing(standing: Standing, count: int) -> Iterator[list[Terminal]]:
 def memory(standing: Standing) -> Metrics:
     """PSS of the idle worker, of a client with a session, and what each further session adds on the worker's side."""
     worker = _worker(standing)
+    # An earlier round's runners are still on their way out; the worker's own are its scheduler and its standby.
+    await_condition(lambda: len(own_processes(worker.pid)) <= 2, 30, "end of the runners of an earlier round")
     alone = sum(pss_mb(pid) for pid in own_processes(worker.pid))
     with _echoing(standing, 5) as terminals:
         hush(terminals, 3)

@@ -82,7 +82,7 @@ def typing(standing: Standing, keys: int = 60) -> Metrics:
     return {"p50_ms": statistics.median(times), "p95_ms": ordered[int(0.95 * (len(ordered) - 1) + 0.5)]}
 
 
-def first_key_after(silence_s: float, sessions: int = 5) -> Measure:
+def first_key_after(silence_s: float, sessions: int = 15) -> Measure:
     """A measurement: the median echo of the first key after silence, over several sessions that are silent together."""
 
     def measure(standing: Standing) -> Metrics:
