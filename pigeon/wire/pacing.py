@@ -23,7 +23,7 @@ INTERACTIVE: Steps = (
     (20.0, 0.020),
     (75.0, 0.080),  # within the first minute, an answer within 100 ms
     (300.0, 0.120),
-    (2400.0, 0.240),
+    (2400.0, 0.200),
     (float("inf"), 0.400),
 )
 """The input of a running session."""

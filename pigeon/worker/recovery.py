@@ -68,7 +68,7 @@ def take(journal: Journal, worker: Worker, row: Row, proof: identity.ProofOfLife
 
 
 def end(worker: Worker, row: Row, decision: Recovery) -> int:
-    """Carry END_AS_LOST or PUBLISH out, in a forked process. Returns a RunnerExit status."""
+    """Carry FORGET, END_AS_LOST or PUBLISH out, in a forked process. Returns a RunnerExit status."""
     proof = identity.ProofOfLife(worker.proof_directory, f"{row.claim_token}.{row.epoch + 1}")
     try:
         with Journal.open(worker.journal_path, patient=True) as journal:
@@ -76,10 +76,20 @@ def end(worker: Worker, row: Row, decision: Recovery) -> int:
                 return RunnerExit.SUPERSEDED
         resolved = identity.noted_directory(row.runner_lock or "")
         identity.discard_proof(row.runner_lock or "")
-        _end_taken(worker, row, decision, resolved)
+        if decision is Recovery.FORGET:
+            _forget_taken(worker, row, resolved)
+        else:
+            _end_taken(worker, row, decision, resolved)
     finally:
         proof.remove()
     return RunnerExit.DONE
+
+
+def _forget_taken(worker: Worker, row: Row, resolved: str | None) -> None:
+    _free_strict(worker, row, resolved)
+    with Journal.open(worker.journal_path, patient=True) as journal:
+        journal.forget(row.claim_token, row.epoch + 1)
+    worker.debug.say("queue", f"{row.session_id}: claimed by another, forgotten")
 
 
 def _end_taken(worker: Worker, row: Row, decision: Recovery, resolved: str | None) -> None:
@@ -88,8 +98,7 @@ def _end_taken(worker: Worker, row: Row, decision: Recovery, resolved: str | Non
         leader = row.command_pid
         known = leader is not None and _is_leader(leader, row.command_start)
         _end_processes(row.session_id, leader if known else None)
-    if worker.lock_mode == cwdlock.STRICT and row.lock_mode == "cwd":
-        _free_strict(worker, row, resolved)
+    _free_strict(worker, row, resolved)
     status = _publish(worker, row, decision)
     if is_here and decision is Recovery.PUBLISH and row.lock_mode == "cwd" and row.cwd is not None:
         # The unlock was the dead runner's to make. Nobody else can: only the end of a leftover frees the directory.
@@ -140,6 +149,8 @@ def _end_processes(session_id: str, leader: int | None, *, holding: str | None =
 
 
 def _free_strict(worker: Worker, row: Row, resolved: str | None) -> None:
+    if worker.lock_mode != cwdlock.STRICT or row.lock_mode != "cwd":
+        return
     if row.runner_pid is None or row.cwd is None or row.worker_host != worker.host:
         return
     try:
@@ -212,8 +223,10 @@ def _is_gone(session: SessionFiles) -> bool:
 
 def is_anothers(session: SessionFiles, row: Row) -> bool:
     """Whether somebody else has claimed the session before the dead runner could. Raises OSError as `files.read`."""
+    if row.state != lifecycle.CLAIMING:
+        return False
     try:
-        return claim.read_claim(session).get("claim_token", row.claim_token) != row.claim_token
+        return claim.read_claim(session).get("claim_token") != row.claim_token  # ours is whole, and has it
     except FileNotFoundError:
         return False
 

@@ -39,7 +39,15 @@ def look(worker: Worker, crew: Crew, waiting: Iterable[Waiting]) -> list[tuple[R
         if not _has_scheduler(worker, row) and crew.adopt(row):
             worker.debug.say("queue", f"{row.session_id}: its runner lives; watched again")
     # One of this scheduler's own has only just died, or has just been forked: the next turn will tell.
-    return [(row, decision) for row, decision in dead if not crew.has_forked(row.session_id)]
+    found = [(row, decision) for row, decision in dead if not crew.has_forked(row.session_id)]
+    return [(row, Recovery.FORGET if _is_lost(worker, row) else decision) for row, decision in found]
+
+
+def _is_lost(worker: Worker, row: Row) -> bool:
+    try:
+        return recovery.is_anothers(worker.namespace.session(row.session_id), row)
+    except OSError:
+        return False  # not to be said now: whoever takes the session up again will see
 
 
 def _has_scheduler(worker: Worker, row: Row) -> bool:
@@ -83,18 +91,17 @@ def _waiting(worker: Worker, row: Row, decision: Recovery) -> Waiting | None:
         request, problem = Request(row.session_id, ["-"], row.cwd or "/"), "its request.json is gone"
     refusal = (states.FAILED, problem) if problem else None
     waiting = Waiting(row.session_id, request, clock.wall(), clock.monotonic(), refusal=refusal, row=row)
-    # If it is another's there is nothing to start, only a row to close.
-    waiting.needs_sign_of_life = not recovery.is_anothers(session, row)
+    waiting.needs_sign_of_life = True
     return waiting
 
 
 def begin_end(worker: Worker, crew: Crew, forks: Forks, row: Row, decision: Recovery) -> None:
-    """Fork the process that gives the session its end. What was to be tried again, and cannot be, is lost.
+    """Fork the process that gives the session its end, or forgets it. What cannot be tried again is lost.
 
     Raises:
         OSError: no process or descriptor is left now.
     """
-    if decision is not Recovery.PUBLISH:
+    if decision in (Recovery.START, Recovery.CLAIM_AGAIN):
         decision = Recovery.END_AS_LOST
     pid = forks.fork(lambda _: recovery.end(worker, row, decision))
     crew.add_recovery(pid, row)

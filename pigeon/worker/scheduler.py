@@ -15,8 +15,9 @@ from collections.abc import Callable
 
 from pigeon import clock
 from pigeon.errors import JournalError
+from pigeon.journal.queries import Row
 from pigeon.wire.pacing import scan_interval
-from pigeon.worker import outage, queue, rescue, signs_of_life, standby
+from pigeon.worker import outage, queue, recovery, rescue, signs_of_life, standby
 from pigeon.worker.catalog import Catalog
 from pigeon.worker.crew import Crew, Running
 from pigeon.worker.forks import Forks
@@ -194,7 +195,9 @@ class Scheduler:
         for waiting in list(self.waiting.values()):
             if self._is_judged(waiting) and signs_of_life.judge(self.worker.namespace, waiting, now):
                 self._dirty = True
-            if waiting.row is None and now - waiting.seen_monotonic > WITHDRAWN_S:
+            if waiting.row is not None:
+                self._drop_if_lost(waiting, waiting.row)
+            elif now - waiting.seen_monotonic > WITHDRAWN_S:
                 self._drop_if_claimed(waiting)
         self._waits.record(self.waiting.values(), now)
         if self.catalog.claimed:
@@ -224,6 +227,15 @@ class Scheduler:
             return
         if "worker.claim" in names:
             self._remove(waiting, "claimed by another or withdrawn")
+
+    def _drop_if_lost(self, waiting: Waiting, row: Row) -> None:
+        """Whose dead runner had not claimed it may be claimed by another at any time; recovery then forgets the row."""
+        try:
+            if recovery.is_anothers(self.worker.namespace.session(row.session_id), row):
+                self._remove(waiting, "claimed by another")
+                self._due["recover"] = 0.0
+        except OSError:
+            return
 
     def _remove(self, waiting: Waiting, why: str) -> None:
         del self.waiting[waiting.session_id]

@@ -11,6 +11,7 @@ import signal
 import pytest
 
 from pigeon.worker.identity import processes_of
+from tests.helpers import raw
 from tests.helpers.crash import CrashPoint
 from tests.helpers.evidence import journal_rows
 from tests.helpers.notes import Notes
@@ -201,9 +202,35 @@ def test_a_claim_that_another_worker_won_is_forgotten_at_once(pigeon: Pigeon, no
     other.kill()
     pigeon.worker()
 
-    def rows() -> list[str]:
-        found = journal_rows(pigeon.journal).get("sessions", [])
-        return [str(row["state"]) for row in found if row["session_id"] == session.id]
-
-    wait_until(lambda: not rows(), 6, lambda: f"no row of it in the first journal, there are {rows()}")
+    wait_until(lambda: not rows_of(pigeon, session), 6, lambda: f"there are {rows_of(pigeon, session)}")
     assert len(notes.starts("it")) == 1
+
+
+BY_THE_BASE_FORMAT = "worker_host=elsewhere\nworker_pid=1\n"
+
+
+@pytest.mark.parametrize(
+    "text", [BY_THE_BASE_FORMAT, f"{BY_THE_BASE_FORMAT}claim_token=00\n"], ids=["base", "ours"]
+)
+def test_a_claim_that_another_won_meanwhile_is_forgotten_by_a_living_worker(
+    pigeon: Pigeon, text: str
+) -> None:
+    """While it waits for a sign of life of the client, which will not come: not only when that wait is over."""
+    crash = CrashPoint(pigeon.base / "crash", "os.link", "worker.claim")
+    worker = pigeon.worker(env=crash.env, debug=True)
+    session = raw.publish(pigeon, client={"version": "1", "features": ["heartbeat"]})
+    wait_until(
+        lambda: f"{session.id}: was claiming, runner dead" in worker.log, 15, "the death of the runner"
+    )
+    assert rows_of(pigeon, session) == ["claiming"]
+    raw.claim(session, text)
+    raw.put_status(session, "running")
+    wait_until(lambda: not rows_of(pigeon, session), 30, lambda: f"there are {rows_of(pigeon, session)}")
+    assert f"{session.id}: claimed by another, forgotten" in worker.log
+    assert session.state == "running"
+
+
+def rows_of(pigeon: Pigeon, session: Session) -> list[str]:
+    """The states of the session's rows in the journal."""
+    found = journal_rows(pigeon.journal).get("sessions", [])
+    return [str(row["state"]) for row in found if row["session_id"] == session.id]

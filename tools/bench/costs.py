@@ -43,7 +43,10 @@ def idle_worker(standing: Standing) -> Metrics:
 
 
 def idle_session(silence_s: float) -> Measure:
-    """A measurement: an interactive session that nobody uses: its client, its runner, and the worker behind it."""
+    """A measurement: an interactive session that nobody uses: visits of its client and its runner.
+
+    The scheduler's are given beside: an idle worker makes them without any session, and once for all sessions.
+    """
 
     def measure(standing: Standing) -> Metrics:
         worker = _worker(standing)
@@ -56,10 +59,11 @@ def idle_session(silence_s: float) -> Measure:
             wall = time.monotonic() - start
             client_cpu, worker_cpu = cpu_seconds(clients) - before[0], cpu_seconds(workers) - before[1]
         rate = {pid: count / _WINDOW_S for pid, count in tally.by_pid.items()}
+        scheduler = rate.pop(worker.pid, 0.0)
         return {
-            "visits/s": tally.visits / _WINDOW_S,
+            "visits/s": sum(rate.values()),
             "client_visits/s": sum(rate.get(pid, 0.0) for pid in clients),
-            "runner_visits/s": sum(rate.get(pid, 0.0) for pid in workers if pid != worker.pid),
+            "scheduler_visits/s": scheduler,
             "client_cpu_%": client_cpu / wall * 100,
             "worker_cpu_%": worker_cpu / wall * 100,
         }
