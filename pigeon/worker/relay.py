@@ -109,12 +109,14 @@ class Relay:
         `store_result` gets the return code as soon as it is known, and tells whether this runner still owns the
         session; the exit event may be written only after that.
         """
-        while not self._superseded and not self._is_done():
+        while not self._is_done():
             if self._now >= self._next_look:
                 self._look()
             if self.inbound.has_input and self.inbound.write(self.command):
                 self._answers.took_input(self._now)
             self._speak()
+            if self._superseded:
+                break  # the command's end, too, is another's by now
             if self.return_code is None:
                 self._hangup.proceed(self._now)
             self._wait()
@@ -157,7 +159,7 @@ class Relay:
 
     def _timeout(self) -> float:
         now = clock.monotonic()
-        waits = [0.0 if self._superseded else self._next_look - now]
+        waits = [self._next_look - now]
         due = self.outbound.due(now)
         if due is not None:
             waits.append(max(due, self._writing.retry_at - now))
@@ -192,7 +194,7 @@ class Relay:
             self._supersede("another process has recovered the session")
 
     def _is_done(self) -> bool:
-        if self._hangup.is_hopeless(self._now):
+        if self._superseded or self._hangup.is_hopeless(self._now):
             return True
         if self.return_code is None:
             return False

@@ -19,7 +19,7 @@ import time
 from collections.abc import Sequence
 
 from . import cases as rows
-from .contenders import Contender, Pigeon, Python, Ssh, TwoCaches
+from .contenders import BARE_CLIENT, Contender, Pigeon, Python, Ssh, TwoCaches
 from .lab import Failed, Lab
 from .report import Json, as_json, case_lines, comparison_lines, judge, target_lines
 from .rounds import run_case, run_curve, say
@@ -170,6 +170,7 @@ def _contenders(sshd: Sshd, pigeon: list[str], peers: list[str]) -> dict[str, Co
         Ssh(rows.SSH_TT, sshd, "-tt", False),
         Ssh(rows.MUX_TT, sshd, "-tt", True),
         Python(rows.PYTHON, _interpreter(pigeon[0])),
+        Python(rows.BARE_CLIENT, _interpreter(pigeon[0]), BARE_CLIENT),
         Pigeon(rows.PIGEON, pigeon),
         Pigeon(rows.CONFIG, pigeon, with_config=True),
         Pigeon(rows.CROWD, pigeon, crowd=rows.CROWD_SIZE),

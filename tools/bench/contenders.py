@@ -97,6 +97,19 @@ class Ssh(Contender):
         yield standing
 
 
+BARE_CLIENT = """
+import os
+import pigeon.cli, pigeon.commands.run
+if os.fork() == 0:
+    command = os.posix_spawnp("bash", ["bash", "-lc", "true"], os.environ)
+    import pigeon.client.pump
+    os._exit(os.waitstatus_to_exitcode(os.waitpid(command, 0)[1]))
+import pigeon.client.foreground, pigeon.client.keyreports
+os._exit(os.waitstatus_to_exitcode(os.wait()[1]))
+"""
+"""pigeon's two client processes with what they import, and the command run at once: no share, worker or journal."""
+
+
 class _PythonStanding(Standing):
     prefix: Argv = []
 
@@ -105,16 +118,16 @@ class _PythonStanding(Standing):
 
 
 class Python(Contender):
-    """The interpreter that pigeon is installed with, running nothing, whatever it is asked to run."""
+    """The interpreter that pigeon is installed with, running `code`, whatever it is asked to run."""
 
-    def __init__(self, name: str, python: str) -> None:
+    def __init__(self, name: str, python: str, code: str = "pass") -> None:
         super().__init__(name)
-        self._python = python
+        self._python, self._code = python, code
 
     @contextmanager
     def open(self, lab: Lab, worker_args: tuple[str, ...]) -> Iterator[Standing]:
         standing = _PythonStanding(lab, self.name, lab.environment())
-        standing.prefix = [self._python, "-c", "pass"]
+        standing.prefix = [self._python, "-c", self._code]
         yield standing
 
 
