@@ -14,11 +14,18 @@ from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 
 from tests.helpers.pigeon import Pigeon, pigeon_in
 from tests.helpers.share import Share, make_share
 from tests.helpers.waiting import WITNESSES, NotInTime, testimony
+
+# Beside other tests a processor may be had only now and then: no reason to fail.
+hypothesis.settings.register_profile(
+    "busy", hypothesis.settings(), deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("busy")
 
 _FAILED = pytest.StashKey[bool]()
 

@@ -49,7 +49,7 @@ def printed(*argv: str, env: Mapping[str, str] | None = None) -> list[str]:
     return [os.fsdecode(word) for word in done.stdout.split(b"\0")[:-1]]
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(WORDS)
 def test_each_word_arrives_as_it_was(words: list[str]) -> None:
     argv, notes = commandline.build(
@@ -63,7 +63,7 @@ def test_each_word_arrives_as_it_was(words: list[str]) -> None:
     assert printed(*argv) == [f"x{word}" for word in words]
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.text(st.characters(min_codepoint=1, codec="utf-8")))
 def test_an_assigned_value_arrives_as_it_was(value: str) -> None:
     text = text_of(f"NAME={value}", "bash", "-c", 'printf "%s\\0" "$NAME"', repair=False)
