@@ -8,6 +8,7 @@ import os
 import random
 import select
 import shlex
+import shutil
 import statistics
 import time
 from collections.abc import Iterator
@@ -249,6 +250,61 @@ def _append_and_read(here: str, there: str, number: int, size_bytes: int = 100) 
             raise Failed("the other mount does not show what was appended")
     finally:
         os.close(fd)
+
+
+def true_operations(standing: Standing, times: int = 30) -> Metrics:
+    """The operations on the share that a `true` cannot do without, up to the exit event that its client reads.
+
+    FORMAT.md wants these files, made in this way and read by the other side; the ones that every client knows already
+    (the namespace), the directory's lock, and all looks in vain are left out.
+    """
+    samples = []
+    for n in range(times):
+        leaf = f"{os.path.basename(standing.lab.fresh('floor'))}-{os.getpid()}-{n}"
+        one, other = f"{standing.client_share}/{leaf}", f"{standing.share}/{leaf}"
+        os.mkdir(one, 0o700)  # stands for `sessions`, so that a listing of it has one name
+        try:
+            started = time.monotonic()
+            _publish_bare(f"{one}/session")
+            _serve_bare(other)
+            _read_whole(f"{one}/session/stream.jsonl")
+            samples.append((time.monotonic() - started) * 1000)
+        finally:
+            shutil.rmtree(one, ignore_errors=True)
+    return {"ms": statistics.median(samples)}
+
+
+def _publish_bare(session: str) -> None:
+    os.mkdir(session, 0o700)
+    for name in ("stream.jsonl", "stdin.jsonl", "control.jsonl"):
+        _write_bare(f"{session}/{name}", b"")
+    for name in ("request.json", "status.json"):
+        _write_bare(f"{session}/{name}.tmp")
+        os.rename(f"{session}/{name}.tmp", f"{session}/{name}")
+
+
+def _serve_bare(sessions: str) -> None:
+    (name,) = os.listdir(sessions)
+    session = f"{sessions}/{name}"
+    _read_whole(f"{session}/status.json")
+    _read_whole(f"{session}/request.json")
+    _write_bare(f"{session}/claim.tmp")
+    os.link(f"{session}/claim.tmp", f"{session}/worker.claim")
+    for _event in ("started", "exit"):
+        _write_bare(f"{session}/stream.jsonl", flags=os.O_APPEND)
+
+
+def _write_bare(path: str, data: bytes = b"x" * 500, flags: int = os.O_CREAT) -> None:
+    fd = os.open(path, os.O_WRONLY | flags, 0o600)
+    if data:
+        os.write(fd, data)
+    os.close(fd)
+
+
+def _read_whole(path: str) -> None:
+    with open(path, "rb", buffering=0) as file:
+        if not file.read(65536):
+            raise Failed(f"the other mount shows nothing of {os.path.basename(path)}")
 
 
 def at_once(text: str, count: int) -> Measure:
