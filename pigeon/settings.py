@@ -93,7 +93,8 @@ class Setting:
 TABLE: tuple[Setting, ...] = (
     Setting("cache", PATH, None, "the shared directory; required from somewhere",
             variable="PIGEON_CACHE", flag="--cache"),
-    Setting("namespace", NAME, None, "clients and workers of one namespace see each other; default: `user`",
+    Setting("namespace", NAME, None,
+            "clients and workers of one namespace see each other; default: the value of `user`",
             variable="PIGEON_NAMESPACE", flag="--namespace"),
     Setting("user", TEXT, None, "whom sessions name as requester; default: `$USER`, then `default`",
             variable="PIGEON_USER", flag="--user"),

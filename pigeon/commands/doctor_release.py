@@ -40,7 +40,7 @@ def release(config: Config, directory: str, gone_host: str | None = None) -> int
         ]
     finally:
         os.close(lock)
-    for _, text in answers:
+    for text in dict.fromkeys(text for _, text in answers):  # a holder may have two claims
         print(f"`{directory}` {text}")
     return 0 if all(is_done for is_done, _ in answers) else 1
 

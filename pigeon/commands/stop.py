@@ -41,13 +41,13 @@ def main(args: list[str], globals_: Mapping[str, str]) -> int:
     )
     add_common(parser)
     arguments = parser.parse_args(args)
+    number = _signal_number(arguments.signal) if arguments.signal is not None else None
     config = load_config(arguments, globals_)
     namespace = Namespace(config.require_cache(), config.namespace)
     view = overview.view(namespace, overview.resolve(namespace, arguments.session))
     if view.state in states.FINAL:
         print(f"session {view.session_id} has ended already: {view.state}", file=sys.stderr)
         return 0
-    number = _signal_number(arguments.signal) if arguments.signal is not None else None
     try:
         # What is pending and unclaimed has no owner to be silent: giving it up takes the claim itself.
         if arguments.force and view.state != states.PENDING:

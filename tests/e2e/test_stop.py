@@ -88,6 +88,7 @@ def test_bad_words(warm: Pigeon) -> None:
     assert client.running
     assert warm.run("stop", session.id).code == 0
     assert client.wait().code == 129
+    assert warm.run("stop", session.id, "--signal=NOSUCH").code == 2, "though it has ended already"
 
 
 def test_an_older_worker_cannot_be_told(pigeon: Pigeon) -> None:
