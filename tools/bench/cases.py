@@ -7,7 +7,6 @@ ratios of the rounds; the contenders of a round follow one another, so that nois
 from __future__ import annotations
 
 from . import budget, costs, measures
-from .contenders import Standing
 from .table import Case, Curve, Target
 
 BASH, SSH, MUX, SSH_TT, MUX_TT = "bash", "ssh -T", "ssh -T mux", "ssh -tt", "ssh -tt mux"
@@ -286,12 +285,6 @@ CASES: tuple[Case, ...] = (
 )
 
 
-def _true_ms(standing: Standing, _: int) -> float:
-    import statistics
-
-    return statistics.median(measures.run_true(standing)["ms"] for _ in range(9))
-
-
 CURVES: tuple[Curve, ...] = (
     Curve(
         "finished",
@@ -300,7 +293,8 @@ CURVES: tuple[Curve, ...] = (
         "ms (median)",
         (1, 100, 1000, 10_000),
         ALONE,
-        _true_ms,
+        lambda standing, _: measures.run_true(standing)["ms"],
+        rounds=30,
         crowd=True,
     ),
     Curve(

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import os
+import statistics
 import sys
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from .contenders import Contender, Pigeon, Standing
@@ -74,21 +76,34 @@ def _run_round(case: Case, standings: list[Standing], result: CaseResult, number
 
 
 def run_curve(lab: Lab, curve: Curve, contenders: list[Contender]) -> dict[str, list[tuple[float, float]]]:
-    """The points of a curve, for each contender."""
-    series: dict[str, list[tuple[float, float]]] = {contender.name: [] for contender in contenders}
-    worker_args = ("--max-jobs", "64")
-    for contender in contenders:
-        with contextlib.ExitStack() as stack:
-            standing: Standing | None = None
+    """The points of a curve, for each contender; a failure leaves out that point."""
+    return {contender.name: _points(lab, curve, contender) for contender in contenders}
+
+
+def _points(lab: Lab, curve: Curve, contender: Contender) -> list[tuple[float, float]]:
+    values: dict[int, list[float]] = {x: [] for x in curve.xs}
+    with contextlib.ExitStack() as stack:
+        try:
+            standings = dict(_standings(lab, curve, contender, stack))
+        except Failed as error:
+            say(f"  curve {curve.name}: {contender.name}: {error}")
+            return []
+        for _ in range(curve.rounds):
             for x in curve.xs:
                 try:
-                    if curve.crowd and isinstance(contender, Pigeon):
-                        with contender.crowded(x).open(lab, worker_args) as crowded:
-                            series[contender.name].append((x, curve.measure(crowded, x)))
-                        continue
-                    standing = standing or stack.enter_context(contender.open(lab, worker_args))
-                    series[contender.name].append((x, curve.measure(standing, x)))
+                    values[x].append(curve.measure(standings[x], x))
                 except (Failed, OSError) as error:
                     say(f"  curve {curve.name}: {contender.name} at {x}: {error}")
-                    break
-    return series
+    return [(x, statistics.median(found)) for x, found in values.items() if found]
+
+
+def _standings(
+    lab: Lab, curve: Curve, contender: Contender, stack: contextlib.ExitStack
+) -> Iterator[tuple[int, Standing]]:
+    worker_args = ("--max-jobs", "64")
+    if curve.crowd and isinstance(contender, Pigeon):
+        for x in curve.xs:
+            yield x, stack.enter_context(contender.crowded(x).open(lab, worker_args))
+        return
+    standing = stack.enter_context(contender.open(lab, worker_args))
+    yield from ((x, standing) for x in curve.xs)

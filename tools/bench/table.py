@@ -66,5 +66,6 @@ class Curve:
     xs: tuple[int, ...]
     who: tuple[str, ...]
     measure: Callable[[Standing, int], float]
+    rounds: int = 1  # a point is the median of so many values, taken in turn with those of the other points
     crowd: bool = False  # x is the number of finished sessions on the share, made before the worker starts
     log_x: bool = True
