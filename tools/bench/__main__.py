@@ -17,9 +17,10 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 
 from . import cases as rows
-from .contenders import BARE_CLIENT, Contender, Pigeon, Python, Ssh, TwoCaches
+from .contenders import BARE_CLIENT, Contender, Pigeon, Python, Served, Ssh, TwoCaches
 from .lab import Failed, Lab
 from .report import Json, as_json, case_lines, comparison_lines, judge, target_lines
 from .rounds import run_case, run_curve, say
@@ -93,6 +94,12 @@ def _parser() -> argparse.ArgumentParser:
         help="two directories: one share, as the client and as the worker see it",
     )
     parser.add_argument(
+        "--served",
+        metavar="DIR",
+        help="a `true` and an echo, as they are from here to a worker that runs already, with DIR as its `cache` and "
+        "`bench` as its namespace",
+    )
+    parser.add_argument(
         "--out",
         default="bench-results",
         metavar="DIR",
@@ -118,9 +125,12 @@ def _run(options: argparse.Namespace) -> int:
     if shares is not None and len(shares) != 2:
         raise Failed("`--shares` takes two directories with a colon between them")
     with contextlib.ExitStack() as stack:
-        lab = stack.enter_context(Lab((shares[0], shares[1]) if shares else None))
+        lab = stack.enter_context(Lab((shares[0], shares[1]) if shares else None, options.served))
         pigeon = _command(options.pigeon) if options.pigeon else _install(lab)
-        contenders = _contenders(stack.enter_context(Sshd(lab)), pigeon, options.peer)
+        if options.served:
+            contenders = {one.name: one for one in (Contender(rows.BASH), Served(rows.PIGEON, pigeon))}
+        else:
+            contenders = _contenders(stack.enter_context(Sshd(lab)), pigeon, options.peer)
         results: Json = {"about": _about(pigeon, shares), "cases": {}, "targets": [], "curves": {}}
         lines: list[str] = []
         for case in chosen:
@@ -132,7 +142,8 @@ def _run(options: argparse.Namespace) -> int:
             results["cases"][case.name] = as_json(result)
             results["targets"] += judge(result)
             _write(out, results, lines)
-        if (options.curves or ("no" if options.quick or options.only else "yes")) != "no":
+        few = options.quick or options.only or options.served
+        if (options.curves or ("no" if few else "yes")) != "no":
             _draw(lab, contenders, results, out)
     lines += ["", *target_lines(results["targets"])]
     if old:
@@ -148,6 +159,8 @@ def _tail(lines: list[str]) -> int:
 
 
 def _chosen(options: argparse.Namespace) -> list[Case]:
+    if options.served:
+        return [replace(case, targets=()) for case in rows.CASES if case.name in rows.SERVED]
     if options.curves == "only":
         return []
     if options.only:
@@ -199,7 +212,7 @@ def _interpreter(script: str) -> str:
 
 def _those(contenders: dict[str, Contender], case: Case, peers: list[str]) -> list[Contender]:
     extra = [peer.partition("=")[0] for peer in peers] if case.peers else []
-    return [contenders[name] for name in (*case.who, *extra)]
+    return [contenders[name] for name in (*case.who, *extra) if name in contenders]
 
 
 def _command(text: str) -> list[str]:

@@ -14,6 +14,10 @@ PIGEON, CONFIG, CROWD, TRACED = "pigeon", "pigeon+config", "pigeon+10000", "pige
 TWO_CACHES = "pigeon+twocache"
 PYTHON, BARE_CLIENT = "python", "bare client"
 CROWD_SIZE = 10_000
+SERVED = (
+    "true",
+    "echo",
+)  # what is measured with a worker that runs already: nothing that needs to know its process
 ON_PIPES = (BASH, MUX, SSH, PIGEON)
 ON_TERMINAL = (BASH, MUX_TT, PIGEON)
 ALONE = (PIGEON,)

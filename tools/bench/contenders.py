@@ -228,6 +228,19 @@ class Pigeon(Contender):
             ) from error
 
 
+class Served(Pigeon):
+    """pigeon with a worker that runs already, maybe on another machine; all directories of the run are on its share."""
+
+    @contextmanager
+    def open(self, lab: Lab, worker_args: tuple[str, ...]) -> Iterator[Standing]:
+        standing = _PigeonStanding(lab, self.name, lab.environment())
+        standing.prefix = list(self._command)
+        standing.share = standing.client_share = lab.served or ""
+        self._environment(standing, lab.fresh("pigeon"))
+        standing.start("true").finish(lab.buffer(1 << 16))
+        yield standing
+
+
 class TwoCaches(Pigeon):
     """pigeon over the filesystem of the tests: client and worker behind caches of 3 s and 30 s, 1 ms an operation."""
 

@@ -28,8 +28,9 @@ class Failed(Exception):
 class Lab:
     """Private directory, HOME with empty start-up files, environment and data files of one run."""
 
-    def __init__(self, shares: tuple[str, str] | None = None) -> None:
-        self.root = os.path.realpath(tempfile.mkdtemp(prefix="pigeon-bench-"))
+    def __init__(self, shares: tuple[str, str] | None = None, served: str | None = None) -> None:
+        self.root = os.path.realpath(tempfile.mkdtemp(prefix="pigeon-bench-", dir=served))
+        self.served = served  # a share with a worker that somebody else has started, maybe on another machine
         self.shares = shares  # (as the client sees it, as the worker sees it), or None: below root
         self.home = self.directory("home")
         for name in (".profile", ".bash_profile", ".bashrc"):
