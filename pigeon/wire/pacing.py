@@ -24,7 +24,7 @@ INTERACTIVE: Steps = (
     (75.0, 0.080),  # within the first minute, an answer within 100 ms
     (300.0, 0.120),
     (2400.0, 0.200),
-    (float("inf"), 0.400),
+    (float("inf"), 0.300),
 )
 """The input of a running session."""
 
