@@ -8,9 +8,9 @@ import time
 from collections.abc import Iterator
 
 from .contenders import Standing
-from .drive import Terminal
+from .drive import Terminal, attend
 from .lab import Child, Failed, await_condition
-from .measures import hush, windows
+from .measures import windows
 from .table import Measure, Metrics
 from .watch import Strace, Tally, cpu_percent, cpu_seconds, own_processes, pss_mb, read_trace, strace_prefix
 
@@ -51,11 +51,11 @@ def idle_session(silence_s: float) -> Measure:
     def measure(standing: Standing) -> Metrics:
         worker = _worker(standing)
         with _echoing(standing, 1) as (terminal,):
-            hush([terminal], silence_s)
+            attend([terminal], silence_s)
             clients, workers = own_processes(terminal.child.pid), own_processes(worker.pid)
             tally = _count(standing, clients + workers, _WINDOW_S)
             before, start = [cpu_seconds(clients), cpu_seconds(workers)], time.monotonic()
-            hush([terminal], 30)
+            attend([terminal], 30)
             wall = time.monotonic() - start
             client_cpu, worker_cpu = cpu_seconds(clients) - before[0], cpu_seconds(workers) - before[1]
         rate = {pid: count / _WINDOW_S for pid, count in tally.by_pid.items()}
@@ -86,7 +86,7 @@ def memory(standing: Standing) -> Metrics:
     await_condition(lambda: len(own_processes(worker.pid)) <= 2, 30, "end of the runners of an earlier round")
     alone = sum(pss_mb(pid) for pid in own_processes(worker.pid))
     with _echoing(standing, 5) as terminals:
-        hush(terminals, 3)
+        attend(terminals, 3)
         clients = [[pss_mb(pid) for pid in own_processes(terminal.child.pid)] for terminal in terminals]
         everybody = own_processes(worker.pid)
         five = sum(pss_mb(pid) for pid in everybody)
@@ -114,13 +114,13 @@ def chatty(
     with windows(standing, [text]) as (terminal,):
         (session,) = set(standing.sessions()) - before
         stream = f"{session}/stream.jsonl"
-        hush([terminal], seconds * 0.35)
+        attend([terminal], seconds * 0.35)
         early = _footprint(terminal, worker)
         start_records, start = _records(stream), time.monotonic()
-        hush([terminal], seconds * 0.55)
+        attend([terminal], seconds * 0.55)
         records = (_records(stream) - start_records) / (time.monotonic() - start)
         late = _footprint(terminal, worker)
-        hush([terminal], seconds * 0.1 + 3)
+        attend([terminal], seconds * 0.1 + 3)
         total = _records(stream)
         stream_bytes = os.path.getsize(stream)
     written = int(seconds * rate) * (size + 1)  # the terminal adds a CR to each line
@@ -169,14 +169,14 @@ def operations_of_chat(standing: Standing) -> Metrics:
     with windows(standing, [f"echo ready; {standing.lab.inside('chatty', '25', '100', '50')}"]) as (
         terminal,
     ):
-        hush([terminal], 2)
+        attend([terminal], 2)
         strace = Strace(
             standing.env,
             standing.log,
             _roots(standing),
             own_processes(terminal.child.pid) + own_processes(worker.pid),
         )
-        hush([terminal], 10)
+        attend([terminal], 10)
         tally = strace.stop()
     return {"visits/s": tally.visits / 10, "fsyncs": float(tally.fsyncs)}
 
@@ -185,6 +185,6 @@ def visits_of_idle_sessions(standing: Standing, count: int) -> float:
     """Visits a second of `count` sessions that have been idle for 20 s, both sides and the worker."""
     worker = _worker(standing)
     with _echoing(standing, count) as terminals:
-        hush(terminals, 20)
+        attend(terminals, 20)
         pids = own_processes(worker.pid) + [pid for t in terminals for pid in own_processes(t.child.pid)]
         return _count(standing, pids, 10).visits / 10

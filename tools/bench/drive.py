@@ -208,20 +208,45 @@ def pump(terminals: Sequence[Terminal], until: Callable[[], bool], timeout_s: fl
         Failed: it was not within `timeout_s`, or all programs ended before.
     """
     deadline = time.monotonic() + timeout_s
-    poll = select.poll()
-    by_fd = {t.master: t for t in terminals if t.open}
-    for fd in by_fd:
-        poll.register(fd, select.POLLIN)
+    served = _Served(terminals)
     while not until():
         left = deadline - time.monotonic()
-        if left <= 0 or not by_fd:
+        if left <= 0 or not served.by_fd:
             words = bytes(terminals[0].seen[-200:]).decode(errors="replace")
-            why = f"not within {timeout_s:.0f} s" if by_fd else "the program ended"
+            why = f"not within {timeout_s:.0f} s" if served.by_fd else "the program ended"
             raise Failed(f"{what}: {why}; last seen {words!r}")
-        for fd, _ in poll.poll(min(left, 0.25) * 1000):
-            if by_fd[fd].read() == 0:
-                poll.unregister(fd)
-                del by_fd[fd]
+        served.wait(min(left, 0.25))
+
+
+def attend(terminals: Sequence[Terminal], seconds: float) -> None:
+    """Serve several terminals for exactly so long: a sample must not keep step with what it measures.
+
+    Raises:
+        Failed: all programs ended before.
+    """
+    end = time.monotonic() + seconds
+    served = _Served(terminals)
+    while (left := end - time.monotonic()) > 0:
+        if terminals and not served.by_fd:
+            raise Failed(f"all programs have ended {left:.0f} s too early")
+        served.wait(left)
+
+
+class _Served:
+    """Terminals whose output is read; one whose program has ended is left out."""
+
+    def __init__(self, terminals: Sequence[Terminal]) -> None:
+        self.by_fd = {t.master: t for t in terminals if t.open}
+        self._poll = select.poll()
+        for fd in self.by_fd:
+            self._poll.register(fd, select.POLLIN)
+
+    def wait(self, seconds: float) -> None:
+        """Read what comes within so long, or at once."""
+        for fd, _ in self._poll.poll(seconds * 1000):
+            if self.by_fd[fd].read() == 0:
+                self._poll.unregister(fd)
+                del self.by_fd[fd]
 
 
 def last_words(path: str) -> str:

@@ -14,7 +14,7 @@ import time
 from collections.abc import Iterator
 
 from .contenders import Standing
-from .drive import Piped, Terminal, pump
+from .drive import Piped, Terminal, attend, pump
 from .lab import Failed
 from .table import Measure, Metrics
 from .watch import cpu_with_ended_children_s
@@ -90,24 +90,15 @@ def first_key_after(silence_s: float, sessions: int = 15) -> Measure:
         with windows(standing, [standing.lab.inside("echo")] * sessions) as terminals:
             for terminal in terminals:
                 terminal.key(b"x")
-            # not a moment that both sides' polls could have in step with it
-            hush(terminals, silence_s + _typist.uniform(0, 1))
+            attend(terminals, silence_s)
             times = []
             for terminal in terminals:
-                hush(terminals, _typist.uniform(0.1, 0.6))
+                # They fell silent together, and so are looked at together: several looks apart, and not in step.
+                attend(terminals, _typist.uniform(0.1, 2.1))
                 times.append(terminal.key(b"y"))
         return {"ms": statistics.median(times), "worst_ms": max(times)}
 
     return measure
-
-
-def hush(terminals: list[Terminal], seconds: float) -> None:
-    """Let time pass, with the terminals attended."""
-    if not terminals:
-        time.sleep(seconds)
-        return
-    end = time.monotonic() + seconds
-    pump(terminals, lambda: time.monotonic() >= end, seconds + 5, "silence")
 
 
 def query(standing: Standing) -> Metrics:
@@ -118,7 +109,7 @@ def query(standing: Standing) -> Metrics:
         for _ in range(2):
             terminal.wait_for(b"press")
             del terminal.seen[:]
-            hush([terminal], 12)  # so that neither the last output nor the last key counts as recent
+            attend([terminal], 12)  # so that neither the last output nor the last key counts as recent
             os.write(terminal.master, b"k")
         results = _answers([terminal], [path], steps)
     fresh = [ms for step, ms in results if not step.startswith("k")]
