@@ -290,6 +290,7 @@ class Guardian:
                 self.link.send(link.KEYS_END)
             self._reads = False
             return
+        trace.mark("client: key read")
         self._note_answers(data)
         passed, actions = self._escapes.feed(data)
         if passed:

@@ -151,6 +151,7 @@ class Pump:
         printed = self._stream.offset if self._started and not self.screen.is_waiting else 0
         try:
             if self.upstream.write(self._now, printed):
+                trace.mark("client: input written")
                 self._writing.over()
                 self.peer.is_refused_room = False
         except OSError as error:
@@ -207,8 +208,10 @@ class Pump:
                 raise DamagedSession(self._stream.path, self._stream.offset, str(error)) from None
             self._start("has output")
             self._active = self._now
+            trace.mark("client: output read")
             try:
                 self.screen.write(str(record.get("channel")), data)
+                trace.mark("client: output printed")
             except OSError as error:
                 self._output_failed(error)
         elif record.get("type") == "event":

@@ -113,6 +113,7 @@ class Relay:
             if self._now >= self._next_look:
                 self._look()
             if self.inbound.has_input and self.inbound.write(self.command):
+                trace.mark("runner: input passed on")
                 self._answers.took_input(self._now)
             self._speak()
             if self._superseded:
@@ -178,6 +179,7 @@ class Relay:
         if not self.outbound.read(fd, self.command.outputs[fd], now):
             self._forget(fd)
             self.command.close_output(fd)
+        trace.mark("runner: output read")
         self._active = now
 
     # The command's end
@@ -241,6 +243,7 @@ class Relay:
                 self._brisk()
                 self._answers.owe(began)
             if self.return_code is None and self.inbound.poll_input(self.command):
+                trace.mark("runner: input read")
                 self._brisk()
             self._trouble_over(self._reading)
         except files.Refused as error:
@@ -358,6 +361,7 @@ class Relay:
                 if self._superseded:
                     return
             self.outbound.flush(self._now)
+            trace.mark("runner: stream written")
             self._answers.said_at = self._now
             self._trouble_over(self._writing)
             if self.outbound.nearly_full():
