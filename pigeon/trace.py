@@ -17,8 +17,11 @@ def mark(step: str) -> None:
     if _PATH is None:
         return
     line = f"{monotonic():.6f} {os.getpid()} {step}\n".encode()
-    fd = os.open(_PATH, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
     try:
-        os.write(fd, line)
-    finally:
-        os.close(fd)
+        fd = os.open(_PATH, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        try:
+            os.write(fd, line)
+        finally:
+            os.close(fd)
+    except OSError:
+        pass  # whoever marks a step must not take this for trouble of his own

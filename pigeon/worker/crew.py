@@ -110,14 +110,12 @@ class Crew:
         )
         return True
 
-    def drop_dead(self) -> bool:
-        """Forget the adopted ones that are proven dead. True if there were any."""
+    def drop_dead(self) -> list[str]:
+        """Forget the adopted ones that are proven dead; the ids of their sessions."""
         dead = [
             token for token, one in self._adopted.items() if one.row is not None and recovery.is_dead(one.row)
         ]
-        for token in dead:
-            del self._adopted[token]
-        return bool(dead)
+        return [self._adopted.pop(token).session_id for token in dead]
 
     # What they are at
 

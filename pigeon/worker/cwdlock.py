@@ -196,8 +196,11 @@ def _break_dead(lock_path: str) -> bool:
 
 def _is_running(claim: Claim) -> bool:
     """Whether its process lives; one that got the same number later (after a reboot, say) is another."""
-    started = None if claim.start is None else claim.start & START_TICKS
-    return identity.is_running(claim.pid, started)
+    return identity.is_running(claim.pid, _start_of(claim))
+
+
+def _start_of(claim: Claim) -> int | None:
+    return None if claim.start is None else claim.start & START_TICKS
 
 
 def own_name() -> str:
@@ -221,9 +224,17 @@ def break_claim(lock_path: str, name: str) -> None:
     StrictSoftFileLock(strict_path(lock_path), thread_local=False).force_break(name)
 
 
-def break_strict(lock_path: str, host: str, pid: int) -> int:
-    """Remove the strict claims of a holder that the caller has proven dead, command included. Returns how many."""
-    mine = [claim for claim in strict_holders(lock_path) if (claim.pid, claim.hostname) == (pid, host)]
+def break_strict(lock_path: str, host: str, pid: int, started: int | None) -> int:
+    """Remove the strict claims of a holder that the caller has proven dead, command included. Returns how many.
+
+    `started`: its start in clock ticks since boot, where it is known: who got its number later is another.
+    """
+    mine = [
+        claim
+        for claim in strict_holders(lock_path)
+        if (claim.pid, claim.hostname) == (pid, host)
+        and (None in (started, _start_of(claim)) or started == _start_of(claim))
+    ]
     for claim in mine:
         break_claim(lock_path, claim.name)
     return len(mine)

@@ -41,7 +41,7 @@ class Recovery(Enum):
     """What to do with an unfinished session of this journal whose runner is proven dead."""
 
     CLAIM_AGAIN = "repeat the claim with the row's token; if it is ours, start it, else forget the row"
-    FORGET = "another has claimed it before the dead runner could: forget the row"
+    FORGET = "another has claimed it before the dead runner could, or removed it: forget the row"
     START = "start it under the claim that it has"
     END_AS_LOST = "never start it again: end what is left of its processes, publish `failed`, 255"
     PUBLISH = "publish the result that the journal holds"

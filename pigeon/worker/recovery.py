@@ -89,7 +89,7 @@ def _forget_taken(worker: Worker, row: Row, resolved: str | None) -> None:
     _free_strict(worker, row, resolved)
     with Journal.open(worker.journal_path, patient=True) as journal:
         journal.forget(row.claim_token, row.epoch + 1)
-    worker.debug.say("queue", f"{row.session_id}: claimed by another, forgotten")
+    worker.debug.say("queue", f"{row.session_id}: is not ours any more, forgotten")
 
 
 def _end_taken(worker: Worker, row: Row, decision: Recovery, resolved: str | None) -> None:
@@ -155,7 +155,7 @@ def _free_strict(worker: Worker, row: Row, resolved: str | None) -> None:
         return
     try:
         for name in {row.cwd, resolved or row.cwd}:
-            cwdlock.break_strict(worker.namespace.lock(name), worker.host, row.runner_pid)
+            cwdlock.break_strict(worker.namespace.lock(name), worker.host, row.runner_pid, row.runner_start)
     except OSError as error:
         worker.debug.say("failure", f"{row.session_id}: the strict lock could not be freed: {error}")
 
@@ -207,28 +207,28 @@ def _publish(worker: Worker, row: Row, decision: Recovery) -> Status:
                 return status
             return publish.read_status(session) or status
         except FileNotFoundError:
-            if _is_gone(session):
+            if files.is_removed(session):
                 return _lost_status(row)
         except OSError:
             pass
         clock.sleep(backoff.failed())
 
 
-def _is_gone(session: SessionFiles) -> bool:
-    try:
-        return session.session_id not in os.listdir(os.path.dirname(session.directory))
-    except OSError:
-        return False
+def is_lost(session: SessionFiles, row: Row) -> bool:
+    """Whether the dead runner can have no claim any more: somebody else has made one, or the session is gone.
 
-
-def is_anothers(session: SessionFiles, row: Row) -> bool:
-    """Whether somebody else has claimed the session before the dead runner could. Raises OSError as `files.read`."""
+    Raises:
+        OSError: it cannot be said now.
+    """
     if row.state != lifecycle.CLAIMING:
         return False
     try:
-        return claim.read_claim(session).get("claim_token") != row.claim_token  # ours is whole, and has it
+        # Listed, since the answer that there is no such name may be an old one (FORMAT.md, "Reading").
+        if os.path.basename(session.claim) not in os.listdir(session.directory):
+            return False
     except FileNotFoundError:
-        return False
+        return files.is_removed(session)
+    return claim.read_claim(session).get("claim_token") != row.claim_token  # ours is whole, and has it
 
 
 def ends_cleanly(session: SessionFiles) -> bool:

@@ -45,7 +45,7 @@ def look(worker: Worker, crew: Crew, waiting: Iterable[Waiting]) -> list[tuple[R
 
 def _is_lost(worker: Worker, row: Row) -> bool:
     try:
-        return recovery.is_anothers(worker.namespace.session(row.session_id), row)
+        return recovery.is_lost(worker.namespace.session(row.session_id), row)
     except OSError:
         return False  # not to be said now: whoever takes the session up again will see
 

@@ -231,8 +231,8 @@ class Scheduler:
     def _drop_if_lost(self, waiting: Waiting, row: Row) -> None:
         """Whose dead runner had not claimed it may be claimed by another at any time; recovery then forgets the row."""
         try:
-            if recovery.is_anothers(self.worker.namespace.session(row.session_id), row):
-                self._remove(waiting, "claimed by another")
+            if recovery.is_lost(self.worker.namespace.session(row.session_id), row):
+                self._remove(waiting, "claimed by another, or removed")
                 self._due["recover"] = 0.0
         except OSError:
             return
@@ -310,10 +310,10 @@ class Scheduler:
             waiting.wait_for(None, None, clock.monotonic())
             self._waits.close(waiting)
         if running.is_recovery:
+            # Ended, or left to who has begun to end it: looked at again until it is final.
+            self.catalog.claimed[running.session_id] = clock.monotonic()
             if code != RunnerExit.DONE:
                 self._due["recover"] = clock.monotonic() + 1.0
-            else:  # ended, or left to one who has begun to take it over: looked at again until it is final
-                self.catalog.claimed[running.session_id] = clock.monotonic()
         elif tried and waiting is not None:
             waiting.held_elsewhere = code == RunnerExit.HELD
             waiting.retry_at = clock.monotonic() + waiting.backoff.failed()
@@ -337,9 +337,10 @@ class Scheduler:
         self.waiting = dict(sorted(self.waiting.items(), key=lambda item: item[1].seen_monotonic))
 
     def _watch_adopted(self) -> None:
-        if self.crew.drop_dead():
+        for session_id in self.crew.drop_dead():
             self._dirty = True
             self._due["recover"] = 0.0
+            self.catalog.claimed[session_id] = clock.monotonic()  # final by now, or soon
 
     def _recover(self) -> None:
         """Adopt runners that live without a scheduler, and give an end to the sessions of those that do not."""
@@ -356,7 +357,8 @@ class Scheduler:
                 self.waiting[row.session_id] = waiting
                 self._dirty = True
                 continue
-            self.waiting.pop(row.session_id, None)
+            if row.session_id in self.waiting:
+                self._remove(self.waiting[row.session_id], "taken up from the journal")
             rescue.begin_end(self.worker, self.crew, self._forks, row, decision)
 
     # Saying

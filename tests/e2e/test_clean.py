@@ -7,6 +7,7 @@ import os
 import pytest
 
 from tests.helpers import raw
+from tests.helpers.notes import Notes
 from tests.helpers.pigeon import Pigeon
 from tests.helpers.privileges import WITHOUT_OVERRIDE
 from tests.helpers.share import Session
@@ -119,6 +120,21 @@ def test_a_worker_removes_what_has_been_kept_long_enough(pigeon: Pigeon) -> None
     row = pigeon.journal_row(terminal.id)
     assert row is not None, "the journal keeps what the share has lost"
     assert row["outcome"] == "succeeded"
+
+
+@pytest.mark.slow
+def test_a_worker_removes_what_ended_under_a_runner_of_the_worker_before(
+    pigeon: Pigeon, notes: Notes
+) -> None:
+    pigeon.configure(worker={"retention": 0})
+    first = pigeon.worker()
+    client, session = pigeon.begin(notes.holding("it"))
+    notes.wait_started("it")
+    first.kill()
+    pigeon.worker()
+    notes.release("it")
+    assert client.wait().code == 0
+    wait_until(lambda: not os.path.exists(session.directory), 60, "its removal", interval_s=0.2)
 
 
 def test_a_suspended_client_is_known_by_its_last_word(pigeon: Pigeon) -> None:

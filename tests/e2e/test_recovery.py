@@ -6,6 +6,7 @@ The runner is killed by an audit hook inside it (tests/helpers/crash.py), the sc
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 
 import pytest
@@ -17,6 +18,7 @@ from tests.helpers.evidence import journal_rows
 from tests.helpers.notes import Notes
 from tests.helpers.pigeon import Pigeon, Worker
 from tests.helpers.processes import Child
+from tests.helpers.rows import wait_until_forgotten, wait_with_a_row
 from tests.helpers.share import Session
 from tests.helpers.verbs import runner_of
 from tests.helpers.waiting import wait_until
@@ -202,7 +204,7 @@ def test_a_claim_that_another_worker_won_is_forgotten_at_once(pigeon: Pigeon, no
     other.kill()
     pigeon.worker()
 
-    wait_until(lambda: not rows_of(pigeon, session), 6, lambda: f"there are {rows_of(pigeon, session)}")
+    wait_until_forgotten(pigeon, session, 6)
     assert len(notes.starts("it")) == 1
 
 
@@ -216,21 +218,16 @@ def test_a_claim_that_another_won_meanwhile_is_forgotten_by_a_living_worker(
     pigeon: Pigeon, text: str
 ) -> None:
     """While it waits for a sign of life of the client, which will not come: not only when that wait is over."""
-    crash = CrashPoint(pigeon.base / "crash", "os.link", "worker.claim")
-    worker = pigeon.worker(env=crash.env, debug=True)
-    session = raw.publish(pigeon, client={"version": "1", "features": ["heartbeat"]})
-    wait_until(
-        lambda: f"{session.id}: was claiming, runner dead" in worker.log, 15, "the death of the runner"
-    )
-    assert rows_of(pigeon, session) == ["claiming"]
+    worker, session = wait_with_a_row(pigeon)
     raw.claim(session, text)
     raw.put_status(session, "running")
-    wait_until(lambda: not rows_of(pigeon, session), 30, lambda: f"there are {rows_of(pigeon, session)}")
-    assert f"{session.id}: claimed by another, forgotten" in worker.log
+    wait_until_forgotten(pigeon, session)
+    assert f"{session.id}: is not ours any more, forgotten" in worker.log
     assert session.state == "running"
 
 
-def rows_of(pigeon: Pigeon, session: Session) -> list[str]:
-    """The states of the session's rows in the journal."""
-    found = journal_rows(pigeon.journal).get("sessions", [])
-    return [str(row["state"]) for row in found if row["session_id"] == session.id]
+def test_a_session_that_is_removed_while_it_waits_with_a_row_is_forgotten(pigeon: Pigeon) -> None:
+    """Nobody shows a sign of life in a directory that is gone."""
+    _, session = wait_with_a_row(pigeon)
+    shutil.rmtree(session.directory)
+    wait_until_forgotten(pigeon, session)

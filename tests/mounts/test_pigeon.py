@@ -15,7 +15,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.helpers import raw
 from tests.helpers.notes import Notes, overlapping
+from tests.helpers.rows import wait_until_forgotten, wait_with_a_row
 from tests.helpers.share import Share
 from tests.helpers.surroundings import ROOT
 from tests.helpers.waiting import wait_until
@@ -242,6 +244,15 @@ def test_a_client_whose_own_code_lies_on_the_share_leaves_while_all_of_it_hangs(
     assert (
         faulty.pigeon.run("stop", faulty.pigeon.sessions()[-1].id).code == 0
     )  # if nothing has told the runner
+
+
+def test_a_claim_made_on_the_other_host_is_seen_at_once(bare: Rig) -> None:
+    """By a worker that waits with the row of a dead runner, whatever its host has remembered of the name."""
+    worker, session = wait_with_a_row(bare.pigeon)
+    raw.claim(session)
+    raw.put_status(session, "running")
+    wait_until_forgotten(bare.pigeon, session)
+    assert f"{session.id}: is not ours any more, forgotten" in worker.log
 
 
 def test_a_stall_of_everything_is_waited_for_and_told(faulty: Rig) -> None:

@@ -68,10 +68,13 @@ def steps_of_echo(standing: Standing, keys: int = 40) -> Metrics:
 
 
 def _first_of_each(path: str, started: float) -> Metrics:
-    """Milliseconds from `started` (monotonic seconds) to the first time that each step was reached."""
+    """Milliseconds from `started` (monotonic seconds) to the first time that each step was reached.
+
+    The stream is written to before there is output: it counts only once output has been read.
+    """
     steps: Metrics = {}
     for at, name in read_steps(path):
-        if at >= started:
+        if at >= started and (name != "runner: stream written" or "runner: output read" in steps):
             steps.setdefault(name, (at - started) * 1000)
     if not steps:
         raise Failed("it wrote down no steps")
