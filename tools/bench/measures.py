@@ -161,10 +161,16 @@ def output(size_bytes: int) -> Measure:
     def measure(standing: Standing) -> Metrics:
         path, digest = standing.lab.data("binary", size_bytes)
         buffer = standing.lab.buffer(size_bytes)
-        outcome = standing.start(f"cat {shlex.quote(path)}").finish(buffer)
+        worker_cpu = _worker_cpu_s(standing)
+        running = standing.start(f"cat {shlex.quote(path)}")
+        outcome = running.finish(buffer)
         if outcome.output_bytes != size_bytes or hashlib.sha256(buffer).digest() != digest:
             raise Failed(f"not byte-exact: {outcome.output_bytes:,} of {size_bytes:,} bytes")
-        return {"MB/s": size_bytes / MB / outcome.seconds}
+        figures = {"MB/s": size_bytes / MB / outcome.seconds, "client_cpu_s": running.child.cpu_s}
+        if standing.worker is not None:
+            time.sleep(0.3)  # the runner is still closing its books
+            figures["worker_cpu_s"] = _worker_cpu_s(standing) - worker_cpu
+        return figures
 
     return measure
 
