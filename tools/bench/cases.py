@@ -46,6 +46,14 @@ CASES: tuple[Case, ...] = (
         peers=False,
     ),
     Case(
+        "floor-tty",
+        "what nothing that passes two terminals can be much faster than: script(1), 50 MB, MB/s",
+        (BASH,),
+        measures.output_on_terminal(50 * measures.MB, through="script --quiet --log-out /dev/null --command"),
+        rounds=5,
+        peers=False,
+    ),
+    Case(
         "floor-codec",
         "what no stream can be faster than: base64 on one processor, MB/s",
         (BASH,),

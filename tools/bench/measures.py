@@ -191,13 +191,17 @@ def input_(size_bytes: int) -> Measure:
     return measure
 
 
-def output_on_terminal(size_bytes: int) -> Measure:
-    """A measurement: `cat` of a text file in a terminal window; the terminal's CR is added to what is expected."""
+def output_on_terminal(size_bytes: int, through: str = "") -> Measure:
+    """A measurement: `cat` of a text file in a terminal window; the terminal's CR is added to what is expected.
+
+    `through`: a command that runs the one in its last word on a terminal of its own.
+    """
 
     def measure(standing: Standing) -> Metrics:
         path, digest = standing.lab.data("text", size_bytes)
         buffer = standing.lab.buffer(size_bytes + size_bytes // 32)
-        with window(standing, f"cat {shlex.quote(path)}") as terminal:
+        text = f"cat {shlex.quote(path)}"
+        with window(standing, f"{through} {shlex.quote(text)}" if through else text) as terminal:
             seconds, size = terminal.drain(buffer)
         if hashlib.sha256(bytes(buffer[:size]).replace(b"\r\n", b"\n")).digest() != digest:
             raise Failed(f"not what was sent: {size:,} bytes")

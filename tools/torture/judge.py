@@ -224,7 +224,12 @@ class Judge:
         session, who = client.session, client.session.name
         for channel, data in stream.output.items():
             self._prefix(f"{who}: stream, {channel}", _own(data), kinds.expected(session, channel))
-        whole = kinds.expected(session, "pty" if "pty" in stream.output else "stdout")
+        channel = "pty" if "pty" in stream.output else "stdout"
+        whole = kinds.expected(session, channel)
+        if (
+            session.kind == plan.INTERACTIVE and client.touched
+        ):  # a closed window is an early end of its input
+            whole = kinds.answers((notes.data("heard") or b"").decode().splitlines(), channel)
         written = stream.output.get("pty", stream.output.get("stdout", b""))
         printed = (notes.data("printed") or b"").split()
         least = int(printed[-1]) if printed else 0

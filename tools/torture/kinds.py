@@ -94,11 +94,17 @@ def expected(session: plan.Session, channel: str) -> bytes:
     if session.kind == plan.QUICK:
         text = f"{session.name}\n" if channel != "stderr" else ""
     elif session.kind == plan.INTERACTIVE:
-        text = "> " + "".join(f"got {line}\n> " for line in typed(session)[:-1])
+        return answers(typed(session), channel)
     else:
         text = _talk(session, channel)
     data = text.encode()
     return data.replace(b"\n", b"\r\n") if channel == "pty" else data
+
+
+def answers(lines: list[str], channel: str) -> bytes:
+    """What an interactive one prints when it hears these lines, and then `quit` or the end of its input."""
+    text = "> " + "".join(f"got {line}\n> " for line in lines if line != "quit")
+    return text.encode().replace(b"\n", b"\r\n" if channel == "pty" else b"\n")
 
 
 def _talk(session: plan.Session, channel: str) -> str:
