@@ -43,9 +43,9 @@ def idle_worker(standing: Standing) -> Metrics:
 
 
 def idle_session(silence_s: float) -> Measure:
-    """A measurement: an interactive session that nobody uses: visits of its client and its runner.
+    """A measurement: an interactive session that nobody uses: its client, its runner, and the worker behind it.
 
-    The scheduler's are given beside: an idle worker makes them without any session, and once for all sessions.
+    Beside the sum stand the session's own, and the scheduler's, which an idle worker makes once for all sessions.
     """
 
     def measure(standing: Standing) -> Metrics:
@@ -59,9 +59,10 @@ def idle_session(silence_s: float) -> Measure:
             wall = time.monotonic() - start
             client_cpu, worker_cpu = cpu_seconds(clients) - before[0], cpu_seconds(workers) - before[1]
         rate = {pid: count / _WINDOW_S for pid, count in tally.by_pid.items()}
-        scheduler = rate.pop(worker.pid, 0.0)
+        scheduler = rate.get(worker.pid, 0.0)
         return {
-            "visits/s": sum(rate.values()),
+            "visits/s": tally.visits / _WINDOW_S,
+            "session_visits/s": tally.visits / _WINDOW_S - scheduler,
             "client_visits/s": sum(rate.get(pid, 0.0) for pid in clients),
             "scheduler_visits/s": scheduler,
             "client_cpu_%": client_cpu / wall * 100,
