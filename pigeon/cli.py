@@ -97,7 +97,7 @@ def _on_one_line(text: str) -> str:
     """What a name or a setting holds must not reach the terminal as it is."""
     if text.isprintable():
         return text
-    from pigeon.commands.tables import clean
+    from pigeon.report.text import clean
 
     return clean(text)
 

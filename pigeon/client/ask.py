@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 
-from pigeon.client import guardian, link, submit
+from pigeon.client import frames
 from pigeon.client.outcome import Options, Outcome, report
-from pigeon.client.peer import Peer
-from pigeon.client.pump import Pump
-from pigeon.client.terminal import is_terminal, window_size
+from pigeon.client.session import submit
+from pigeon.client.session.owner import Peer
+from pigeon.client.session.pump import Pump
+from pigeon.client.terminal import guardian
+from pigeon.client.terminal.raw import is_terminal, window_size
 from pigeon.commandline import quote
 from pigeon.config import Config
 from pigeon.wire.documents import CLIENT_FEATURES, Request
@@ -28,11 +30,11 @@ def ask_worker(verb_args: list[str], config: Config) -> int:
     )
 
 
-def _pump(mine: link.Link, verb_args: list[str], config: Config) -> int:
+def _pump(mine: frames.Link, verb_args: list[str], config: Config) -> int:
     return report(mine, lambda: _session(mine, verb_args, config))
 
 
-def _session(mine: link.Link, verb_args: list[str], config: Config) -> Outcome:
+def _session(mine: frames.Link, verb_args: list[str], config: Config) -> Outcome:
     namespace = Namespace(config.require_cache(), config.namespace)
     text = "exec pigeon " + " ".join(quote(word) for word in verb_args)
     request = Request(new_session_id(), ["bash", "-lc", text], "/")

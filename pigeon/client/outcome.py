@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pigeon.client import link
+from pigeon.client import frames
 from pigeon.errors import EXIT_PIGEON, PigeonError
 
 TYPE_CHECKING = False
@@ -71,7 +71,7 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() or c == "\n" else repr(c)[1:-1] for c in text)
 
 
-def report(guardian: link.Link, session: Callable[[], Outcome]) -> int:
+def report(guardian: frames.Link, session: Callable[[], Outcome]) -> int:
     """Run `session` and hand its outcome, or its error, to the guardian. Returns the exit code."""
     try:
         outcome = session()
@@ -82,9 +82,9 @@ def report(guardian: link.Link, session: Callable[[], Outcome]) -> int:
 
         outcome = Outcome(EXIT_PIGEON, crash_report(error), abnormal=True)
     if outcome.message:
-        guardian.send(link.MESSAGE, f"{printable(outcome.message.rstrip())}\n".encode())
+        guardian.send(frames.MESSAGE, f"{printable(outcome.message.rstrip())}\n".encode())
     if outcome.abnormal:
-        guardian.send(link.ABNORMAL)
+        guardian.send(frames.ABNORMAL)
     if outcome.broken_pipe:
-        guardian.send(link.BROKEN_PIPE)
+        guardian.send(frames.BROKEN_PIPE)
     return outcome.code

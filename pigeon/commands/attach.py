@@ -7,19 +7,21 @@ import os
 import select
 from collections.abc import Callable, Mapping
 
-from pigeon.client import attachment, guardian, link
-from pigeon.client.modes import Modes
+from pigeon.client import frames
 from pigeon.client.outcome import Options, Outcome, report
-from pigeon.client.peer import Peer
-from pigeon.client.pump import ALIVE_S, Pump
-from pigeon.client.screen import Screen
+from pigeon.client.session import attachment
+from pigeon.client.session.modes import Modes
+from pigeon.client.session.output import Screen
+from pigeon.client.session.owner import Peer
+from pigeon.client.session.pump import ALIVE_S, Pump
 from pigeon.client.signals import SIGHUP, SIGINT, SIGQUIT, SIGTERM
-from pigeon.client.terminal import is_terminal, window_size
+from pigeon.client.terminal import guardian
+from pigeon.client.terminal.raw import is_terminal, window_size
 from pigeon.clock import monotonic
-from pigeon.commands import overview
-from pigeon.commands.common import Parser, add_common, load_config
+from pigeon.commands.arguments import Parser, add_common, load_config
 from pigeon.config import Config
 from pigeon.errors import EXIT_PIGEON, PigeonError
+from pigeon.report import session_view
 from pigeon.wire import states
 from pigeon.wire.claim import features_of
 from pigeon.wire.names import Namespace
@@ -57,23 +59,23 @@ def main(args: list[str], globals_: Mapping[str, str]) -> int:
     config = load_config(arguments, globals_)
     speaks = is_terminal(2) or arguments.verbose
 
-    def pump(mine: link.Link) -> int:
+    def pump(mine: frames.Link) -> int:
         return report(mine, lambda: _outcome(mine, arguments, config, speaks=speaks))
 
     watches = arguments.read_only
     return guardian.run(pump, reads_keyboard=is_terminal(0), speaks=speaks, watches=watches)
 
 
-def _outcome(mine: link.Link, arguments: argparse.Namespace, config: Config, *, speaks: bool) -> Outcome:
+def _outcome(mine: frames.Link, arguments: argparse.Namespace, config: Config, *, speaks: bool) -> Outcome:
     try:
         return _attach(mine, arguments, config, speaks=speaks)
     except Outcome as outcome:
         return outcome
 
 
-def _attach(mine: link.Link, arguments: argparse.Namespace, config: Config, *, speaks: bool) -> Outcome:
+def _attach(mine: frames.Link, arguments: argparse.Namespace, config: Config, *, speaks: bool) -> Outcome:
     namespace = Namespace(config.require_cache(), config.namespace)
-    view = overview.view(namespace, overview.resolve(namespace, arguments.session))
+    view = session_view.view(namespace, session_view.resolve(namespace, arguments.session))
     if view.state in states.FINAL:
         raise PigeonError(
             f"session {view.session_id} has ended: {view.state}",
@@ -131,7 +133,7 @@ def _attach(mine: link.Link, arguments: argparse.Namespace, config: Config, *, s
 class Reader:
     """The user, while the output so far is read: told what takes so long, and free to leave an untouched session."""
 
-    def __init__(self, guardian_: link.Link, options: Options, path: str) -> None:
+    def __init__(self, guardian_: frames.Link, options: Options, path: str) -> None:
         self._guardian = guardian_
         self._options = options
         self._path = path
@@ -148,7 +150,7 @@ class Reader:
             self._screen.notice(f"reading {self._megabytes()} MB of output so far")
         if now - self._alive_at > ALIVE_S:
             self._alive_at = now
-            self._guardian.send(link.ALIVE)
+            self._guardian.send(frames.ALIVE)
         self._receive()
         while self._suspended:
             poll = select.poll()
@@ -163,23 +165,23 @@ class Reader:
             return 0  # reading it will tell
 
     def _receive(self) -> None:
-        frames = self._guardian.receive()
-        if frames is None:
+        received = self._guardian.receive()
+        if received is None:
             raise Outcome(EXIT_PIGEON)  # the guardian was killed
-        for kind, payload in frames:
-            if kind == link.DETACH:
+        for kind, payload in received:
+            if kind == frames.DETACH:
                 raise Outcome(0)
-            if kind in (link.HANG_UP, link.GONE):
+            if kind in (frames.HANG_UP, frames.GONE):
                 raise Outcome(EXIT_PIGEON)
-            if kind == link.SIGNAL and int(payload) in (SIGINT, SIGQUIT, SIGTERM, SIGHUP):
+            if kind == frames.SIGNAL and int(payload) in (SIGINT, SIGQUIT, SIGTERM, SIGHUP):
                 raise Outcome(128 + int(payload), "pigeon: left before it was attached; the session goes on")
-            if kind == link.SIZE:
+            if kind == frames.SIZE:
                 cols, rows = map(int, payload.split())
                 self._options.window = (cols, rows)
-            elif kind == link.SUSPEND:
+            elif kind == frames.SUSPEND:
                 self._suspended = True
-                self._guardian.send(link.SUSPENDED)
-            elif kind == link.RESUME:
+                self._guardian.send(frames.SUSPENDED)
+            elif kind == frames.RESUME:
                 self._suspended = False
             else:
                 self._later.append((kind, payload))
@@ -187,9 +189,9 @@ class Reader:
     def hand_over(self, pump: Pump) -> None:
         """What was typed, and the signals for the command, in their order."""
         for kind, payload in self._later:
-            if kind in (link.KEYS, link.KEYS_END):
+            if kind in (frames.KEYS, frames.KEYS_END):
                 pump.upstream.type(payload)
-            elif kind == link.SIGNAL:
+            elif kind == frames.SIGNAL:
                 pump.upstream.signal(int(payload))
 
 

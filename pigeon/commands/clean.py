@@ -6,11 +6,11 @@ import os
 from collections.abc import Mapping
 
 from pigeon import clock
-from pigeon.client.waiting import duration
-from pigeon.commands import latest, overview
-from pigeon.commands.common import Parser, add_common, load_config
-from pigeon.commands.tables import clean
+from pigeon.client.session.workers import duration
+from pigeon.commands.arguments import Parser, add_common, load_config
 from pigeon.errors import NotFoundError, ShareError, UsageError
+from pigeon.report import newest, session_view
+from pigeon.report.text import clean
 from pigeon.wire import files, states
 from pigeon.wire.names import Namespace
 from pigeon.wire.pacing import HEARTBEAT_S
@@ -84,7 +84,7 @@ def _clean(namespace: Namespace, older_than_s: float, *, dry: bool) -> int:
     return 0
 
 
-def _remove(view: overview.View) -> bool:
+def _remove(view: session_view.View) -> bool:
     """Whether the session is gone; else some process still has a file of it open. Raises OSError: why it stays."""
     files.remove_session(view.files)
     try:
@@ -99,42 +99,42 @@ def _remove(view: overview.View) -> bool:
     return True
 
 
-def _has_ended(view: overview.View) -> bool:
+def _has_ended(view: session_view.View) -> bool:
     """Final, or never published and long forgotten: its client died while it made it."""
     if view.state in states.FINAL:
         return True
     return "status.json" not in view.names and view.claim is None and view.age_s() > UNPUBLISHED_S
 
 
-def _reader(namespace: Namespace, before: overview.View) -> str:
+def _reader(namespace: Namespace, before: session_view.View) -> str:
     """Who still needs the session; empty if nobody does."""
     try:
-        view = overview.view(namespace, before.session_id)
+        view = session_view.view(namespace, before.session_id)
     except NotFoundError:
         return "it has been removed meanwhile"
     if _controls(view) != _controls(before):
         return "somebody still reads it"
-    if latest.client_state(view) == latest.SUSPENDED:
+    if newest.client_state(view) == newest.SUSPENDED:
         return "its client is suspended, and reads the rest when it is resumed"
     return ""
 
 
-def _views(namespace: Namespace) -> list[overview.View]:
+def _views(namespace: Namespace) -> list[session_view.View]:
     found = []
-    for session_id in overview.session_ids(namespace):
+    for session_id in session_view.session_ids(namespace):
         try:
-            found.append(overview.view(namespace, session_id))
+            found.append(session_view.view(namespace, session_id))
         except NotFoundError:
             continue
     return found
 
 
-def _age(view: overview.View) -> float:
+def _age(view: session_view.View) -> float:
     """Seconds since the session ended, by this host's clock; only for `--older-than`, which a person chose."""
     finished = view.status.fields.get("finished_at") if view.status else None
-    ago = overview.seconds_since(finished)
+    ago = session_view.seconds_since(finished)
     return view.age_s() if ago is None else ago
 
 
-def _controls(view: overview.View) -> dict[str, int]:
+def _controls(view: session_view.View) -> dict[str, int]:
     return {name: size for name, size in view.sizes.items() if name.startswith("control.")}

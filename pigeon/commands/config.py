@@ -8,7 +8,7 @@ import sys
 from collections.abc import Mapping
 
 from pigeon import config, config_file, settings
-from pigeon.commands.common import Parser, add_common, current_directory, flags_of, load_config
+from pigeon.commands.arguments import Parser, add_common, current_directory, flags_of, load_config
 from pigeon.errors import ConfigError
 from pigeon.settings import TABLE, shown
 

@@ -18,12 +18,12 @@ from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 
 from pigeon import clock
-from pigeon.commands import history_text as text
-from pigeon.commands.common import Parser, add_common, directory_of, flags_of, load_config
+from pigeon.commands.arguments import Parser, add_common, directory_of, flags_of, load_config
 from pigeon.config import Config
 from pigeon.errors import JournalError, NotFoundError, UsageError
 from pigeon.journal import place, queries
 from pigeon.journal.queries import Filter, Row
+from pigeon.report import history_table as text
 
 DEFAULT_COUNT = 20
 

@@ -9,18 +9,18 @@ from collections.abc import Mapping
 from dataclasses import asdict
 
 from pigeon import clock
-from pigeon.client.waiting import duration
-from pigeon.commands import latest, overview, processes
-from pigeon.commands.common import Parser, add_common, load_config
-from pigeon.commands.overview import View
+from pigeon.client.session.workers import duration
+from pigeon.commands.arguments import Parser, add_common, load_config
 from pigeon.commands.sessions import collect, waits_for
-from pigeon.commands.tables import clean
-from pigeon.commands.verdict import Facts, verdict
 from pigeon.config import Config
 from pigeon.errors import JournalError, PigeonError, UsageError
 from pigeon.journal import place, queries
 from pigeon.journal.queries import Event, Row, Wait
 from pigeon.journal.store import Journal
+from pigeon.report import newest, processes, session_view
+from pigeon.report.session_view import View
+from pigeon.report.text import clean
+from pigeon.report.verdict import Facts, verdict
 from pigeon.wire import states
 from pigeon.wire.documents import Document
 from pigeon.wire.names import Namespace
@@ -33,15 +33,15 @@ class Known:
         self.view = view
         self.documents = documents
         self.live = live
-        self.watcher = overview.watcher_of(view, documents, live)
+        self.watcher = session_view.watcher_of(view, documents, live)
         self.row: Row | None = None
         self.events: list[Event] = []
         self.waits: list[Wait] = []
         self.processes: list[processes.Process] = []
         self.runner_state: str | None = None
-        self.attachment = latest.present_attachment(view)
-        self.read_bytes = latest.read_bytes(view, self.attachment)
-        self.taken_bytes = latest.taken_bytes(view, self.attachment)
+        self.attachment = newest.present_attachment(view)
+        self.read_bytes = newest.read_bytes(view, self.attachment)
+        self.taken_bytes = newest.taken_bytes(view, self.attachment)
 
     @property
     def input_bytes(self) -> int:
@@ -70,7 +70,7 @@ def main(args: list[str], globals_: Mapping[str, str]) -> int:
     arguments = parser.parse_args(args)
     config = load_config(arguments, globals_)
     namespace = Namespace(config.require_cache(), config.namespace)
-    session_id = overview.resolve(namespace, arguments.session)
+    session_id = session_view.resolve(namespace, arguments.session)
     known = look(namespace, session_id, config)
     facts = facts_of(known)
     if not arguments.here and _others_know_more(known, facts):
@@ -97,9 +97,9 @@ def _others_know_more(known: Known, facts: Facts) -> bool:
 
 def look(namespace: Namespace, session_id: str, config: Config) -> Known:
     """Gather what can be seen from this machine."""
-    view = overview.view(namespace, session_id)
+    view = session_view.view(namespace, session_id)
     final = view.state in states.FINAL
-    documents, live = overview.live_workers(namespace, patience_s=0.0 if final else 2.5)
+    documents, live = session_view.live_workers(namespace, patience_s=0.0 if final else 2.5)
     known = Known(view, documents, live)
     _read_journal(known, config)
     if known.row is not None and known.row.boot_id is not None and known.row.state != "final":
@@ -142,9 +142,9 @@ def facts_of(known: Known) -> Facts:
     ended = view.state in states.FINAL  # then nobody has watched whether its worker lives
     facts.owner_alive = None if ended or view.owner is None else known.watcher is not None
     facts.watcher = None if ended else known.watcher
-    facts.client = latest.client_state(view)
+    facts.client = newest.client_state(view)
     facts.stream_quiet_s = view.quiet_s("stream.jsonl")
-    facts.output_quiet_s = latest.output_quiet_s(view)
+    facts.output_quiet_s = newest.output_quiet_s(view)
     if status is not None:
         facts.exit_code, facts.error, facts.ended_by = (
             status.exit_code,
@@ -174,7 +174,7 @@ def facts_of(known: Known) -> Facts:
 
 
 def _add_workers(facts: Facts, known: Known, route: str | None) -> None:
-    fitting = overview.fitting(known.documents, known.live, route)
+    fitting = session_view.fitting(known.documents, known.live, route)
     facts.workers = len(fitting)
     for document in fitting.values():
         running, most = document.get("running"), document.get("max_jobs")
@@ -190,7 +190,7 @@ def _add_holder(facts: Facts, known: Known) -> None:
         return
     namespace = Namespace(*_place_of(known))
     living = [document for name, document in known.documents.items() if name in known.live]
-    for session_id, entry in overview.running_entries(living).items():
+    for session_id, entry in session_view.running_entries(living).items():
         same = entry.get("cwd") == facts.cwd and entry.get("lock", "cwd") == "cwd"
         if not same or session_id == known.view.session_id:
             continue
@@ -198,10 +198,10 @@ def _add_holder(facts: Facts, known: Known) -> None:
         since = entry.get("since_s")
         facts.holder_since_s = float(since) if isinstance(since, (int, float)) else 0.0
         try:
-            holder = overview.view(namespace, session_id)
+            holder = session_view.view(namespace, session_id)
         except PigeonError:
             return  # it has just ended
-        facts.holder_command, facts.holder_client = holder.command, latest.client_state(holder)
+        facts.holder_command, facts.holder_client = holder.command, newest.client_state(holder)
         return
     views = collect(namespace, everything=False, cwd=facts.cwd)
     reason = waits_for(known.view, views, known.documents, known.live) or ""

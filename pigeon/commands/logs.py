@@ -6,12 +6,12 @@ import sys
 from collections.abc import Mapping
 
 from pigeon import clock
-from pigeon.client.ending import is_taken_over
-from pigeon.client.sink import Sink
-from pigeon.commands import overview
-from pigeon.commands.common import Parser, add_common, load_config
-from pigeon.commands.tables import clean
+from pigeon.client.session.ending import is_taken_over
+from pigeon.client.session.sink import Sink
+from pigeon.commands.arguments import Parser, add_common, load_config
 from pigeon.errors import ShareError
+from pigeon.report import session_view
+from pigeon.report.text import clean
 from pigeon.wire import files
 from pigeon.wire.names import Namespace, SessionFiles
 from pigeon.wire.pacing import INTERACTIVE, interval
@@ -33,7 +33,7 @@ def main(args: list[str], globals_: Mapping[str, str]) -> int:
     arguments = parser.parse_args(args)
     config = load_config(arguments, globals_)
     namespace = Namespace(config.require_cache(), config.namespace)
-    session = namespace.session(overview.resolve(namespace, arguments.session))
+    session = namespace.session(session_view.resolve(namespace, arguments.session))
     return _print(session, namespace, follow=arguments.follow)
 
 
@@ -80,7 +80,7 @@ def _take(record: Record, sinks: dict[str, Sink]) -> bool:
 
 
 def _has_ended(namespace: Namespace, session: SessionFiles, tail: Tail) -> bool:
-    status = overview.view(namespace, session.session_id).status
+    status = session_view.view(namespace, session.session_id).status
     if status is None or not status.is_final:
         return False
     promised = status.fields.get("stream_bytes")
@@ -89,6 +89,6 @@ def _has_ended(namespace: Namespace, session: SessionFiles, tail: Tail) -> bool:
 
 def _tell_end(namespace: Namespace, session: SessionFiles) -> None:
     """Why there is no more, where the command's own end does not tell."""
-    status = overview.view(namespace, session.session_id).status
+    status = session_view.view(namespace, session.session_id).status
     if status is not None and status.is_final and status.text("error"):
         print(f"pigeon: session {session.session_id}: {clean(str(status.text('error')))}", file=sys.stderr)

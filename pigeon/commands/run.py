@@ -6,10 +6,12 @@ import os
 
 from pigeon import commandline, config, trace
 from pigeon.cli_arguments import Invocation
-from pigeon.client import guardian, link, submit
+from pigeon.client import frames
 from pigeon.client.outcome import Options, Outcome, report
+from pigeon.client.session import submit
 from pigeon.client.signals import signals
-from pigeon.client.terminal import is_terminal, modes, pixel_size, window_size
+from pigeon.client.terminal import guardian
+from pigeon.client.terminal.raw import is_terminal, modes, pixel_size, window_size
 from pigeon.errors import EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND, PigeonError
 from pigeon.wire import files
 from pigeon.wire.documents import CLIENT_FEATURES, Request
@@ -60,12 +62,12 @@ def _words(invocation: Invocation) -> list[str]:
     return invocation.words or ["exec bash -l"]
 
 
-def _pump(mine: link.Link, invocation: Invocation, *, speaks: bool) -> int:
+def _pump(mine: frames.Link, invocation: Invocation, *, speaks: bool) -> int:
     """In the child: publish and pump. Everything that can touch the share happens here, reading settings included."""
     return report(mine, lambda: _session(mine, invocation, speaks=speaks))
 
 
-def _session(mine: link.Link, invocation: Invocation, *, speaks: bool) -> Outcome:
+def _session(mine: frames.Link, invocation: Invocation, *, speaks: bool) -> Outcome:
     trace.mark("client: pump started")
     settings, request, notes = prepare(invocation)
     trace.mark("client: request prepared")
@@ -73,8 +75,8 @@ def _session(mine: link.Link, invocation: Invocation, *, speaks: bool) -> Outcom
     session = submit.publish(namespace, request)
     trace.mark("client: published")
     # Only now: a worker can be at it meanwhile.
-    from pigeon.client.peer import Peer
-    from pigeon.client.pump import Pump
+    from pigeon.client.session.owner import Peer
+    from pigeon.client.session.pump import Pump
 
     options = Options()
     options.keyboard = request.stdin_isatty

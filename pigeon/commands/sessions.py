@@ -6,12 +6,12 @@ import json
 import sys
 from collections.abc import Mapping
 
-from pigeon.client.waiting import duration
-from pigeon.commands import latest, overview
-from pigeon.commands.common import Parser, add_common, directory_of, load_config
-from pigeon.commands.overview import View
-from pigeon.commands.tables import clean, cut, print_table
+from pigeon.client.session.workers import duration
+from pigeon.commands.arguments import Parser, add_common, directory_of, load_config
 from pigeon.errors import NotFoundError
+from pigeon.report import newest, session_view
+from pigeon.report.session_view import View
+from pigeon.report.text import clean, cut, print_table
 from pigeon.wire import states
 from pigeon.wire.documents import Document
 from pigeon.wire.names import Namespace
@@ -37,7 +37,7 @@ def main(args: list[str], globals_: Mapping[str, str]) -> int:
     namespace = Namespace(config.require_cache(), config.namespace)
     cwd = directory_of(arguments.cwd) if arguments.cwd else None
     views = collect(namespace, everything=arguments.all, cwd=cwd)
-    documents, live = overview.live_workers(namespace, patience_s=WATCH_S if views else 0.0)
+    documents, live = session_view.live_workers(namespace, patience_s=WATCH_S if views else 0.0)
     rows = [describe(view, views, documents, live) for view in views]
     if arguments.json:
         print(json.dumps(rows, indent=2))
@@ -51,11 +51,11 @@ def main(args: list[str], globals_: Mapping[str, str]) -> int:
 def collect(namespace: Namespace, *, everything: bool, cwd: str | None) -> list[View]:
     """The sessions to show, oldest first; one that vanishes meanwhile is left out."""
     views = []
-    for session_id in overview.session_ids(namespace):
-        if not everything and overview.has_ended(namespace, session_id):
+    for session_id in session_view.session_ids(namespace):
+        if not everything and session_view.has_ended(namespace, session_id):
             continue  # most have, and need no closer look
         try:
-            view = overview.view(namespace, session_id)
+            view = session_view.view(namespace, session_id)
         except NotFoundError:
             continue
         if not everything and (view.state in states.FINAL or view.state == "?"):
@@ -72,14 +72,14 @@ def describe(
     """One session as `--json` shows it."""
     request = view.request
     ended = view.state in states.FINAL
-    watcher = None if ended else overview.watcher_of(view, documents, live)
+    watcher = None if ended else session_view.watcher_of(view, documents, live)
     return {
         "session_id": view.session_id,
         "state": view.state,
         "exit_code": view.status.exit_code if view.status else None,
         "error": view.status.text("error") if view.status else None,
         "age_s": round(view.age_s(), 1),
-        "quiet_s": _rounded(latest.output_quiet_s(view)),
+        "quiet_s": _rounded(newest.output_quiet_s(view)),
         "cwd": request.cwd if request else None,
         "command": view.command,
         "requester": request.requester if request else None,
@@ -87,7 +87,7 @@ def describe(
         "worker": view.owner,
         "worker_alive": None if ended or view.owner is None else watcher is not None,
         "watched_by": watcher,
-        "client": None if ended else latest.client_state(view),
+        "client": None if ended else newest.client_state(view),
         "waits_for": None if ended else waits_for(view, views, documents, live),
         "attachable": view.state == "running"
         and "attach" in (view.claim or {}).get("features", "").split(","),
@@ -102,7 +102,7 @@ def waits_for(view: View, views: list[View], documents: Mapping[str, Document], 
     """For what an unclaimed session waits, as far as the share tells."""
     if view.state != states.PENDING or view.request is None:
         return None
-    entries = overview.running_entries(documents.values())
+    entries = session_view.running_entries(documents.values())
     if view.request.lock == "cwd":
         for session_id, entry in entries.items():
             if entry.get("cwd") == view.request.cwd and entry.get("lock", "cwd") == "cwd":
@@ -112,7 +112,7 @@ def waits_for(view: View, views: list[View], documents: Mapping[str, Document], 
             earlier = other.session_id < view.session_id and other.state in ("pending", "claimed")
             if earlier and rival is not None and (rival.cwd, rival.lock) == (view.request.cwd, "cwd"):
                 return f"the directory, behind {other.session_id}"
-    return "a free slot" if overview.fitting(documents, live, view.request.route) else "a worker"
+    return "a free slot" if session_view.fitting(documents, live, view.request.route) else "a worker"
 
 
 def _print(rows: list[dict[str, object]]) -> None:
@@ -142,9 +142,9 @@ def _notes(row: Mapping[str, object]) -> list[str]:
         notes.append("worker silent")
     if row["watched_by"] not in (None, row["worker"]):
         notes.append(f"watched by {row['watched_by']}")
-    if row["client"] not in (None, latest.ALIVE):
-        notes.append(str(row["client"]) if row["client"] == latest.DETACHED else f"client {row['client']}")
-    if row["attachable"] and row["client"] != latest.ALIVE:
+    if row["client"] not in (None, newest.ALIVE):
+        notes.append(str(row["client"]) if row["client"] == newest.DETACHED else f"client {row['client']}")
+    if row["attachable"] and row["client"] != newest.ALIVE:
         notes.append("attachable")
     if row["error"]:
         notes.append(cut(str(row["error"]), ERROR_COLUMNS))

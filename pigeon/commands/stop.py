@@ -8,11 +8,11 @@ import sys
 from collections.abc import Mapping
 
 from pigeon import clock
-from pigeon.client import attachment
-from pigeon.client.submit import withdraw
-from pigeon.commands import overview
-from pigeon.commands.common import Parser, add_common, load_config
+from pigeon.client.session import attachment
+from pigeon.client.session.submit import withdraw
+from pigeon.commands.arguments import Parser, add_common, load_config
 from pigeon.errors import NotFoundError, PigeonError, ShareError, UsageError
+from pigeon.report import session_view
 from pigeon.wire import states, takeover
 from pigeon.wire.claim import features_of
 from pigeon.wire.names import Namespace
@@ -44,7 +44,7 @@ def main(args: list[str], globals_: Mapping[str, str]) -> int:
     number = _signal_number(arguments.signal) if arguments.signal is not None else None
     config = load_config(arguments, globals_)
     namespace = Namespace(config.require_cache(), config.namespace)
-    view = overview.view(namespace, overview.resolve(namespace, arguments.session))
+    view = session_view.view(namespace, session_view.resolve(namespace, arguments.session))
     if view.state in states.FINAL:
         print(f"session {view.session_id} has ended already: {view.state}", file=sys.stderr)
         return 0
@@ -62,7 +62,7 @@ def main(args: list[str], globals_: Mapping[str, str]) -> int:
         ) from error
 
 
-def _stop(namespace: Namespace, view: overview.View, number: int | None) -> int:
+def _stop(namespace: Namespace, view: session_view.View, number: int | None) -> int:
     if view.claim is None and number is not None:
         raise PigeonError(
             f"session {view.session_id} has not been started: there is nothing to signal",
@@ -73,7 +73,7 @@ def _stop(namespace: Namespace, view: overview.View, number: int | None) -> int:
         if withdraw(view.files, created, "stopped by `pigeon stop` before it ran"):
             print(f"session {view.session_id} is withdrawn")
             return 0
-        view = overview.view(namespace, view.session_id)  # somebody was faster
+        view = session_view.view(namespace, view.session_id)  # somebody was faster
     owner = view.claim or {}
     if "withdrawn_by" in owner:
         raise PigeonError(
@@ -99,7 +99,7 @@ def _signal_number(text: str) -> int:
     return number
 
 
-def _tell(namespace: Namespace, view: overview.View, number: int | None) -> int:
+def _tell(namespace: Namespace, view: session_view.View, number: int | None) -> int:
     """As a visitor: the runner does what it says and goes on listening to its client."""
     line = (
         control_line("client", event="hangup")
@@ -113,7 +113,7 @@ def _tell(namespace: Namespace, view: overview.View, number: int | None) -> int:
     until = clock.monotonic() + WAIT_S
     while clock.monotonic() < until:
         try:
-            state = overview.view(namespace, view.session_id).state
+            state = session_view.view(namespace, view.session_id).state
         except NotFoundError:
             return 0
         if state in states.FINAL:
@@ -126,7 +126,7 @@ def _tell(namespace: Namespace, view: overview.View, number: int | None) -> int:
     )
 
 
-def _force(namespace: Namespace, view: overview.View, host_timeout_s: float) -> int:
+def _force(namespace: Namespace, view: session_view.View, host_timeout_s: float) -> int:
     print(
         f"watching the owner of {view.session_id} for {host_timeout_s:.0f} s of silence (`[worker] host_timeout`); "
         "Ctrl-C gives up",
@@ -144,7 +144,7 @@ def _force(namespace: Namespace, view: overview.View, host_timeout_s: float) -> 
     if takeover.end(view.files, by, view.owner or "?", stalled=stalled):
         print(f"session {view.session_id} has been given an end; its command is not run again")
         return 0
-    state = overview.view(namespace, view.session_id).state
+    state = session_view.view(namespace, view.session_id).state
     if state not in states.FINAL:
         raise PigeonError(
             f"somebody else has begun to give session {view.session_id} an end, and has not done so yet",

@@ -8,18 +8,19 @@ import sys
 from collections.abc import Mapping
 
 from pigeon import mountinfo
-from pigeon.commands.common import Parser, add_common, load_config
+from pigeon.commands.arguments import Parser, add_common, load_config
 from pigeon.config import Config
 from pigeon.errors import ShareError
 from pigeon.journal import place
 from pigeon.journal.store import Journal
 from pigeon.wire import files
 from pigeon.wire.names import Namespace
-from pigeon.worker import cwdlock, identity, limits
+from pigeon.worker import cwdlock, identity
 from pigeon.worker.debug import Debug
-from pigeon.worker.housekeeping import Retention
-from pigeon.worker.scheduler import Scheduler
-from pigeon.worker.task import Worker
+from pigeon.worker.handover import Worker
+from pigeon.worker.scheduler import limits
+from pigeon.worker.scheduler.retention import Retention
+from pigeon.worker.scheduler.scheduler import Scheduler
 
 
 def main(args: list[str], globals_: Mapping[str, str]) -> int:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from pigeon.client import link
+from pigeon.client import frames
 from pigeon.client.outcome import Options, Outcome
 from pigeon.commands import attach
 from pigeon.wire.records import output_line
@@ -218,7 +218,8 @@ def read_by(pid: int) -> int:
 
 
 @pytest.mark.parametrize(
-    ("frame", "code"), [((link.SIGNAL, b"15"), 143), ((link.HANG_UP, b""), 255), ((link.DETACH, b""), 0)]
+    ("frame", "code"),
+    [((frames.SIGNAL, b"15"), 143), ((frames.HANG_UP, b""), 255), ((frames.DETACH, b""), 0)],
 )
 def test_what_is_heard_while_the_output_so_far_is_read(
     tmp_path: Path,
@@ -231,14 +232,14 @@ def test_what_is_heard_while_the_output_so_far_is_read(
     monkeypatch.setattr(attach, "READING_S", 0.0)
     path = tmp_path / "stream.jsonl"
     path.write_bytes(b"".join(output_line(n, "pty", bytes(32768)) for n in range(100)))
-    guardian, mine = link.pair()
+    guardian, mine = frames.pair()
     options = Options()
     options.speaks = True
     reader = attach.Reader(mine, options, str(path))
-    guardian.send(link.KEYS, b"typed ahead")
-    guardian.send(link.SUSPEND)
-    guardian.send(link.SIZE, b"50 20")
-    guardian.send(link.RESUME)
+    guardian.send(frames.KEYS, b"typed ahead")
+    guardian.send(frames.SUSPEND)
+    guardian.send(frames.SIZE, b"50 20")
+    guardian.send(frames.RESUME)
     pieces = 0
 
     def hear() -> None:
@@ -251,10 +252,10 @@ def test_what_is_heard_while_the_output_so_far_is_read(
     with pytest.raises(Outcome) as raised:
         attach.replay(Tail(str(path), ("output",)), hear=hear)
     assert (pieces, raised.value.code, options.window) == (3, code, (50, 20))
-    assert guardian.receive() == [(link.SUSPENDED, b"")]
+    assert guardian.receive() == [(frames.SUSPENDED, b"")]
     assert capfd.readouterr().err == "pigeon: reading 3 MB of output so far\n"
-    link.close(guardian)
-    link.close(mine)
+    frames.close(guardian)
+    frames.close(mine)
 
 
 def test_a_full_screen_program_is_drawn_again(warm: Pigeon) -> None:

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from pigeon.client.peer import Peer
-from pigeon.client.waiting import Watch, duration
+from pigeon.client.session.owner import Peer
+from pigeon.client.session.workers import Watch, duration
 from pigeon.wire.names import Namespace
 from tests.helpers import raw
 from tests.helpers.pigeon import Pigeon

@@ -178,7 +178,8 @@ def test_more_than_a_runner_holds_arrives_whole(warm: Pigeon, mode: str) -> None
 
 SMALL_WINDOWS = """
 import sys
-from pigeon.client import guardian, upstream, user
+from pigeon.client.session import upstream, user
+from pigeon.client.terminal import guardian
 upstream.KEYBOARD_BYTES = 1 << 19
 guardian.KEYBOARD_BYTES = 1 << 18
 user.TAKEN_BYTES = 1 << 14

@@ -11,13 +11,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pigeon.client import ending, escapes, guardian, link, upstream
-from pigeon.client.ending import Ending
-from pigeon.client.escapes import Escapes
-from pigeon.client.giveup import presses_in
+from pigeon.client import frames
 from pigeon.client.outcome import Options, Outcome
-from pigeon.client.peer import Peer
-from pigeon.client.upstream import Upstream
+from pigeon.client.session import ending, upstream
+from pigeon.client.session.ending import Ending
+from pigeon.client.session.owner import Peer
+from pigeon.client.session.upstream import Upstream
+from pigeon.client.terminal import escapes, guardian
+from pigeon.client.terminal.escapes import Escapes
+from pigeon.client.terminal.giveup import presses_in
 from pigeon.wire import states
 from pigeon.wire.documents import Status
 from pigeon.wire.names import Namespace, SessionFiles
@@ -130,15 +132,15 @@ def test_presses_of_the_interrupt_key(keys: bytes, presses: int) -> None:
 
 
 def test_frames_survive_a_full_pipe() -> None:
-    one, other = link.pair()
+    one, other = frames.pair()
     payloads = [os.urandom(70_000) for _ in range(5)]
     for payload in payloads:
-        one.send(link.KEYS, payload)
+        one.send(frames.KEYS, payload)
     received: list[bytes] = []
     while len(received) < 5:
-        frames = other.receive()
-        assert frames is not None
-        received += [payload for _, payload in frames]
+        arrived = other.receive()
+        assert arrived is not None
+        received += [payload for _, payload in arrived]
         one.flush()
     assert received == payloads
     os.close(one.writing)
@@ -149,7 +151,8 @@ def test_frames_survive_a_full_pipe() -> None:
 
 TWO_PROCESSES = """
 import os, sys, time
-from pigeon.client import guardian, link
+from pigeon.client import frames
+from pigeon.client.terminal import guardian
 {}
 began = time.monotonic()
 code = guardian.run(pump, reads_keyboard=False, speaks=False)
@@ -200,7 +203,7 @@ def test_nothing_that_a_pump_has_said_is_lost() -> None:
     """More than a pipe holds at a time."""
     pump = """
 def pump(mine):
-    mine.send(link.MESSAGE, b"x" * 3_000_000 + b"\\n")
+    mine.send(frames.MESSAGE, b"x" * 3_000_000 + b"\\n")
     return 5
 """
     (code, _), said = run_two_processes(pump)

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from pigeon import config, config_file, settings
-from pigeon.commands import common
+from pigeon.commands import arguments
 from pigeon.commands import config as verb
 from pigeon.config import Config
 from pigeon.errors import ConfigError
@@ -615,11 +615,11 @@ def test_init_writes_what_load_takes(
 
 def test_the_common_options_stand_on_both_sides_of_a_verb(where: Where) -> None:
     parser = argparse.ArgumentParser()
-    common.add_common(parser)
+    arguments.add_common(parser)
     parser.add_argument("--max-jobs", dest="worker.max_jobs")
     parser.add_argument("--json", action="store_true")
-    arguments = parser.parse_args(["--cache", "/after", "--max-jobs", "3", "--json"])
-    flags = common.flags_of(arguments, {"cache": "/before", "namespace": "before"})
+    parsed = parser.parse_args(["--cache", "/after", "--max-jobs", "3", "--json"])
+    flags = arguments.flags_of(parsed, {"cache": "/before", "namespace": "before"})
     assert flags == {"cache": "/after", "namespace": "before", "worker.max_jobs": "3"}
 
 
@@ -629,7 +629,7 @@ def test_a_current_directory_that_is_gone(
     (tmp_path / "gone").mkdir()
     monkeypatch.chdir(tmp_path / "gone")
     (tmp_path / "gone").rmdir()
-    assert common.current_directory() == "/"
+    assert arguments.current_directory() == "/"
 
 
 def test_every_default_is_a_value_that_may_be_set() -> None:

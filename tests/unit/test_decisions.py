@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pigeon.client.giveup import PRESSES, UNANSWERED_S, WITHIN_S, GiveUp
-from pigeon.client.modes import Modes, without_questions
+from pigeon.client.session.modes import Modes, without_questions
+from pigeon.client.terminal.giveup import PRESSES, UNANSWERED_S, WITHIN_S, GiveUp
 
 
 @pytest.mark.parametrize(

@@ -39,7 +39,7 @@ TOP = {
     "pigeon.cli": "cli",
     "pigeon.__main__": "main",
 }
-FOLDERS = ("wire", "client", "journal", "worker", "commands")
+FOLDERS = ("wire", "client", "journal", "worker", "report", "commands")
 
 MAY_IMPORT = {
     "base": {"base"},
@@ -49,15 +49,16 @@ MAY_IMPORT = {
     "client": {"base", "wire", "config", "commandline"},
     "journal": {"base"},
     "worker": {"base", "wire", "config", "journal"},
-    "commands": {"base", "wire", "config", "commandline", "client", "journal", "worker"},
-    "cli": {"base", "wire", "config", "commandline", "client", "commands"},
+    "report": {"base", "wire", "config", "commandline", "client", "journal", "worker"},
+    "commands": {"base", "wire", "config", "commandline", "client", "journal", "worker", "report"},
+    "cli": {"base", "wire", "config", "commandline", "client", "commands", "report"},
     "main": {"cli"},
 }
 # Where a package, or a module of the standard library that has one owner, may be imported.
 OWNERS = {
     "tomli": ("config",),
     "sqlite_utils": ("journal",),
-    "ptyprocess": ("pigeon.worker.process",),
+    "ptyprocess": ("pigeon.worker.relay.command",),
     "filelock": ("pigeon.worker.cwdlock",),
     "time": ("pigeon.clock",),
 }
@@ -225,11 +226,13 @@ CLIENT = set(
     pigeon pigeon.cli pigeon.cli_arguments pigeon.clock pigeon.commandline pigeon.config pigeon.config_file
     pigeon.errors pigeon.settings pigeon.trace
     pigeon.commands pigeon.commands.run
-    pigeon.client pigeon.client.ending pigeon.client.escapes pigeon.client.foreground pigeon.client.giveup
-    pigeon.client.guardian pigeon.client.handlers pigeon.client.keyreports pigeon.client.link
-    pigeon.client.outcome pigeon.client.peer pigeon.client.pump
-    pigeon.client.screen pigeon.client.signals pigeon.client.sink pigeon.client.submit pigeon.client.terminal
-    pigeon.client.trouble pigeon.client.upstream pigeon.client.user pigeon.client.window
+    pigeon.client pigeon.client.frames pigeon.client.handlers pigeon.client.outcome pigeon.client.session
+    pigeon.client.session.ending pigeon.client.session.output pigeon.client.session.owner
+    pigeon.client.session.pump pigeon.client.session.sink pigeon.client.session.submit
+    pigeon.client.session.trouble pigeon.client.session.upstream pigeon.client.session.user
+    pigeon.client.signals pigeon.client.terminal pigeon.client.terminal.escapes
+    pigeon.client.terminal.foreground pigeon.client.terminal.giveup pigeon.client.terminal.guardian
+    pigeon.client.terminal.keyreports pigeon.client.terminal.raw pigeon.client.terminal.window
     pigeon.wire pigeon.wire.documents pigeon.wire.files pigeon.wire.jsontext pigeon.wire.names pigeon.wire.pacing
     pigeon.wire.records pigeon.wire.states pigeon.wire.tail
     """.split()
@@ -257,7 +260,7 @@ def test_exactly_this_is_loaded_by_a_client_that_is_served(
 
 def test_what_follows_a_session_is_loaded_after_its_publication() -> None:
     before = {name for name, _ in runs_at_import("pigeon.commands.run")}
-    assert "pigeon.client.submit" in before
+    assert "pigeon.client.session.submit" in before
     assert not before & set(
-        "pigeon.client.peer pigeon.client.pump pigeon.client.screen pigeon.wire.tail".split()
+        "pigeon.client.session.owner pigeon.client.session.pump pigeon.client.session.output pigeon.wire.tail".split()
     )

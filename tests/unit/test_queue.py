@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pigeon.wire.documents import Request
-from pigeon.worker.queue import CLIENT, DIRECTORY, SLOT, Verdict, Waiting, decide
+from pigeon.worker.scheduler.queue import CLIENT, DIRECTORY, SLOT, Verdict, Waiting, decide
 
 
 def waiting(number: int, cwd: str = "/a", lock: str = "cwd") -> Waiting:

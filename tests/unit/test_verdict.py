@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from pigeon.commands.verdict import VERDICTS, Facts, verdict
+from pigeon.report.verdict import VERDICTS, Facts, verdict
 
 MIB = 1024 * 1024
 

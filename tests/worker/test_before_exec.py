@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from pigeon.worker import identity, process
+from pigeon.worker import identity
+from pigeon.worker.relay.command import start as start_command
 from tests.helpers.waiting import wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -41,11 +42,12 @@ mfusepy.FUSE(Slow(), sys.argv[1], foreground=True)
 
 RUNNER = """
 import os, sys
-from pigeon.worker import identity, process
+from pigeon.worker import identity
+from pigeon.worker.relay.command import start as start_command
 proof = identity.ProofOfLife(sys.argv[1], "runner")
 print(proof.path, flush=True)
 env = {"PATH": os.environ["PATH"], identity.SESSION_VARIABLE: sys.argv[4]}
-process.start([sys.argv[2]], env, size=None, pty=sys.argv[3] == "pty", inherit=(), until_exec=(proof.descriptor,))
+start_command([sys.argv[2]], env, size=None, pty=sys.argv[3] == "pty", inherit=(), until_exec=(proof.descriptor,))
 """
 
 
@@ -103,7 +105,7 @@ def test_the_command_has_the_lock_and_nothing_else(tmp_path: Path, pty: bool) ->
         os.open(tmp_path / name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC) for name in ("lock", "proof", "other")
     )
     os.set_inheritable(other, True)  # as what a worker was started with
-    command = process.start(
+    command = start_command(
         ["sh", "-c", "read line"], dict(os.environ), size=None, pty=pty, inherit=(lock,), until_exec=(proof,)
     )
     try:

@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 
 from pigeon import clock
-from pigeon.commands import history_text
 from pigeon.journal.store import Journal
+from pigeon.report import history_table
 from tests.helpers.book import Book, at
 from tests.helpers.journals import ROOT
 from tests.helpers.processes import run_to_end
@@ -71,7 +71,7 @@ def test_what_the_table_says(book: Book) -> None:
     heading, *lines = book.table(env={"TZ": "UTC"})
     assert heading.split() == "WHEN ENDED TOOK WAIT IN/OUT SESSION DIRECTORY COMMAND".split()
     cells = [[cell.strip() for cell in line.split("  ") if cell.strip()] for line in lines]
-    when = [history_text.moment(at(60), clock.wall()) or ""]
+    when = [history_table.moment(at(60), clock.wall()) or ""]
     assert len(when[0]) in (8, 11)
     assert cells[0][1:] == [
         "ok",

@@ -12,10 +12,10 @@ from pigeon.wire.documents import Request, Status
 from pigeon.wire.names import Namespace, SessionFiles, new_session_id
 from pigeon.wire.records import event_line, output_line
 from pigeon.wire.takeover import OwnerWatch, end
-from pigeon.worker.catalog import Catalog
 from pigeon.worker.debug import Debug
-from pigeon.worker.housekeeping import SWEEP_SESSIONS, Housekeeping, Retention
-from pigeon.worker.task import Worker
+from pigeon.worker.handover import Worker
+from pigeon.worker.scheduler.catalog import Catalog
+from pigeon.worker.scheduler.retention import SWEEP_SESSIONS, Housekeeping, Retention
 
 
 class House:

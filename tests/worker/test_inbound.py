@@ -12,9 +12,10 @@ import pytest
 from pigeon.wire import files
 from pigeon.wire.names import Namespace, SessionFiles, new_session_id
 from pigeon.wire.records import control_line, stdin_line
-from pigeon.worker import process
-from pigeon.worker.inbound import AWAKE_BEATS, Inbound
-from pigeon.worker.liveness import ClientWatch
+from pigeon.worker.relay.command import Command
+from pigeon.worker.relay.command import start as start_command
+from pigeon.worker.relay.inbound import AWAKE_BEATS, Inbound
+from pigeon.worker.relay.liveness import ClientWatch
 
 
 @pytest.fixture
@@ -26,9 +27,9 @@ def session(tmp_path: Path) -> SessionFiles:
 
 
 @pytest.fixture
-def command() -> Iterator[process.Command]:
+def command() -> Iterator[Command]:
     """One that reads nothing."""
-    command = process.start(
+    command = start_command(
         ["sleep", "1000"], dict(os.environ), size=None, pty=False, inherit=(), until_exec=()
     )
     yield command
@@ -37,7 +38,7 @@ def command() -> Iterator[process.Command]:
     assert isinstance(command._keep, subprocess.Popen)
 
 
-def test_looking_while_nobody_reads_keeps_nothing(session: SessionFiles, command: process.Command) -> None:
+def test_looking_while_nobody_reads_keeps_nothing(session: SessionFiles, command: Command) -> None:
     """A program that prints all day and never reads must not make its runner grow."""
     files.create(session.stdin(), b"".join(stdin_line(n, bytes(100_000)) for n in range(30)))
     files.create(session.control())
@@ -51,7 +52,7 @@ def test_looking_while_nobody_reads_keeps_nothing(session: SessionFiles, command
 
 @pytest.mark.parametrize(("beats", "is_lost"), [(0, False), (AWAKE_BEATS - 1, False), (AWAKE_BEATS, True)])
 def test_a_suspended_client_is_lost_if_it_was_still_awake(
-    session: SessionFiles, command: process.Command, beats: int, is_lost: bool
+    session: SessionFiles, command: Command, beats: int, is_lost: bool
 ) -> None:
     """One that is stopped with all its processes says nothing more; one that only left the foreground goes on to."""
     said = [control_line("client", event="suspended"), *[control_line("heartbeat")] * beats]

@@ -14,10 +14,11 @@ from pigeon.wire import files, publish
 from pigeon.wire.documents import Status
 from pigeon.wire.names import Namespace, SessionFiles, new_session_id
 from pigeon.wire.records import event_line
-from pigeon.worker import identity, recovery
+from pigeon.worker import identity
 from pigeon.worker.debug import Debug
+from pigeon.worker.handover import Worker
 from pigeon.worker.lifecycle import RECOVERY, RunnerExit
-from pigeon.worker.task import Worker
+from pigeon.worker.recovery import ending
 from tests.helpers.journals import STATES
 
 
@@ -80,7 +81,7 @@ class Place:
 
     def end(self, row: Row) -> int:
         """Recover it, as it was seen."""
-        return recovery.end(self.worker, row, RECOVERY[row.state])
+        return ending.end(self.worker, row, RECOVERY[row.state])
 
 
 @pytest.mark.parametrize(("state", "code"), [("starting", 255), ("running", 255), ("exited", 7)])
@@ -118,12 +119,12 @@ def test_a_row_that_went_on_after_it_was_seen(tmp_path: Path) -> None:
 def test_who_recovers_lives_as_long_as_the_row_names_him(tmp_path: Path) -> None:
     place = Place(tmp_path, "running")
     proof = identity.ProofOfLife(place.worker.proof_directory, "t.2")
-    assert recovery.is_dead(place.row)
+    assert ending.is_dead(place.row)
     with Journal.open(place.worker.journal_path) as journal:
-        assert recovery.take(journal, place.worker, place.row, proof)
-    assert not recovery.is_dead(place.row)
+        assert ending.take(journal, place.worker, place.row, proof)
+    assert not ending.is_dead(place.row)
     os.close(proof.descriptor)  # as by his death
-    assert recovery.is_dead(place.row)
+    assert ending.is_dead(place.row)
     assert place.end(place.row) == RunnerExit.DONE
     assert place.row.epoch == 3
 
@@ -134,7 +135,7 @@ def test_a_command_of_another_boot_is_forgotten(tmp_path: Path) -> None:
         journal.note("t", boot_id="another/boot", command_pid=os.getpid(), command_start=1)
     proof = identity.ProofOfLife(place.worker.proof_directory, "t.2")
     with Journal.open(place.worker.journal_path) as journal:
-        assert recovery.take(journal, place.worker, place.row, proof)
+        assert ending.take(journal, place.worker, place.row, proof)
     proof.remove()
     row = place.row
     assert (row.boot_id, row.command_pid, row.command_start) == (place.worker.boot, None, None)

@@ -102,9 +102,9 @@ import os
 import pigeon.cli, pigeon.commands.run
 if os.fork() == 0:
     command = os.posix_spawnp("bash", ["bash", "-lc", "true"], os.environ)
-    import pigeon.client.pump
+    import pigeon.client.session.pump
     os._exit(os.waitstatus_to_exitcode(os.waitpid(command, 0)[1]))
-import pigeon.client.foreground, pigeon.client.keyreports
+import pigeon.client.terminal.foreground, pigeon.client.terminal.keyreports
 os._exit(os.waitstatus_to_exitcode(os.wait()[1]))
 """
 """pigeon's two client processes with what they import, and the command run at once: no share, worker or journal."""

@@ -1,0 +1,1 @@
+"""What follows a session on the share: the pump process."""

@@ -1,0 +1,282 @@
+"""The worker side as a client can know it: who has the session, what he can do, whether he still lives."""
+
+from __future__ import annotations
+
+import errno
+import os
+
+from pigeon.client.session.trouble import NO_ROOM
+from pigeon.wire.names import Namespace, SessionFiles
+from pigeon.wire.pacing import HEARTBEAT_S, Silence
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pigeon.client.session.workers import Watch, Workers
+
+LOOK_S = 1.0
+"""Between two looks at the worker files and the listing while the session waits."""
+
+FULL_S = 6.0
+"""A worker that lives and can write has said something before this."""
+
+FULL_BYTES = 64 * 1024
+
+PATIENCE = 10
+"""A silent session whose worker lives is given up after so many times `worker_timeout`: the worker's own recovery,
+which ends it far sooner, cannot be at work any more."""
+
+DEAD_PATIENCE = 2
+"""And one whose worker does not, after so many."""
+
+WATCH_S = 10.0
+"""For so long the worker files have been watched when it is time to tell of a silence, if `worker_timeout` leaves room
+for it: what a living worker may at most need to be seen."""
+
+_NOTICES = {True: "still changes", False: "does not change either", None: "cannot be read"}
+_VERDICTS = {
+    True: "its worker still lives",
+    False: "its worker's heartbeat has stopped too",
+    None: "its worker's heartbeat file cannot be read",
+}
+"""By what the watching has shown (`Watch.lives`)."""
+
+
+class Waiting:
+    """What there is to say about a session that nobody has started."""
+
+    __slots__ = ("notice", "claimed_now", "give_up", "give_up_reason")
+
+    def __init__(self) -> None:
+        self.notice = ""
+        self.claimed_now = ""
+        self.give_up = ""
+        """What the user is told when it is time to leave ..."""
+        self.give_up_reason = ""
+        """... and what stays in the status."""
+
+
+class Peer:
+    """Liveness and abilities of the owner. Looks at the claim only when something depends on it."""
+
+    def __init__(
+        self,
+        namespace: Namespace,
+        session: SessionFiles,
+        *,
+        cwd: str,
+        locks: bool,
+        route: str | None,
+        claim_timeout_s: float,
+        worker_timeout_s: float,
+        attachment: int = 0,
+    ) -> None:
+        self.session = session
+        self.attachment = attachment
+        self.input_acknowledged = 0
+        self.is_claimed = False
+        self.verdict: str | None = None
+        self._namespace = namespace
+        self._route = route
+        self._made_workers: Workers | None = None
+        self._cwd = cwd
+        self._locks = locks
+        self._claim_timeout_s = claim_timeout_s
+        self._worker_timeout_s = worker_timeout_s
+        self._claim: dict[str, str] | None = None
+        self._silence = Silence()
+        self._next_look = 0.0
+        self._next_claim_look = 0.0
+        self._reason = ""
+        self.finds_no_room = False
+        """The share was full when the session had last been silent for long."""
+        self.is_refused_room = False
+        """The share takes nothing from this client, for want of room, and so perhaps nothing from the owner."""
+        self._noticed = ""
+        """Of which kind the last notice about a silent session was, as long as it is silent."""
+        self._watch: Watch | None = None
+        """Of a session that is silent for longer than one that is well ever is."""
+        self._watched_since: float | None = None
+        self._is_watched = False
+
+    @property
+    def _workers(self) -> Workers:
+        """Made when the first second has passed without a start: most sessions never need it."""
+        if self._made_workers is None:
+            from pigeon.client.session.workers import Workers
+
+            self._made_workers = Workers(self._namespace, self._route)
+        return self._made_workers
+
+    # Waiting for a worker
+
+    def wait(self, now: float, age_s: float) -> Waiting:
+        """Look, once a second and not in the first, why nobody has started the session."""
+        result = Waiting()
+        if age_s < LOOK_S or now < self._next_look:
+            return result
+        self._next_look = now + LOOK_S
+        if not self.is_claimed and self._find_claim():
+            self.is_claimed = True
+            result.claimed_now = (
+                (self._claim or {}).get("worker_id") or (self._claim or {}).get("worker_host") or "?"
+            )
+        if self.is_claimed:
+            return result
+        self._workers.look(now)
+        reason = self._why(now)
+        kind = reason.partition(" for ")[0] + reason.rpartition("(session ")[2].partition(")")[0]
+        if kind != self._reason:
+            self._reason = kind
+            result.notice = reason
+        if self._workers.absence.seconds >= self._claim_timeout_s:
+            result.give_up = self._no_worker(now)
+            result.give_up_reason = f"no worker took it within {self._claim_timeout_s:.0f} s"
+        return result
+
+    def _why(self, now: float) -> str:
+        """For what the session waits; empty until living workers can be told from what dead ones have left behind."""
+        from pigeon.client.session.workers import LIVES_S, WATCHED_S
+
+        if self._watched_since is None:
+            self._watched_since = now
+        all_live = True
+        for name, document in self._workers.documents.items():
+            since = self._workers.seconds_since_change(name.removesuffix(".json"), now)
+            if since is None or since >= LIVES_S:
+                all_live = False
+                document["running"] = []  # a dead worker's file says for ever what it ran
+        # Once and for all: a worker that comes later must not make the client fall silent again.
+        self._is_watched = self._is_watched or all_live or now - self._watched_since >= WATCHED_S
+        if not self._is_watched:
+            return ""
+        return self._workers.reason(self.session.session_id, self._cwd, self._locks, now)
+
+    def _no_worker(self, now: float) -> str:
+        """The last words of a client that gives up."""
+        ending = "".join(
+            f"; {document.get('worker_id', name)} takes no new sessions"
+            for name, document in self._workers.documents.items()
+            if document.get("draining") is True
+        )
+        route = f" --route {self._route}" if self._route else ""
+        return (
+            f"pigeon: no worker has taken the session within {self._claim_timeout_s:.0f} s in namespace "
+            f"`{self._namespace.name}`: {self._workers.summary(now)}{ending}; it is withdrawn\n"
+            f"pigeon: hint: start `pigeon worker --namespace {self._namespace.name}{route}` on a machine with "
+            "internet, or wait longer with `--claim-timeout`"
+        )
+
+    def _find_claim(self) -> bool:
+        try:
+            if "worker.claim" not in os.listdir(self.session.directory):
+                return False
+            self._claim = _read_claim(self.session)
+            return True
+        except OSError:
+            return False
+
+    # While it runs
+
+    def features(self) -> frozenset[str]:
+        """What the owner's claim announces; nothing for an older worker, or while the claim cannot be read."""
+        if self._claim is None:
+            try:
+                self._claim = _read_claim(self.session)
+            except OSError:
+                return frozenset()
+        from pigeon.wire.claim import features_of
+
+        return features_of(self._claim)
+
+    def acknowledges(self) -> bool:
+        """Whether the runner says how much input the command has taken."""
+        return "ack" in self.features()
+
+    def input_taken(self, offset: int | None) -> None:
+        """The runner has acknowledged input up to this byte of stdin.jsonl."""
+        if offset is not None:
+            self.input_acknowledged = max(self.input_acknowledged, offset)
+
+    def looked(self, now: float, *, grew: bool) -> None:
+        """The stream has been read."""
+        if grew:
+            self._noticed, self.finds_no_room, self._watch = "", False, None
+        self._silence.looked(now, grew=grew)
+
+    def failed(self) -> None:
+        """The stream could not be read: nothing is known about the peer."""
+        self._silence.failed()
+        self._watch = None
+
+    def judge(self, now: float) -> str:
+        """A notice when the session has been silent for too long; sets `verdict` when its owner must be given up."""
+        silence = self._silence.seconds
+        if silence > FULL_S and (self.is_refused_room or _is_full(self.session.directory)):
+            self.failed()  # it says nothing of the owner, who cannot write
+            self.finds_no_room = True
+            return self._notice_once("full", NO_ROOM[errno.ENOSPC])
+        due = max(self._worker_timeout_s, 2 * HEARTBEAT_S)
+        # A change takes two looks, so the watching begins before there is anything to say.
+        if silence < max(FULL_S, due - WATCH_S) or now < self._next_look:
+            return ""
+        self._next_look = now + LOOK_S
+        if "heartbeat" in self.features():
+            return self._judge_watchers(now, silence, due)
+        if silence < due:
+            return ""
+        from pigeon.client.session.workers import duration
+
+        return self._notice_once(
+            "older",
+            f"nothing from the session for {duration(silence)}; its worker is an older one without "
+            "heartbeats, so pigeon cannot tell whether it lives; Ctrl-C ends the session",
+        )
+
+    def _judge_watchers(self, now: float, silence: float, due: float) -> str:
+        from pigeon.client.session.workers import LIVES_S, Watch, duration
+
+        if self._watch is None:
+            owner = (self._claim or {}).get("worker_id", "")
+            self._watch = Watch(self._namespace, self.session.session_id, owner)
+        watch = self._watch
+        watch.look(now)
+        if silence < due or (watch.lives is None and watch.is_readable):
+            return ""
+        limit = due * (DEAD_PATIENCE if watch.lives is False else PATIENCE)
+        if watch.lives is False:  # a worker that is started again meanwhile takes the session up
+            limit = max(limit, silence + max(LIVES_S, self._worker_timeout_s) - watch.silence_s)
+        if silence >= limit:
+            state = _VERDICTS[watch.lives]
+            self.verdict = (
+                f"pigeon: worker lost: nothing from the session for {duration(silence)} and {state} "
+                f"({watch.watcher}); the command may still run there\n"
+                f"pigeon: hint: `pigeon inspect {self.session.session_id}` tells what is known"
+            )
+        state = _NOTICES[watch.lives]
+        return self._notice_once(
+            state,
+            f"nothing from the session for {duration(silence)}; the heartbeat file of its worker "
+            f"{watch.watcher} {state}; giving up after {duration(limit)}",
+        )
+
+    def _notice_once(self, kind: str, text: str) -> str:
+        """Empty where the last notice of this silence said the same."""
+        if self._noticed == kind:
+            return ""
+        self._noticed = kind
+        return text
+
+
+def _is_full(path: str) -> bool:
+    """Whether the filesystem has no room for a few records; a quota shows only where one writes."""
+    try:
+        found = os.statvfs(path)
+    except OSError:
+        return False
+    return found.f_bavail * found.f_frsize < FULL_BYTES or (found.f_files > 0 and found.f_favail == 0)
+
+
+def _read_claim(session: SessionFiles) -> dict[str, str]:
+    from pigeon.wire.claim import read_claim
+
+    return read_claim(session)

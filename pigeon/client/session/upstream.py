@@ -1,0 +1,178 @@
+"""What this client writes to the share: input and control records, heartbeats and acknowledgements.
+
+Everything is queued and written in turns; what a failing share does not take is kept and written again.
+"""
+
+from __future__ import annotations
+
+from pigeon.client.outcome import Options
+from pigeon.client.session.owner import Peer
+from pigeon.client.terminal.raw import pixel_size
+from pigeon.wire.documents import pixel_fields
+from pigeon.wire.files import Appender
+from pigeon.wire.names import SessionFiles
+from pigeon.wire.pacing import HEARTBEAT_S
+from pigeon.wire.records import MAX_DATA_BYTES, control_line, stdin_eof_line, stdin_line
+
+WINDOW_BYTES = 16 * 1024 * 1024
+"""How far input runs ahead of a command that does not read, where the runner acknowledges."""
+
+KEYBOARD_BYTES = 64 * 1024 * 1024
+"""The same for a keyboard: further, since an interrupting key behind a giant paste has to reach the runner, which finds
+it there (`Inbound`). No memory holds so much: the runner leaves it in the file."""
+
+EAGER_BYTES = 1024 * 1024
+"""And ahead of a command that has not been started."""
+
+ACK_BYTES = 8 * 1024 * 1024
+RETRY_S = 0.2
+REDRAW_S = 0.2
+
+
+class Upstream:
+    """The writer of one client's (or attacher's) two files."""
+
+    def __init__(
+        self, session: SessionFiles, peer: Peer, options: Options, attachment: int, now: float
+    ) -> None:
+        self.is_open = True
+        """False until the runner has accepted an attacher, who may not write before."""
+        self.is_started = False
+        """The command has been started, or was seen to run."""
+        self.has_ended = False
+        self.passed_bytes = 0
+        """Keys passed on to the share since somebody has set this to 0."""
+        self._keys: list[bytes] = []
+        self.input = Appender(session.stdin(attachment))
+        self.control = Appender(session.control(attachment))
+        self.heartbeat_at = now
+        self._peer = peer
+        self._options = options
+        self._input_seq = 0
+        self._control_seq = 0
+        self._acknowledged = 0
+        self._retry_at = 0.0
+        self._size_at: float | None = None
+
+    @property
+    def is_stuck(self) -> bool:
+        """The share has no room for what the session has to say."""
+        return self._peer.is_refused_room or self._peer.finds_no_room
+
+    # What to say
+
+    def send(self, data: bytes) -> None:
+        """Input for the command."""
+        if self._options.read_only or self.has_ended:
+            return
+        for start in range(0, len(data), MAX_DATA_BYTES):
+            self.input.put(stdin_line(self._input_seq, data[start : start + MAX_DATA_BYTES]))
+            self._input_seq += 1
+
+    def type(self, keys: bytes) -> None:
+        """Input from a keyboard, b"" at its end. What is more than a window ahead of the command waits here."""
+        self._keys.append(keys)
+        self._pass_keys()
+
+    def _pass_keys(self) -> None:
+        while self._keys and self._has_room(KEYBOARD_BYTES, KEYBOARD_BYTES):
+            keys = self._keys.pop(0)
+            self.passed_bytes += len(keys)
+            if keys:
+                self.send(keys)
+            else:
+                self.end()
+
+    def _has_room(self, window: int, unstarted: int) -> bool:
+        """Whether the command is less than so much behind; `unstarted`: before it has been started."""
+        ahead = self.input.end - self._peer.input_acknowledged
+        if not self.is_started:
+            return ahead < unstarted
+        return ahead < window or not self._peer.acknowledges()
+
+    def end(self) -> None:
+        """The end of the input."""
+        if not self.has_ended and not self._options.read_only:
+            self.has_ended = True
+            self.input.put(stdin_eof_line(self._input_seq))
+
+    def say(self, event: str) -> None:
+        """A `client` record."""
+        self._put("client", event=event)
+
+    def signal(self, number: int) -> None:
+        """A signal for the command."""
+        self._put("signal", signal=number, seq=self._control_seq)
+        self._control_seq += 1
+
+    def size(self, cols: int, rows: int) -> None:
+        """The terminal has this size now."""
+        self._put("resize", cols=cols, rows=rows, **pixel_fields(pixel_size()), seq=self._control_seq)
+        self._control_seq += 1
+
+    def redraw(self, now: float) -> None:
+        """Make a full-screen program draw itself again: a size that does not change sends no SIGWINCH, so it does."""
+        if self._options.pty and self._options.window is not None:
+            cols, rows = self._options.window
+            self.size(cols, rows - 1 if rows > 1 else rows + 1)
+            self._size_at = now + REDRAW_S
+
+    def acknowledge(self, offset: int, *, at_least: int = ACK_BYTES) -> None:
+        """Everything before this byte of the stream has been printed."""
+        if offset - self._acknowledged >= at_least:
+            self._acknowledged = offset
+            self._put("ack", offset=offset)
+
+    def _put(self, kind: str, **fields: object) -> None:
+        if not self._options.read_only:
+            self.control.put(control_line(kind, **fields))
+
+    # When
+
+    def wants_input(self) -> bool:
+        """Whether more may be read from stdin now."""
+        if self.has_ended or not self.is_open or self.input.queued_bytes >= EAGER_BYTES:
+            return False
+        return self._has_room(WINDOW_BYTES, EAGER_BYTES)
+
+    def due(self, now: float) -> list[float]:
+        """Seconds until something has to be written; empty if nothing has."""
+        if not self.is_open:
+            return []
+        waits = [self.heartbeat_at - now]
+        if self._keys and self._has_room(KEYBOARD_BYTES, KEYBOARD_BYTES):
+            waits.append(self._retry_at - now)
+        if self.input.queued_bytes or self.control.queued_bytes:
+            waits.append(self._retry_at - now)
+        if self._size_at is not None:
+            waits.append(self._size_at - now)
+        return waits
+
+    def write(self, now: float, printed: int) -> bool:
+        """Write what is queued, and what is due; whether there was anything. `printed`: bytes of the stream.
+
+        Raises:
+            OSError: the share did not take it; it is written at a later turn.
+        """
+        if not self.is_open or now < self._retry_at:
+            return False
+        self._pass_keys()
+        if self._size_at is not None and now >= self._size_at and self._options.window is not None:
+            self._size_at = None
+            self.size(*self._options.window)
+        if now >= self.heartbeat_at:
+            self.heartbeat_at = now + HEARTBEAT_S
+            self._put("heartbeat")
+            self.acknowledge(printed, at_least=1)
+        self.acknowledge(printed)
+        if not self.control.queued_bytes and not self.input.queued_bytes:
+            return False
+        self._retry_at = now + RETRY_S
+        self.flush()
+        self._retry_at = 0.0
+        return True
+
+    def flush(self) -> None:
+        """Write what is queued now, control first. Raises OSError."""
+        self.control.flush()
+        self.input.flush()

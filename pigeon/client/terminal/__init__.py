@@ -1,0 +1,1 @@
+"""What has the user's terminal: the guardian process. Nothing here touches the share."""

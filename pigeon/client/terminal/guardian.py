@@ -1,0 +1,398 @@
+"""The process that the shell started: it owns the terminal's state and the signals, and never touches the share.
+
+A call that hangs on a dead mount cannot be interrupted, and on some filesystems not even killed. So everything on the
+share is done by a child (the pump), and this process can always take the keyboard, restore the terminal and leave.
+Bytes from the command go straight from the child to the terminal; keys come through here, where the escapes are seen.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+
+from pigeon import trace
+from pigeon.client import frames, handlers
+from pigeon.client.signals import signals
+from pigeon.client.terminal import escapes
+from pigeon.client.terminal.giveup import GiveUp, presses_in
+from pigeon.client.terminal.raw import Terminal, has_keys, in_foreground, write_sequences
+from pigeon.client.terminal.window import WindowReports
+from pigeon.clock import monotonic
+from pigeon.errors import EXIT_PIGEON
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pigeon.client.terminal.foreground import Foreground
+
+LAST_WORDS_S = 1.5
+"""How long a pump that was told to leave may take to tell the other side."""
+
+HUNG_S = 6.0
+"""A pump that has not reported for this long sits in an operation on the share."""
+
+QUESTION_S = 1.0
+SWALLOW_S = 0.5
+"""A question that was asked within so many seconds before the end, or a stop, may be answered for so long after it; the
+answer must not be typed into the shell."""
+
+KEYBOARD_BYTES = 16 * 1024 * 1024
+"""Typed (or pasted) and not yet passed on by the pump; beyond this the terminal holds the rest."""
+
+PUMP_KILLED_HINT = (
+    b"pigeon: hint: a command that was started runs on until the client is missed (`client_timeout`): "
+    b"`pigeon sessions` finds it, `pigeon attach SESSION` comes back to it\n"
+)
+
+REAP_S = 0.25
+"""A pump that has said its last word is gone within two milliseconds."""
+
+
+def run(
+    pump: Callable[[frames.Link], int], *, reads_keyboard: bool, speaks: bool, watches: bool = False
+) -> int:
+    """Fork `pump` and look after the terminal until it ends. Returns the exit code.
+
+    `pump(link)` runs in the child and returns its exit code. `reads_keyboard`: stdin is a terminal.
+    `speaks`: notices may be printed. `watches`: the session is not this user's to end, so Ctrl-C is enough to leave.
+    """
+    mine, other = frames.pair()
+    wakeup_r, wakeup_w = os.pipe()
+    os.set_blocking(wakeup_r, False)
+    os.set_blocking(wakeup_w, False)
+    terminal = Terminal()
+    guardian = Guardian(
+        mine, terminal, wakeup_r, reads_keyboard=reads_keyboard, speaks=speaks, watches=watches
+    )
+    ignored = handlers.install(wakeup_w)
+    guardian.pid = os.fork()
+    if guardian.pid == 0:
+        code = EXIT_PIGEON
+        try:
+            frames.close(mine)
+            os.close(wakeup_r)
+            handlers.become_pump(ignored)
+            os.close(wakeup_w)
+            other.on_end = lambda: _stand_in(terminal, other.modes)
+            code = pump(other)
+            other.send(frames.EXIT, b"%d" % code)
+            other.finish()
+        finally:
+            os._exit(code)
+    frames.close(other)
+    guardian.prepare()
+    return guardian.run()
+
+
+def _stand_in(terminal: Terminal, modes: bytes) -> None:
+    """In the pump, when the guardian has been killed: leave the user's terminal as he would have left it."""
+    signals.signal(signals.SIGTTOU, signals.SIG_IGN)
+    write_sequences(modes.partition(b"\0")[0])
+    terminal.restore_for_dead()
+
+
+class Guardian:
+    """The loop of the process that the shell waits for."""
+
+    def __init__(
+        self,
+        mine: frames.Link,
+        terminal: Terminal,
+        wakeup: int,
+        *,
+        reads_keyboard: bool,
+        speaks: bool,
+        watches: bool = False,
+    ) -> None:
+        self.link = mine
+        self.terminal = terminal
+        self.pid = 0
+        self._wakeup = wakeup
+        self._reads = reads_keyboard
+        self._speaks = speaks
+        self._watches = watches
+        self._escapes = escapes.Escapes("")
+        self._message = b""
+        self._modes = b""
+        self._abnormal = False
+        self._broken_pipe = False
+        self._give_up = GiveUp()
+        self._questions = 0
+        self._asked_at = 0.0
+        self._window = WindowReports(lambda size: mine.send(frames.SIZE, size))
+        self._heard_at = self._turned_at = monotonic()
+        self._said_hung = False
+        self._leaving: tuple[float, int, bytes] | None = None
+        self._foreground: Foreground
+        self._untaken = 0
+        self._must_reap = False
+        self._code: int | None = None
+
+    def prepare(self) -> None:
+        """Import what may be needed, before the loop: pigeon's own code may lie where nothing answers later.
+
+        Only here, since the pump is at work meanwhile, and nobody waits for it.
+        """
+        import pigeon.client.terminal.keyreports  # noqa: F401  (for Escapes and GiveUp)
+        from pigeon.client.terminal.foreground import Foreground
+
+        self._foreground = Foreground(self.link, self.terminal, self._window, self._wakeup, self._signalled)
+
+    def run(self) -> int:
+        """Until the pump has ended, or has been given up."""
+        while self._code is None:
+            self._wait()
+            self._watch_pump()
+        return self._end(self._code)
+
+    def _wait(self) -> None:
+        poll = select.poll()
+        poll.register(self._wakeup, select.POLLIN)
+        poll.register(self.link.reading, select.POLLIN)
+        if self.link.has_output:
+            poll.register(self.link.writing, select.POLLOUT)
+        foreground = self._reads and in_foreground()
+        if foreground and self._untaken < KEYBOARD_BYTES:
+            poll.register(0, select.POLLIN)
+        for fd, _ in poll.poll(self._timeout(foreground) * 1000):
+            if fd == self._wakeup:
+                self._signalled(os.read(fd, 512))
+            elif fd == self.link.reading:
+                self._hear()
+            elif fd == self.link.writing:
+                self.link.flush()
+            else:
+                self._read_keyboard()
+
+    def _timeout(self, foreground: bool) -> float:
+        now = monotonic()
+        waits = [1.0 if self._reads and not foreground else HUNG_S]
+        if self._leaving is not None or self._foreground.suspending_at is not None:
+            waits.append(0.1)
+        waits += [due for due in (self._give_up.due(now), self._window.due(now)) if due is not None]
+        return min(waits)
+
+    # The pump
+
+    def _hear(self) -> None:
+        received = self.link.receive()
+        if received is None:
+            _, status = os.waitpid(self.pid, 0)
+            trace.mark("client: pump ended")
+            self._code = self._code_of(status)
+            return
+        self._heard_at = monotonic()
+        if self._said_hung:
+            self._said_hung = False
+            self._say("the shared directory answers again")
+        for kind, payload in received:
+            if kind == frames.ANSWERED:
+                self._give_up.answered()
+            elif kind == frames.RAW:
+                self._foreground.go_raw()
+                self._escapes = escapes.Escapes(payload.decode())
+                self.link.send(frames.IS_RAW)
+            elif kind == frames.TAKEN:
+                self._untaken -= int(payload)
+            elif kind == frames.MODES:
+                self._modes = payload
+            elif kind == frames.ASKED:
+                self._questions += int(payload)
+                self._asked_at = self._heard_at
+            elif kind == frames.MESSAGE:
+                self._message += payload
+            elif kind == frames.ABNORMAL:
+                self._abnormal = True
+            elif kind == frames.BROKEN_PIPE:
+                self._broken_pipe = True
+            elif kind == frames.SUSPENDED:
+                self._stop()
+            elif kind == frames.EXIT:
+                trace.mark("client: exit code heard")
+                self._code = self._as_left(int(payload))
+                self._must_reap = True
+
+    def _code_of(self, status: int) -> int:
+        if os.WIFSIGNALED(status):
+            self._abnormal = True
+            number = os.WTERMSIG(status)
+            if self._leaving is None:
+                self._message += b"pigeon: its own process on the share was killed by signal %d\n" % number
+                self._message += PUMP_KILLED_HINT
+            return EXIT_PIGEON
+        return self._as_left(os.WEXITSTATUS(status))
+
+    def _as_left(self, code: int) -> int:
+        """The pump's exit code, or that of the user's leaving, which is confirmed to him."""
+        if self._leaving is None:
+            return code
+        self._message = self._message or self._leaving[2]
+        return self._leaving[1]
+
+    def _watch_pump(self) -> None:
+        now = monotonic()
+        if self._code is not None:
+            return
+        if now - self._turned_at > HUNG_S + 1.0:
+            self._heard_at = (
+                now  # it is this process that was stopped, as a background job is that reads keys
+            )
+        self._turned_at = now
+        self._window.report(now)
+        if self._give_up.due(now) == 0.0:
+            self._leave(
+                EXIT_PIGEON,
+                b"pigeon: left: the session did not answer; it is told to end as soon as it can be\n",
+            )
+        since = self._foreground.suspending_at
+        if since is not None and now - since > LAST_WORDS_S:
+            self._stop()
+        if self._leaving is not None and now - self._leaving[0] > LAST_WORDS_S:
+            os.kill(self.pid, signals.SIGKILL)
+            # Not waited for: a process in a call that hangs on a dead mount may not even be killed.
+            self._code = self._leaving[1]
+            self._message = self._leaving[2] or self._message
+        elif now - self._heard_at > HUNG_S and not self._said_hung:
+            self._said_hung = True
+            self._say(
+                f"the shared directory has not answered for {now - self._heard_at:.0f} s; waiting for it "
+                f"({self._way_out()} gives the shell back)"
+            )
+
+    def _way_out(self) -> str:
+        character = self._escapes.character
+        return f"{f'{character}. or ' if character else ''}Ctrl-C{'' if self._watches else ' three times'}"
+
+    def _leave(self, code: int, message: bytes, kind: bytes = frames.HANG_UP, payload: bytes = b"") -> None:
+        """Tell the pump to end the session, and leave whether it can or not."""
+        if self._leaving is None:
+            self._leaving = (monotonic(), code, message)
+            self._abnormal = True
+            self.link.send(kind, payload)
+
+    def _stop_watching(self) -> None:
+        text = b"pigeon: stopped watching; the session goes on\n"
+        self._leave(0, text, frames.SIGNAL, b"%d" % signals.SIGINT)
+
+    # The user
+
+    def _read_keyboard(self) -> None:
+        if not has_keys():
+            return
+        try:
+            data = os.read(0, 65536)
+        except OSError:
+            data = b""
+        if not data:
+            if self.terminal.is_raw:
+                self._leave(128 + signals.SIGHUP, b"", frames.GONE)  # the terminal has gone away
+            else:
+                self.link.send(frames.KEYS_END)
+            self._reads = False
+            return
+        trace.mark("client: key read")
+        self._note_answers(data)
+        passed, actions = self._escapes.feed(data)
+        if passed:
+            self._untaken += len(passed)
+            self.link.send(frames.KEYS, passed)
+            for _ in range(presses_in(passed) if self.terminal.is_raw else 0):
+                self._interrupted()
+        for action in actions:
+            self._act(action)
+
+    def _stop(self) -> None:
+        if self._foreground.suspending_at is not None and self._awaits_answers():
+            self.terminal.collect(self._pass_answers, SWALLOW_S)  # or the shell gets them
+        if self._foreground.stop_here(self._modes):
+            self._heard_at = monotonic()
+
+    def _interrupted(self) -> None:
+        if self._watches:
+            self._stop_watching()
+        else:
+            self._give_up.pressed(monotonic())
+
+    def _act(self, action: str) -> None:
+        if self._watches and action in (escapes.HANG_UP, escapes.DETACH):
+            self._stop_watching()
+        elif action == escapes.HANG_UP:
+            self._leave(EXIT_PIGEON, b"pigeon: hung up\n")
+        elif action == escapes.DETACH:
+            self.link.send(frames.DETACH)
+        elif action == escapes.SUSPEND:
+            self._foreground.suspend()
+        else:
+            text = escapes.help_text(self._escapes.character, watches=self._watches)
+            self._write(b"\n" + text.encode() + b"\n")
+
+    def _awaits_answers(self) -> bool:
+        return bool(self._questions) and monotonic() - self._asked_at < QUESTION_S
+
+    def _pass_answers(self, data: bytes) -> bool:
+        self._untaken += len(data)
+        self.link.send(frames.KEYS, data)
+        return self._note_answers(data)
+
+    def _note_answers(self, data: bytes) -> bool:
+        """Count what may be answers to the output's questions; whether none is missing now."""
+        if self._questions:
+            came = sum(data.count(b"\x1b" + kind) for kind in (b"[", b"]", b"P", b"_"))
+            self._questions = max(0, self._questions - came)
+        return not self._questions
+
+    def _signalled(self, numbers: bytes) -> None:
+        for number in numbers:
+            if number == signals.SIGWINCH:
+                self._window.changed(monotonic())
+            elif number == signals.SIGTSTP:
+                self._foreground.suspend()
+            elif number == signals.SIGCONT:
+                self._foreground.continued()
+            elif number != signals.SIGCHLD:
+                self._pass_on(number)
+
+    def _pass_on(self, number: int) -> None:
+        if number == signals.SIGINT:
+            self._interrupted()
+        self.link.send(frames.SIGNAL, b"%d" % number)
+        if self._foreground.wants_raw and number in (signals.SIGHUP, signals.SIGTERM):
+            self._leave(128 + number, b"", frames.GONE)
+
+    # The end
+
+    def _end(self, code: int) -> int:
+        if self._abnormal:
+            write_sequences(self._modes.partition(b"\0")[0])
+        if self._awaits_answers():
+            self.terminal.collect(self._note_answers, SWALLOW_S)
+        self.terminal.restore(discard_input=True)
+        if self._message:
+            self._write(self._message)
+        if self._must_reap:
+            self._reap()
+        if self._broken_pipe:
+            signals.signal(signals.SIGPIPE, signals.SIG_DFL)
+            os.kill(os.getpid(), signals.SIGPIPE)
+        return code
+
+    def _reap(self) -> None:
+        """Wait for the pump, which is on its way out; nobody but its parent may be there to do so (a container)."""
+        poll = select.poll()
+        poll.register(self.link.reading, 0)  # POLLHUP alone: its descriptors are closed
+        if poll.poll(REAP_S * 1000):
+            os.waitpid(self.pid, 0)
+        trace.mark("client: pump ended")
+
+    def _say(self, text: str) -> None:
+        if self._speaks:
+            self._write(f"pigeon: {text}\n".encode())
+
+    def _write(self, text: bytes) -> None:
+        if self.terminal.is_raw:
+            text = text.replace(b"\n", b"\r\n")
+        try:
+            os.write(2, text)
+        except OSError:
+            pass  # nobody can be told

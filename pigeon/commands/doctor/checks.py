@@ -1,0 +1,231 @@
+"""The checks of `pigeon doctor`: each looks at one thing and says PASS, WARN or FAIL with a remedy."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import stat
+import statistics
+from dataclasses import dataclass
+
+from pigeon import clock, mountinfo
+from pigeon.config import Config
+from pigeon.journal import place
+from pigeon.report import session_view
+from pigeon.wire import files
+from pigeon.wire.files import Appender
+from pigeon.wire.names import Namespace
+from pigeon.wire.records import control_line
+from pigeon.worker import cwdlock
+
+PASS, WARN, FAIL = "PASS", "WARN", "FAIL"
+
+FREE_BYTES = 1024**3
+
+FILELESS = frozenset("proc sysfs cgroup cgroup2 devpts securityfs debugfs tracefs bpf mqueue".split())
+"""Kinds that show what the kernel knows, and in which nobody makes files of his own."""
+
+MAKE_ROOM = "make room: `pigeon clean` removes finished sessions"
+
+
+@dataclass
+class Finding:
+    """What one check found."""
+
+    level: str
+    text: str
+    remedy: str = ""
+
+
+@dataclass
+class Patient:
+    """What is examined."""
+
+    cache: str
+    namespace: str
+    route: str | None
+
+    @property
+    def place(self) -> Namespace:
+        """The namespace."""
+        return Namespace(self.cache, self.namespace)
+
+    @property
+    def room_name(self) -> str:
+        """The directory in which the checks work, one for each doctor (each check is a child of his)."""
+        return f"doctor-{socket.gethostname()}-{os.getppid()}"
+
+    @property
+    def room(self) -> str:
+        """Its path on this machine."""
+        return f"{self.place.root}/{self.room_name}"
+
+
+def check_cache(patient: Patient, _: Config) -> list[Finding]:
+    """Is it there, whose is it, and who can write it?"""
+    if not os.path.isdir(patient.cache):
+        return [
+            Finding(
+                FAIL, f"`{patient.cache}` is no directory on this machine", "mount it, or `mkdir -m 700` it"
+            )
+        ]
+    found = os.stat(patient.cache)
+    if found.st_uid != os.geteuid():
+        return [
+            Finding(
+                WARN,
+                f"`{patient.cache}` belongs to uid {found.st_uid}, not to you",
+                "take a directory of your own",
+            )
+        ]
+    if found.st_mode & 0o022:
+        return [Finding(WARN, f"`{patient.cache}` can be written by others", f"`chmod go-w {patient.cache}`")]
+    return [Finding(PASS, f"`{patient.cache}` is yours")]
+
+
+def check_parents(patient: Patient, _: Config) -> list[Finding]:
+    """Whoever can replace a directory above can replace the share (open to group or others and not sticky)."""
+    bad = []
+    path = os.path.realpath(patient.cache)
+    while path != "/":
+        path = os.path.dirname(path)
+        found = os.stat(path)
+        if found.st_uid not in (0, os.geteuid()):
+            bad.append(f"`{path}` belongs to uid {found.st_uid}")
+        elif found.st_mode & 0o022 and not found.st_mode & stat.S_ISVTX:
+            bad.append(f"`{path}` can be written by others")
+    if bad:
+        return [Finding(WARN, "; ".join(bad), "whoever owns them can read and replace what you run")]
+    return [Finding(PASS, "every directory above belongs to you or root")]
+
+
+def check_filesystem(patient: Patient, config: Config) -> list[Finding]:
+    """Type and options, and the lock that follows."""
+    mount = mountinfo.filesystem_of(patient.cache)
+    if mount.fstype in FILELESS:
+        text = f"`{patient.cache}` shows the kernel's own data ({mount.fstype}) and takes no files"
+        return [Finding(FAIL, text, "take a directory on the shared filesystem: `--cache DIR`")]
+    choice = cwdlock.choose(config.worker.lock, mount)
+    text = f"{mount.fstype} on {mount.mount_point}; lock `{choice.mode}`: {choice.reason}"
+    if choice.warning:
+        return [Finding(WARN, choice.warning, 'set `lock = "strict"`')]
+    if not mountinfo.is_network(mount.fstype):
+        return [
+            Finding(
+                WARN, f"{text}; no other machine sees it", "fine for trying out; else take a shared directory"
+            )
+        ]
+    return [Finding(PASS, text)]
+
+
+def check_space(patient: Patient, _: Config) -> list[Finding]:
+    """Room for output."""
+    usage = shutil.disk_usage(patient.cache)
+    is_little = usage.free < FREE_BYTES
+    free = f"{usage.free / 1024**2:.1f} MiB free" if is_little else f"{usage.free / 1024**3:.1f} GiB free"
+    inodes = os.statvfs(patient.cache)
+    if inodes.f_files and inodes.f_favail == 0:
+        return [Finding(FAIL, f"{free}, but no inode is left", "remove files, or ask for more")]
+    if is_little:
+        return [Finding(FAIL if usage.free < 1024**2 else WARN, free, MAKE_ROOM)]
+    return [Finding(PASS, free)]
+
+
+def check_operations(patient: Patient, _: Config) -> list[Finding]:
+    """Exclusive create, hard link, replace, append and read anew: what the format is made of."""
+    files.make_directories(patient.room)
+    base = f"{patient.room}/{os.urandom(4).hex()}"
+    findings = []
+    files.create(base, b"")
+    try:
+        files.create(base, b"")
+        findings.append(
+            Finding(FAIL, "exclusive create does not exclude", "this filesystem cannot carry pigeon")
+        )
+    except FileExistsError:
+        pass
+    files.replace(base, b"one")
+    files.replace(base, b"two")
+    if files.read(base, 10) != b"two":
+        findings.append(
+            Finding(FAIL, "a replaced file shows its old content", "mount without caching of data")
+        )
+    files.create(f"{base}.jsonl")
+    appender = Appender(f"{base}.jsonl")
+    for _number in range(20):
+        appender.put(control_line("heartbeat"))
+        appender.flush()
+    if files.size(f"{base}.jsonl") != appender.offset:
+        findings.append(
+            Finding(FAIL, "what was appended is not there", "this filesystem cannot carry pigeon")
+        )
+    try:
+        os.link(base, f"{base}.link")
+    except OSError as error:
+        text = f"no hard links ({error.strerror}): claims are made by exclusive create instead"
+        findings.append(Finding(WARN, text, '`lock = "strict"` cannot be used here'))
+    return findings or [Finding(PASS, "create, replace, append and link do what they should")]
+
+
+def check_speed(patient: Patient, _: Config) -> list[Finding]:
+    """What one visit costs."""
+    files.make_directories(patient.room)
+    path = f"{patient.room}/{os.urandom(4).hex()}.jsonl"
+    files.create(path)
+    appender = Appender(path)
+    took = []
+    for _number in range(20):
+        began = clock.monotonic()
+        appender.put(control_line("heartbeat"))
+        appender.flush()
+        files.size(path)
+        took.append(clock.monotonic() - began)
+    median = statistics.median(took) * 1000
+    text = f"append and read anew: {median:.2f} ms (median of 20)"
+    return [
+        Finding(
+            WARN if median > 100 else PASS, text, "the file server is slow or far" if median > 100 else ""
+        )
+    ]
+
+
+def check_journal(_: Patient, config: Config) -> list[Finding]:
+    """Where a worker on this machine would keep its journal."""
+    explicit = config.worker.journal is not None
+    path = config.worker.journal or place.default_path()
+    place.check(path, explicit)
+    return [Finding(PASS, f"a worker here would keep it in `{path}`")]
+
+
+def check_lingering(_: Patient, __: Config) -> list[Finding]:
+    """A worker that was started in a login session may die with it."""
+    user = os.environ.get("USER", "")
+    if not os.path.isdir("/run/systemd/system") or not user:
+        return [Finding(PASS, "no login manager ends processes at logout here")]
+    if os.path.exists(f"/var/lib/systemd/linger/{user}"):
+        return [Finding(PASS, "lingering is on")]
+    return [
+        Finding(
+            WARN, "a worker may be killed when you log out", "`loginctl enable-linger`, or run it in tmux"
+        )
+    ]
+
+
+def check_workers(patient: Patient, _: Config) -> list[Finding]:
+    """Who serves the namespace."""
+    documents, live = session_view.live_workers(patient.place)
+    fitting = sorted(name for name in live if documents[name].get("route") == patient.route)
+    if fitting:
+        return [Finding(PASS, f"alive and of this route: {', '.join(fitting)}")]
+    others = f"; {len(documents)} other worker files" if documents else ""
+    text = f"no worker of this route lives in `{patient.namespace}`{others}"
+    return [
+        Finding(WARN, text, f"`pigeon worker --namespace {patient.namespace}` on the machine with internet")
+    ]
+
+
+def tidy(patient: Patient) -> list[Finding]:
+    """Remove what the checks have made."""
+    shutil.rmtree(patient.room, ignore_errors=True)
+    return []

@@ -1,0 +1,1 @@
+"""What the verbs show, made into rows and text; prints nothing."""

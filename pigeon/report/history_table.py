@@ -1,0 +1,299 @@
+"""How `pigeon history` looks: a table cut to the terminal, one session's story, records for JSON and CSV.
+
+Pure: rows in, text out. What a command, a path or an error holds never reaches the terminal as it is: control
+characters, the marks that reorder text, and bytes that are not UTF-8 are shown as escapes.
+"""
+
+from __future__ import annotations
+
+import signal
+import unicodedata
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+
+from pigeon import clock
+from pigeon.journal.queries import Event, Row, Wait
+from pigeon.report.text import typed
+
+RECORD_TIMES = ("seen_at", "claimed_at", "started_at", "ended_at", "final_at")
+
+_COLOURS = {"ok": "32", "failed": "31", "cancelled": "33", "open": "36"}
+_EMOJI_STYLE = "\ufe0f"
+_SHORT_ID = 8
+"""Characters behind the dash of a session id that a narrow table shows; `history` takes them for the id."""
+
+_WIDE = 130
+"""Columns from which there is room for whole session ids."""
+
+
+@dataclass(frozen=True)
+class Look:
+    """Where it is printed. `columns` None: do not cut. `now`: unix seconds."""
+
+    columns: int | None
+    colour: bool
+    now: float
+    ellipsis: str
+
+
+# Text that is safe to print
+
+
+def visible(text: str) -> str:
+    """`text` on one line, with an escape for everything that a terminal would act upon."""
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(map(_visible, text))
+
+
+def _visible(char: str) -> str:
+    code = ord(char)
+    if 0xDC80 <= code <= 0xDCFF:
+        return f"\\x{code - 0xDC00:02x}"  # a byte that is not UTF-8
+    if char in "\n\r\t":
+        return {"\n": "\\n", "\r": "\\r", "\t": "\\t"}[char]
+    kind = unicodedata.category(char)
+    if kind[0] != "C" and kind not in ("Zl", "Zp"):
+        return char
+    if code < 0x100:
+        return f"\\x{code:02x}"
+    return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+
+
+def columns_of(text: str) -> int:
+    """Terminal columns that visible text takes; rather one too many than one too few."""
+    return len(text) if text.isascii() else sum(map(_columns, text))
+
+
+def _columns(char: str) -> int:
+    if unicodedata.category(char) in ("Mn", "Me"):
+        return 1 if char == _EMOJI_STYLE else 0
+    return 2 if unicodedata.east_asian_width(char) in "WF" else 1
+
+
+def cut(text: str, columns: int, ellipsis: str, *, keep_end: bool = False) -> str:
+    """`text` in at most `columns`, with an ellipsis where something is missing."""
+    if columns_of(text) <= columns:
+        return text
+    room, kept = columns - len(ellipsis), list[str]()
+    for char in reversed(text) if keep_end else text:
+        room -= _columns(char)
+        if room < 0:
+            break
+        kept.append(char)
+    return ellipsis + "".join(reversed(kept)) if keep_end else "".join(kept) + ellipsis
+
+
+def _padded(text: str, columns: int, *, right: bool = False) -> str:
+    space = " " * (columns - columns_of(text))
+    return space + text if right else text + space
+
+
+def duration(seconds: float | None) -> str:
+    """`35ms`, `3.2s`, `3m07s`, `2h05m`, `3d04h`; `-` if not known."""
+    if seconds is None:
+        return "-"
+    if seconds < 0.9995:
+        return f"{max(0.0, seconds) * 1000:.0f}ms"
+    if seconds < 9.95:
+        return f"{seconds:.1f}s"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole}s"
+    if whole < 3600:
+        return f"{whole // 60}m{whole % 60:02d}s"
+    if whole < 86400:
+        return f"{whole // 3600}h{whole % 3600 // 60:02d}m"
+    return f"{whole // 86400}d{whole % 86400 // 3600:02d}h"
+
+
+def size(count: int | None) -> str:
+    """`812`, `3.4K`, `12M`, in powers of 1024; `-` if not known."""
+    if count is None:
+        return "-"
+    value, units = float(count), iter("KMGTPE")
+    unit = ""
+    while value >= 999.5:
+        value, unit = value / 1024, next(units)
+    return f"{value:.1f}{unit}" if unit and value < 9.95 else f"{value:.0f}{unit}"
+
+
+# One row
+
+
+def ending(row: Row) -> tuple[str, str]:
+    """(kind, words) of how a session ended, or where it stands: `ok`, `exit 3`, `SIGKILL`, `cancelled`, `running`."""
+    if row.state != "final":
+        return "open", {"starting": "running", "exited": "ending"}.get(row.state, row.state)
+    if row.outcome == "succeeded":
+        return "ok", "ok"
+    if row.outcome == "cancelled":
+        return "cancelled", "cancelled"
+    if row.return_code is not None and row.return_code < 0:
+        return "failed", signal_name(-row.return_code)
+    if row.ended_by is not None and row.return_code is None:
+        return "failed", "lost"
+    if row.exit_code is not None:
+        return "failed", f"exit {row.exit_code}"
+    return "failed", "failed"
+
+
+def signal_name(number: int) -> str:
+    """`SIGKILL` for 9; `signal 64` for one without a name."""
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
+
+
+def record(row: Row) -> dict[str, object]:
+    """A row for JSON: the journal's columns by name, stamps as UTC text, the argv as a list."""
+    fields: dict[str, object] = asdict(row)
+    for name in RECORD_TIMES:
+        at = getattr(row, name)
+        fields[name] = None if at is None else clock.utc_text(at)
+    fields["terminal"] = None if row.terminal is None else bool(row.terminal)
+    return fields
+
+
+def wait_record(wait: Wait) -> dict[str, object]:
+    """A wait for JSON."""
+    return {**asdict(wait), "since": clock.utc_text(wait.since)}
+
+
+def event_record(event: Event) -> dict[str, object]:
+    """An event for JSON."""
+    return {**asdict(event), "at": clock.utc_text(event.at)}
+
+
+# The table
+
+_HEADINGS = ("WHEN", "ENDED", "TOOK", "WAIT", "IN/OUT", "SESSION", "DIRECTORY", "COMMAND")
+_RIGHT = ("TOOK", "WAIT", "IN/OUT")
+
+
+def table(rows: Sequence[Row], look: Look) -> Iterator[str]:
+    """The lines of the table, heading first, each at most `look.columns` wide."""
+    wide = look.columns is None or look.columns >= _WIDE
+    gap = "  " if wide else " "
+    cells = [_HEADINGS, *(_cells(row, look, wide=wide) for row in rows)]
+    widths = [max(columns_of(line[n]) for line in cells) for n in range(len(_HEADINGS))]
+    if look.columns is not None:
+        room = look.columns - sum(widths[:-2]) - len(gap) * (len(widths) - 1)
+        # The directory's end and the command's beginning tell most; the command gets the larger part.
+        widths[-2] = min(widths[-2], max(9, room * 2 // 5, room - widths[-1]))
+        widths[-1] = max(7, room - widths[-2])
+    for number, line in enumerate(cells):
+        fitted = gap.join(_fitted(line, widths, look.ellipsis)).rstrip()
+        if look.columns is not None:
+            fitted = cut(fitted, look.columns, look.ellipsis)
+        if number and look.colour:
+            start = widths[0] + len(gap)
+            end = start + len(line[1])
+            words = _coloured(fitted[start:end], ending(rows[number - 1])[0], look)
+            fitted = fitted[:start] + words + fitted[end:]
+        yield fitted
+
+
+def _cells(row: Row, look: Look, *, wide: bool) -> tuple[str, ...]:
+    took = row.run_s
+    if took is None and row.started_at is not None and row.state != "final":
+        took = look.now - row.started_at
+    stamp, _, code = row.session_id.partition("-")
+    return (
+        moment(row.when, look.now),
+        ending(row)[1],
+        duration(took),
+        duration(row.lock_wait_s) if row.lock_wait_s else "-",
+        f"{size(row.bytes_in)}/{size(row.bytes_out)}",
+        f"{stamp}-{code}" if wide else visible(code)[:_SHORT_ID],
+        visible(row.cwd or "-"),
+        visible(typed(row.command)),
+    )
+
+
+def _fitted(cells: Sequence[str], widths: Sequence[int], ellipsis: str) -> Iterator[str]:
+    for name, cell, width in zip(_HEADINGS, cells, widths, strict=True):
+        yield _padded(cut(cell, width, ellipsis, keep_end=name == "DIRECTORY"), width, right=name in _RIGHT)
+
+
+def _coloured(text: str, kind: str, look: Look) -> str:
+    return f"\x1b[{_COLOURS[kind]}m{text}\x1b[m" if look.colour else text
+
+
+def moment(at: float | None, now: float) -> str:
+    """The time of day if it is today, else month, day and time, else, after half a year, the date. Local time."""
+    if at is None:
+        return "-"
+    text = clock.local_text(at)
+    if text[:10] == clock.local_text(now)[:10]:
+        return text[11:]
+    return text[5:16] if abs(now - at) < 180 * 86400 else text[:10]
+
+
+# One session's story
+
+
+def story(rows: Sequence[Row], waits: Sequence[Wait], events: Sequence[Event], look: Look) -> Iterator[str]:
+    """The lines of everything that the journal knows of one session."""
+    for row in rows:
+        for name, value in _facts(row, look):
+            if value:
+                yield f"{name:<10}{value}"
+        yield ""
+    moments = [(e.at, visible(e.event), _details(e.detail)) for e in events]
+    for wait in waits:
+        behind = f", held by {visible(wait.held_by)}" if wait.held_by else ""
+        moments.append((wait.since, "waits", f"for the {visible(wait.reason)}{behind}"))
+        if wait.waited_s is not None:
+            text = f"for the {visible(wait.reason)}: {duration(wait.waited_s)}"
+            moments.append((wait.since + wait.waited_s, "waited", text))
+    moments.sort(key=lambda one: one[0])  # stable: events of one moment stay as they were written
+    for at, name, text in moments:
+        yield f"{_stamp(at)}  {name:<12}{text}".rstrip()
+
+
+def _facts(row: Row, look: Look) -> Iterator[tuple[str, str]]:
+    kind, words = ending(row)
+    ran = f" after {duration(row.run_s)}" if row.run_s is not None else ""
+    by = f", by {visible(row.ended_by)}" if row.ended_by else ""
+    yield "session", visible(row.session_id)
+    yield "command", visible(typed(row.command))
+    yield "directory", visible(row.cwd or "")
+    yield "state", visible(row.state)
+    yield "ended", _coloured(words, kind, look) + ran + by if row.state == "final" else ""
+    yield "error", visible(row.error or "")
+    yield "exit code", "" if row.exit_code is None else str(row.exit_code)
+    yield "waited", f"{duration(row.slot_wait_s)} for a slot, {duration(row.lock_wait_s)} for the directory"
+    counts = (("pty", row.bytes_out_pty), ("stdout", row.bytes_out_stdout), ("stderr", row.bytes_out_stderr))
+    channels = ", ".join(f"{name} {count}" for name, count in counts if count)
+    yield (
+        "bytes",
+        f"in {_count(row.bytes_in)}, out {_count(row.bytes_out)}" + (f" ({channels})" if channels else ""),
+    )
+    yield "files", f"stream.jsonl {_count(row.stream_bytes)}, stdin.jsonl {_count(row.stdin_bytes)} bytes"
+    yield "signals", str(row.signals) if row.signals else ""
+    on = "a terminal" if row.terminal else "pipes"
+    lock, lost = visible(row.lock_mode or "?"), visible(row.on_disconnect or "?")
+    yield "mode", f"on {on}, lock {lock}, on disconnect {lost}"
+    yield "asked by", f"{_or(row.requester_user)} on {_or(row.requester_host)}, pid {_or(row.requester_pid)}"
+    yield "worker", f"{_or(row.worker_id)}{f', route {visible(row.route)}' if row.route else ''}"
+    yield "share", f"namespace {_or(row.namespace)} in {_or(row.cache)}"
+    yield "pids", f"runner {_or(row.runner_pid)}, command {_or(row.command_pid)}"
+    yield "claim", f"{visible(row.claim_token)}, epoch {row.epoch}"
+
+
+def _or(value: str | int | None) -> str:
+    return "?" if value is None else visible(str(value))
+
+
+def _count(value: int | None) -> str:
+    return "?" if value is None else str(value)
+
+
+def _details(detail: dict[str, object]) -> str:
+    return ", ".join(f"{visible(name)} {visible(str(value))}" for name, value in detail.items())
+
+
+def _stamp(at: float) -> str:
+    return f"{clock.local_text(at)}.{int(at % 1 * 1000):03d}"

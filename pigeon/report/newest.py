@@ -1,0 +1,116 @@
+"""The newest things that a session's files say, read from their ends, however long they have become. Reads only."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+from pigeon import clock
+from pigeon.report.session_view import View
+from pigeon.wire import files
+from pigeon.wire.names import attachment_number
+from pigeon.wire.pacing import HEARTBEAT_S
+from pigeon.wire.records import Record, decode_line, integer
+
+STEP_BYTES = 256 * 1024
+FARTHEST_BYTES = 8 * 1024 * 1024
+"""So far back from the end a search goes: days of heartbeats."""
+
+ALIVE, SILENT, SUSPENDED, DETACHED = "alive", "silent", "suspended", "detached"
+
+SILENT_S = 3 * HEARTBEAT_S
+
+
+def newest_first(path: str, word: bytes) -> Iterator[Record]:
+    """The complete records that hold `word`, from the end of the file backwards; none where it cannot be read."""
+    try:
+        fd = files.open_checked(path)
+    except OSError:
+        return
+    try:
+        end = size = os.fstat(fd).st_size
+        rest = b""
+        is_last = True
+        while end > 0 and size - end < FARTHEST_BYTES:
+            begin = max(0, end - STEP_BYTES)
+            lines = (os.pread(fd, end - begin, begin) + rest).split(b"\n")
+            if is_last:
+                lines.pop()  # empty, or a line that is still being written
+                is_last = False
+            rest = lines.pop(0) if begin and lines else b""
+            end = begin
+            for line in reversed(lines):
+                if word in line:
+                    try:
+                        yield decode_line(line)
+                    except ValueError:
+                        continue  # damage is for those to tell who print the output
+    except OSError:
+        return
+    finally:
+        os.close(fd)
+
+
+def output_at(view: View) -> float | None:
+    """Unix seconds of the last output, by the clock of the worker's host; None if there is none (in reach)."""
+    for record in newest_first(view.files.stream, b'"output"'):
+        if record.get("type") == "output":
+            return clock.utc_seconds(str(record.get("ts")))
+    return None
+
+
+def output_quiet_s(view: View) -> float | None:
+    """Seconds without output, of a session that runs: for people only."""
+    if view.state != "running":
+        return None
+    at = output_at(view)
+    if at is None:
+        at = clock.utc_seconds(str(view.status.fields.get("started_at"))) if view.status else None
+    return None if at is None else max(0.0, clock.wall() - at)
+
+
+def present_attachment(view: View) -> int:
+    """The n of the client that has spoken last; visitors, who only give orders, do not count."""
+    spoke = [
+        (at, attachment_number(name))
+        for name, at in view.modified.items()
+        if name == "control.jsonl" or attachment_number(name)
+    ]
+    for _, number in sorted(spoke, reverse=True):
+        events = [record.get("event") for record in newest_first(view.files.control(number), b'"visitor"')]
+        if "visitor" not in events:
+            return number
+    return 0
+
+
+def client_state(view: View) -> str | None:
+    """What is known of the one who is, or was, at the session; None for a client without heartbeats."""
+    number = present_attachment(view)
+    name = os.path.basename(view.files.control(number))
+    for record in newest_first(view.files.control(number), b'"client"'):
+        if record.get("type") == "client" and record.get("event") in (SUSPENDED, DETACHED):
+            return str(record["event"])
+        break
+    if number == 0 and (view.request is None or "heartbeat" not in view.request.features):
+        keeps = view.request is not None and view.request.on_disconnect == "keep"
+        return DETACHED if keeps else None
+    quiet = view.quiet_s(name)
+    return ALIVE if quiet is not None and quiet < SILENT_S else SILENT
+
+
+def read_bytes(view: View, number: int) -> int:
+    """Bytes of the stream that the client has printed, as far as it has said so."""
+    for record in newest_first(view.files.control(number), b'"ack"'):
+        if record.get("type") == "ack":
+            return integer(record, "offset") or 0
+    return 0
+
+
+def taken_bytes(view: View, number: int) -> int:
+    """Bytes of that client's input that the command has taken, as far as the runner has said so."""
+    for record in newest_first(view.files.stream, b'"event"'):
+        if record.get("event") == "ack":
+            return integer(record, "offset") or 0
+        if record.get("event") == "attached" and record.get("n") == number:
+            return 0
+    return 0

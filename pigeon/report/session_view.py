@@ -1,0 +1,247 @@
+"""What the share says of sessions and workers, gathered for the verbs that show or end them. Reads only."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+
+from pigeon import clock
+from pigeon.client.session.workers import lists
+from pigeon.errors import NotFoundError, ShareError
+from pigeon.wire import claim, files, states
+from pigeon.wire.documents import (
+    MAX_DOCUMENT_BYTES,
+    MAX_REQUEST_BYTES,
+    BadDocument,
+    Document,
+    Request,
+    Status,
+    parse,
+    parse_request,
+    parse_status,
+)
+from pigeon.wire.names import Namespace, SessionFiles, is_session_id
+
+
+@dataclass
+class View:
+    """One session as its files show it. Fields are None where the file is missing or cannot be understood."""
+
+    files: SessionFiles
+    names: list[str]
+    status: Status | None
+    request: Request | None
+    claim: dict[str, str] | None
+    sizes: dict[str, int] = field(default_factory=dict)
+    modified: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def session_id(self) -> str:
+        """The session's id."""
+        return self.files.session_id
+
+    @property
+    def state(self) -> str:
+        """`pending`, `claimed` (taken and not yet running), `running`, or a final state; `?` if it cannot be read."""
+        if self.status is None:
+            return "?"
+        if self.status.state == states.PENDING and self.claim is not None:
+            return "claimed"
+        return self.status.state
+
+    @property
+    def command(self) -> str:
+        """The command as a person would name it."""
+        if self.request is None:
+            return "?"
+        argv = self.request.command
+        if len(argv) == 3 and argv[1] in ("-lc", "-c"):
+            return argv[2]
+        return " ".join(argv)
+
+    @property
+    def owner(self) -> str | None:
+        """The worker id in the claim, or its host for an older worker."""
+        if self.claim is None:
+            return None
+        return (
+            self.claim.get("worker_id")
+            or self.claim.get("worker_host")
+            or self.claim.get("withdrawn_by")
+            or "?"
+        )
+
+    def age_s(self) -> float:
+        """Seconds since the session's id was made, by this host's clock and that of its maker: for people only."""
+        return max(0.0, clock.wall() - int(self.session_id.partition("-")[0]) / 1000)
+
+    def quiet_s(self, name: str) -> float | None:
+        """Seconds since a file was last modified, as far as its stamp can be believed: for people only."""
+        at = self.modified.get(name)
+        return None if at is None else max(0.0, clock.wall() - at)
+
+
+def view(namespace: Namespace, session_id: str) -> View:
+    """Read one session. Raises NotFoundError if it is not there, ShareError if it cannot be read."""
+    session = namespace.session(session_id)
+    try:
+        names = os.listdir(session.directory)
+    except (FileNotFoundError, NotADirectoryError):  # a file with such a name is nobody's session
+        raise NotFoundError(
+            f"there is no session `{session_id}` in namespace `{namespace.name}`",
+            hint="`pigeon sessions --all` lists them",
+        ) from None
+    except OSError as error:
+        raise ShareError(f"`{session.directory}` cannot be read: {error.strerror}") from error
+    found = View(session, sorted(names), _status(session), _request(session), _claim(session, names))
+    for name in names:
+        try:
+            stat = os.lstat(f"{session.directory}/{name}")
+        except OSError:
+            continue
+        found.sizes[name] = stat.st_size
+        found.modified[name] = stat.st_mtime
+    return found
+
+
+def has_ended(namespace: Namespace, session_id: str) -> bool:
+    """Whether the published state is final: one read, where `view` takes a dozen."""
+    status = _status(namespace.session(session_id))
+    return status is not None and status.is_final
+
+
+def _status(session: SessionFiles) -> Status | None:
+    try:
+        return parse_status(files.read(session.status, MAX_DOCUMENT_BYTES), session.session_id)
+    except (OSError, BadDocument):
+        return None
+
+
+def _request(session: SessionFiles) -> Request | None:
+    try:
+        return parse_request(files.read(session.request, MAX_REQUEST_BYTES), session.session_id)
+    except (OSError, BadDocument):
+        return None
+
+
+def _claim(session: SessionFiles, names: list[str]) -> dict[str, str] | None:
+    if "worker.claim" not in names:
+        return None
+    try:
+        return claim.read_claim(session)
+    except OSError:
+        return {}
+
+
+def session_ids(namespace: Namespace) -> list[str]:
+    """All ids in the namespace, oldest first. Raises ShareError."""
+    try:
+        return sorted(name for name in os.listdir(namespace.sessions) if is_session_id(name))
+    except (FileNotFoundError, NotADirectoryError) as error:
+        if os.path.isdir(namespace.cache) and isinstance(error, FileNotFoundError):
+            return []
+        if os.path.lexists(namespace.cache):
+            raise ShareError(
+                f"the shared directory `{namespace.cache}` cannot be used: {error.strerror}",
+                hint="`pigeon config show` tells who set it; `pigeon doctor` looks at it",
+            ) from None
+        raise ShareError(
+            f"the shared directory `{namespace.cache}` does not exist on this machine", hint="is it mounted?"
+        ) from None
+    except OSError as error:
+        raise ShareError(f"`{namespace.sessions}` cannot be read: {error.strerror}") from error
+
+
+def resolve(namespace: Namespace, prefix: str) -> str:
+    """The one session whose id begins with `prefix` (or ends with it: the random part is what people remember).
+
+    Raises:
+        NotFoundError: none, or several.
+    """
+    ids = session_ids(namespace)
+    found = [i for i in ids if i == prefix] or [
+        i for i in ids if i.startswith(prefix) or i.partition("-")[2].startswith(prefix)
+    ]
+    if len(found) == 1:
+        return found[0]
+    if not found:
+        raise NotFoundError(
+            f"there is no session `{prefix}` in namespace `{namespace.name}`",
+            hint="`pigeon sessions --all` lists them",
+        )
+    raise NotFoundError(f"`{prefix}` could be any of {len(found)} sessions", hint="give more of the id")
+
+
+def workers(namespace: Namespace) -> dict[str, Document]:
+    """Worker id -> worker file. Raises ShareError."""
+    found = {}
+    try:
+        names = os.listdir(namespace.workers)
+    except FileNotFoundError:
+        return {}
+    except OSError as error:
+        raise ShareError(f"`{namespace.workers}` cannot be read: {error.strerror}") from error
+    for name in names:
+        if not name.endswith(".json") or name.startswith("."):
+            continue
+        try:
+            found[name[:-5]] = parse(files.read(f"{namespace.workers}/{name}", MAX_DOCUMENT_BYTES), name)
+        except (OSError, BadDocument):
+            continue
+    return found
+
+
+def live_workers(namespace: Namespace, *, patience_s: float = 2.5) -> tuple[dict[str, Document], set[str]]:
+    """(worker files, ids of those that change while we watch). Returns as soon as all have changed."""
+    before = workers(namespace)
+    latest, live = before, set[str]()
+    until = clock.monotonic() + patience_s
+    while before.keys() - live and clock.monotonic() < until:
+        clock.sleep(0.1)
+        latest = workers(namespace)
+        live |= {name for name, document in latest.items() if document != before.get(name)}
+    return latest, live
+
+
+def fitting(
+    documents: Mapping[str, Document], live: Collection[str], route: str | None
+) -> dict[str, Document]:
+    """The living workers that take sessions of this route."""
+    return {
+        name: document
+        for name, document in documents.items()
+        if name in live and document.get("route") == route and document.get("draining") is not True
+    }
+
+
+def watcher_of(view: View, documents: Mapping[str, Document], live: Collection[str]) -> str | None:
+    """The living worker that watches over a claimed session: who lists it among what he runs, or else its owner.
+
+    They differ once a worker has been started again: the new one adopts the runners of the former, whose claims stay.
+    """
+    if view.owner is None:
+        return None
+    for name in sorted(live):
+        if name in documents and lists(documents[name], view.session_id):
+            return name
+    return view.owner if view.owner in live else None
+
+
+def running_entries(documents: Iterable[Document]) -> dict[str, Document]:
+    """Session id -> what its worker's file says of it."""
+    found = {}
+    for document in documents:
+        running = document.get("running")
+        for entry in running if isinstance(running, list) else []:
+            if isinstance(entry, dict) and isinstance(entry.get("session_id"), str):
+                found[str(entry["session_id"])] = entry
+    return found
+
+
+def seconds_since(stamp: object) -> float | None:
+    """Seconds since a UTC stamp of the share, by this host's clock: for people only."""
+    if not isinstance(stamp, str):
+        return None
+    at = clock.utc_seconds(stamp)
+    return None if at is None else max(0.0, clock.wall() - at)

@@ -1,0 +1,1 @@
+"""What becomes of sessions whose runner or owner died."""

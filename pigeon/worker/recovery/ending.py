@@ -1,0 +1,246 @@
+"""What becomes of the sessions of this journal whose runner is dead: deciding by the table, and doing it.
+
+Only a proof of death recovers (identity.is_proven_dead). Who recovers takes a proof of life of his own; then, before
+anything else, raises the row's epoch by compare-and-set: a late or second process at the same session loses and ends.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection
+
+from pigeon import clock
+from pigeon.errors import EXIT_PIGEON
+from pigeon.journal.queries import Row
+from pigeon.journal.store import Journal
+from pigeon.wire import claim, files, publish, states, takeover
+from pigeon.wire.documents import Status
+from pigeon.wire.names import SessionFiles, new_token
+from pigeon.wire.pacing import Backoff
+from pigeon.worker import cwdlock, identity, lifecycle
+from pigeon.worker.handover import Worker
+from pigeon.worker.lifecycle import RECOVERY, Recovery, RunnerExit
+
+LOST_MESSAGE = (
+    "the process that ran the command on {host} died; the command may have run in part and is not run again"
+)
+
+
+EXECUTING_S = 0.1
+"""A command is found by its environment, which the kernel shows a moment after it has closed the runner's proof of life
+(execve(2)). So where its leader is not known, a second look follows after this long."""
+
+
+def is_dead(row: Row) -> bool:
+    """Whether the runner of an unfinished row is proven dead."""
+    return identity.is_proven_dead(row.runner_lock or "", row.boot_id or "", row.runner_pid, row.runner_start)
+
+
+def plan(
+    journal: Journal, worker: Worker, skip: Collection[str]
+) -> tuple[list[tuple[Row, Recovery]], list[Row]]:
+    """(what to recover and how, rows whose runner lives or may live), for unfinished rows not in `skip` (tokens)."""
+    dead, alive = [], []
+    for row in journal.unfinished(worker.namespace.cache, worker.namespace.name):
+        if row.claim_token in skip:
+            continue
+        if is_dead(row):
+            dead.append((row, RECOVERY[row.state]))
+        else:
+            alive.append(row)
+    return dead, alive
+
+
+def take(journal: Journal, worker: Worker, row: Row, proof: identity.ProofOfLife) -> bool:
+    """Make this process the owner of a row whose runner is dead. False: it is not as it was read any more."""
+    # The row's boot is the new owner's from now on; a pid of another boot would be taken for one of this.
+    stale = {} if row.boot_id == worker.boot else {"command_pid": None, "command_start": None}
+    return journal.raise_epoch(
+        row.claim_token,
+        row.epoch,
+        row.state,
+        **stale,
+        runner_pid=os.getpid(),
+        runner_start=identity.start_ticks(os.getpid()),
+        runner_lock=proof.path,
+        boot_id=worker.boot,
+    )
+
+
+def end(worker: Worker, row: Row, decision: Recovery) -> int:
+    """Carry FORGET, END_AS_LOST or PUBLISH out, in a forked process. Returns a RunnerExit status."""
+    proof = identity.ProofOfLife(worker.proof_directory, f"{row.claim_token}.{row.epoch + 1}")
+    try:
+        with Journal.open(worker.journal_path, patient=True) as journal:
+            if not take(journal, worker, row, proof):
+                return RunnerExit.SUPERSEDED
+        resolved = identity.noted_directory(row.runner_lock or "")
+        identity.discard_proof(row.runner_lock or "")
+        if decision is Recovery.FORGET:
+            _forget_taken(worker, row, resolved)
+        else:
+            _end_taken(worker, row, decision, resolved)
+    finally:
+        proof.remove()
+    return RunnerExit.DONE
+
+
+def _forget_taken(worker: Worker, row: Row, resolved: str | None) -> None:
+    _free_strict(worker, row, resolved)
+    with Journal.open(worker.journal_path, patient=True) as journal:
+        journal.forget(row.claim_token, row.epoch + 1)
+    worker.debug.say("queue", f"{row.session_id}: is not ours any more, forgotten")
+
+
+def _end_taken(worker: Worker, row: Row, decision: Recovery, resolved: str | None) -> None:
+    is_here = row.boot_id == worker.boot
+    if is_here and decision is Recovery.END_AS_LOST:
+        leader = row.command_pid
+        known = leader is not None and _is_leader(leader, row.command_start)
+        _end_processes(row.session_id, leader if known else None)
+    _free_strict(worker, row, resolved)
+    status = _publish(worker, row, decision)
+    if is_here and decision is Recovery.PUBLISH and row.lock_mode == "cwd" and row.cwd is not None:
+        # The unlock was the dead runner's to make. Nobody else can: only the end of a leftover frees the directory.
+        _end_processes(row.session_id, None, holding=worker.namespace.lock(row.cwd))
+    with Journal.open(worker.journal_path, patient=True) as journal:
+        journal.advance(
+            row.claim_token,
+            row.epoch + 1,
+            frm=tuple(lifecycle.STEPS),
+            to=lifecycle.FINAL,
+            final_at=clock.wall(),
+            outcome=status.state,
+            exit_code=status.exit_code,
+            ended_by=status.text("ended_by"),
+            error=status.text("error"),
+        )
+    worker.debug.say("failure", f"{row.session_id}: recovered: {decision.name.lower()}")
+
+
+def _is_leader(pid: int, started: int | None) -> bool:
+    """Whether `pid` is free or still ours, and not another process that got the number since."""
+    found = identity.start_ticks(pid)
+    return found is None or started is None or found == started
+
+
+def _end_processes(session_id: str, leader: int | None, *, holding: str | None = None) -> None:
+    """Hang up, then kill, what is left of the command; returns when nothing is, or nothing more can be done.
+
+    `holding`: only those that have this lock file open.
+    """
+
+    def find() -> list[int]:
+        found = identity.processes_of(session_id, leader)
+        return found if holding is None else [pid for pid in found if identity.has_open(pid, holding)]
+
+    began = clock.monotonic()
+    if leader is None and holding is None and not find():
+        clock.sleep(EXECUTING_S)
+    for after, numbers in lifecycle.HANGUP:
+        while (left := find()) and clock.monotonic() < began + after:
+            clock.sleep(0.05)
+        if not left:
+            return
+        for number in numbers:
+            identity.send(left, number)
+    while find() and clock.monotonic() < began + 2 * lifecycle.HANGUP[-1][0]:
+        clock.sleep(0.05)
+
+
+def _free_strict(worker: Worker, row: Row, resolved: str | None) -> None:
+    if worker.lock_mode != cwdlock.STRICT or row.lock_mode != "cwd":
+        return
+    if row.runner_pid is None or row.cwd is None or row.worker_host != worker.host:
+        return
+    try:
+        for name in {row.cwd, resolved or row.cwd}:
+            cwdlock.break_strict(worker.namespace.lock(name), worker.host, row.runner_pid, row.runner_start)
+    except OSError as error:
+        worker.debug.say("failure", f"{row.session_id}: the strict lock could not be freed: {error}")
+
+
+def _final_status(worker: Worker, row: Row, decision: Recovery) -> Status:
+    session = worker.namespace.session(row.session_id)
+    if publish.TAKEOVER_NAME in os.listdir(session.directory):
+        # Another took the right to end it, and may have died with it: whoever comes first says the same.
+        return takeover.outcome(session, f"worker {worker.worker_id}", row.worker_id or "unknown")
+    created = clock.utc_text()
+    if decision is Recovery.PUBLISH:
+        code = row.return_code or 0
+        return Status(
+            row.session_id,
+            states.state_of(code),
+            created_at=created,
+            exit_code=states.exit_code_of(code),
+            ended_by="recovery",
+            finished_at=created,
+            error="its runner died after the command had ended; the end of the output may be missing",
+        )
+    return _lost_status(row)
+
+
+def _lost_status(row: Row) -> Status:
+    created = clock.utc_text()
+    return Status(
+        row.session_id,
+        states.FAILED,
+        created_at=created,
+        exit_code=EXIT_PIGEON,
+        ended_by="recovery",
+        finished_at=created,
+        error=LOST_MESSAGE.format(host=row.worker_host),
+    )
+
+
+def _publish(worker: Worker, row: Row, decision: Recovery) -> Status:
+    """Publish the end unless the session has one already, or is gone. Repeats until that can be said.
+
+    Returns the status that stands there, as far as it can be known.
+    """
+    session = worker.namespace.session(row.session_id)
+    backoff, token = Backoff(), new_token()
+    while True:
+        try:
+            status = _final_status(worker, row, decision)
+            if publish.end(session, token, status):
+                return status
+            return publish.read_status(session) or status
+        except FileNotFoundError:
+            if files.is_removed(session):
+                return _lost_status(row)
+        except OSError:
+            pass
+        clock.sleep(backoff.failed())
+
+
+def is_lost(session: SessionFiles, row: Row) -> bool:
+    """Whether the dead runner can have no claim any more: somebody else has made one, or the session is gone.
+
+    Raises:
+        OSError: it cannot be said now.
+    """
+    if row.state != lifecycle.CLAIMING:
+        return False
+    try:
+        # Listed, since the answer that there is no such name may be an old one (FORMAT.md, "Reading").
+        if os.path.basename(session.claim) not in os.listdir(session.directory):
+            return False
+    except FileNotFoundError:
+        return files.is_removed(session)
+    return claim.read_claim(session).get("claim_token") != row.claim_token  # ours is whole, and has it
+
+
+def ends_cleanly(session: SessionFiles) -> bool:
+    """Whether stream.jsonl is empty or ends with a newline, so that another runner may write behind it."""
+    try:
+        size = files.size(session.stream)
+        if size == 0:
+            return True
+        fd = files.open_checked(session.stream)
+        try:
+            return os.pread(fd, 1, size - 1) == b"\n"
+        finally:
+            os.close(fd)
+    except FileNotFoundError:
+        return True

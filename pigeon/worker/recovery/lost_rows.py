@@ -1,0 +1,78 @@
+"""Sessions that carry this worker's own claim, that nobody here is at work on, and whose journal row is lost or closed.
+
+No other worker ends them while this one lives, since its file says that it does; and recovery knows a session by its
+row. So a session of its own whose stream has been silent for as long as a dead host's gets its row again, as that of
+a runner that died, and recovery does the rest. A runner that lives after all, unknown to this worker, says something
+every 5 s; its next step in the journal fails by the epoch that recovery has raised.
+"""
+
+from __future__ import annotations
+
+import os
+
+from pigeon.errors import JournalError
+from pigeon.journal.store import Journal
+from pigeon.wire import takeover
+from pigeon.wire.documents import Request
+from pigeon.wire.names import SessionFiles
+from pigeon.worker import lifecycle
+from pigeon.worker.handover import Worker, tell
+from pigeon.worker.scheduler.catalog import Unpublished, read_request
+
+SILENCE_S = 12.0
+"""At least so long: two heartbeats of a runner and a little."""
+
+
+def restore(worker: Worker, session: SessionFiles) -> bool:
+    """Leave the session to recovery, which knows it or knows it again. False: its row says that it has ended.
+
+    A journal that cannot be used is recovery's business as well. Raises OSError: it cannot be said now.
+    """
+    token = takeover.owner_of(session).get("claim_token")
+    if token is None:
+        return False
+    try:
+        with Journal.open(worker.journal_path, brief=True) as journal:
+            row = journal.get(token)
+            if row is not None:
+                return row.state != lifecycle.FINAL
+            proof = _proof_of_nobody(worker, token)
+            journal.restore(_row(worker, session, token, proof), 1, lifecycle.STARTING)
+    except JournalError:
+        return True
+    tell(
+        f"pigeon worker: session {session.session_id} is this worker's, has no runner, "
+        "and the journal had lost it; it is given an end"
+    )
+    return True
+
+
+def _proof_of_nobody(worker: Worker, token: str) -> str:
+    """A proof of life that nobody holds."""
+    os.makedirs(worker.proof_directory, mode=0o700, exist_ok=True)
+    path = f"{worker.proof_directory}/{token}.lost"
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600))
+    return path
+
+
+def _row(worker: Worker, session: SessionFiles, token: str, proof: str) -> dict[str, object]:
+    try:
+        request, _ = read_request(session)
+    except Unpublished:
+        request = Request(session.session_id, ["-"], "/")
+    return {
+        "claim_token": token,
+        "session_id": session.session_id,
+        "cache": worker.namespace.cache,
+        "namespace": worker.namespace.name,
+        "route": request.route,
+        "cwd": request.cwd,
+        "command": request.command,
+        "worker_id": worker.worker_id,
+        "worker_host": worker.host,
+        "worker_pid": worker.pid,
+        "boot_id": worker.boot,
+        "runner_lock": proof,
+        "lock_mode": request.lock,
+        "on_disconnect": request.on_disconnect,
+    }

@@ -1,0 +1,1 @@
+"""Between a running command and the session's files."""

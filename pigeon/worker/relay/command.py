@@ -1,0 +1,327 @@
+"""The command as a process, on a PTY or on pipes. Sole user of ptyprocess.
+
+Of ptyprocess only `spawn` and the descriptor are used: its reads, waits and clean-up block or kill. The object is kept
+for as long as the process lives, since dropping it would hang the command up.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import signal
+import subprocess
+import sys
+import termios
+from collections.abc import Mapping
+
+from ptyprocess import PtyProcess
+
+from pigeon.errors import EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND, EXIT_PIGEON
+from pigeon.worker import identity
+from pigeon.worker.relay import command_tty
+
+PIPE_BYTES = 1024 * 1024
+"""Asked for each pipe: fewer wake-ups for the same bytes. The kernel's limit for ordinary users."""
+
+TIOCGPTPEER = 0x5441
+"""ioctl_tty(2): opens the other side of a PTY, in whatever mount namespace; not in `termios` before Python 3.13."""
+
+STUCK_BYTES = 2048
+"""Half of what the line discipline holds: less is surely not in the way of a key."""
+
+
+class CannotStart(Exception):
+    """The command could not be executed; `exit_code` is what a shell would give."""
+
+    def __init__(self, message: str, exit_code: int) -> None:
+        super().__init__(message)
+        self.message = message
+        self.exit_code = exit_code
+
+
+class Command:
+    """A started command: its leader's pid, a pidfd, and the descriptors of its input and outputs."""
+
+    def __init__(
+        self, pid: int, stdin: int | None, outputs: dict[int, str], *, master: int | None, keep: object
+    ) -> None:
+        self.pid = pid
+        self.started_ticks = identity.start_ticks(pid)
+        self.pidfd = os.pidfd_open(pid)
+        self.stdin = stdin
+        self.outputs = outputs
+        self.master = master
+        self._slave = self._open_slave() if master is not None else None
+        self._keep = keep
+        self._return_code: int | None = None
+        for fd in (stdin, *outputs):
+            if fd is not None:
+                os.set_blocking(fd, False)
+
+    def try_wait(self) -> int | None:
+        """The return code as Python gives it (`-n` for signal n) once the command has ended."""
+        if self._return_code is None:
+            pid, status = os.waitpid(self.pid, os.WNOHANG)
+            if not pid:
+                return None
+            self._close_slave()
+            self._return_code = os.waitstatus_to_exitcode(status)
+        return self._return_code
+
+    def resize(self, cols: int, rows: int, xpixel: int = 0, ypixel: int = 0) -> None:
+        """Set the window size; the kernel sends SIGWINCH if it changed."""
+        if self.master is not None:
+            command_tty.set_window(self.master, cols, rows, xpixel, ypixel)
+
+    def foreground(self) -> int:
+        """The process group that a key's signal would reach: the terminal's foreground group, or the command's own."""
+        if self.master is not None:
+            try:
+                group = os.tcgetpgrp(self.master)
+                if group > 0:
+                    return group
+            except OSError:
+                pass  # nobody has the terminal any more
+        return self.pid
+
+    def send_signal(self, number: int) -> None:
+        """A signal to the foreground group, as the terminal's keys would send it."""
+        try:
+            os.killpg(self.foreground(), number)
+        except (ProcessLookupError, PermissionError):
+            pass
+
+    def hang_up(self, numbers: tuple[signal.Signals, ...]) -> None:
+        """Signals to every process of the command's session, as a lost terminal reaches them."""
+        for number in numbers:
+            identity.send(identity.session_members(self.pid), number)
+
+    def interrupt_keys(self) -> dict[int, int]:
+        """Key byte -> signal, for the keys that interrupt now; empty unless the terminal has ISIG on."""
+        if self.master is None:
+            return {}
+        attributes = termios.tcgetattr(self.master)
+        if not attributes[3] & termios.ISIG:
+            return {}
+        keys = (
+            (termios.VINTR, signal.SIGINT),
+            (termios.VQUIT, signal.SIGQUIT),
+            (termios.VSUSP, signal.SIGTSTP),
+        )
+        return {attributes[6][index][0]: number for index, number in keys if attributes[6][index] != b"\0"}
+
+    def holds_input(self) -> bool:
+        """Whether the terminal holds so much input that has not been read that a key may be stuck behind it.
+
+        What the line discipline cannot take (4095 bytes) waits before it, and a key behind that does nothing.
+        """
+        if self._slave is None:
+            return False
+        try:
+            waiting = fcntl.ioctl(self._slave, termios.FIONREAD, b"\0\0\0\0")
+        except OSError:
+            return False
+        return int.from_bytes(waiting, sys.byteorder) >= STUCK_BYTES
+
+    def flush_terminal_input(self) -> bool:
+        """Drop what was typed and not read, as a terminal does for an interrupting key. False with NOFLSH set."""
+        if self._slave is None:
+            return False
+        try:
+            if termios.tcgetattr(self._slave)[3] & termios.NOFLSH:
+                return False
+            termios.tcflush(self._slave, termios.TCIFLUSH)
+        except termios.error:
+            return False
+        return True
+
+    def _open_slave(self) -> int | None:
+        """The terminal's other side, held open for as long as the command lives.
+
+        A command that has closed its terminal may open it again (/dev/tty), and most close it a moment before they
+        end. Without this, reading would fail then as if it had ended.
+        """
+        assert self.master is not None
+        try:
+            return fcntl.ioctl(self.master, TIOCGPTPEER, os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC)
+        except OSError:
+            return None  # Linux before 4.13
+
+    def _close_slave(self) -> None:
+        if self._slave is not None:
+            os.close(self._slave)
+            self._slave = None
+
+    def end_of_input_keys(self) -> bytes:
+        """What to type for the end of the input: nothing in raw mode, VEOF in canonical mode."""
+        if self.master is None:
+            return b""
+        attributes = termios.tcgetattr(self.master)
+        if not attributes[3] & termios.ICANON:
+            return b""
+        return bytes(attributes[6][termios.VEOF])
+
+    def close_stdin(self) -> None:
+        """End of file on the command's input pipe."""
+        if self.stdin is not None and self.master is None:
+            os.close(self.stdin)
+        self.stdin = None
+
+    def close_output(self, fd: int) -> None:
+        """Stop reading an output; the command gets SIGPIPE (pipe) or SIGHUP (terminal) if it is still there."""
+        del self.outputs[fd]
+        if self.stdin == fd:
+            self.stdin = None
+        if self.master == fd:
+            self._close_slave()
+            self.master = None  # its number may soon be another file's
+        os.close(fd)
+
+
+def find_program(name: str, path: str) -> str:
+    """The file that execvp(3) would run for `name` with that PATH, relative to the current directory.
+
+    Raises:
+        CannotStart: 127 if there is none, 126 if what is there may not be executed.
+    """
+    candidates = [name] if "/" in name else [os.path.join(entry or ".", name) for entry in path.split(":")]
+    forbidden = None
+    for candidate in candidates:
+        if os.path.isfile(candidate):
+            if os.access(candidate, os.X_OK):
+                return candidate
+            forbidden = candidate
+    if forbidden is not None:
+        raise CannotStart(f"`{forbidden}` may not be executed", EXIT_NOT_EXECUTABLE)
+    raise CannotStart(f"command not found: `{name}`", EXIT_NOT_FOUND)
+
+
+def start(
+    argv: list[str],
+    env: dict[str, str],
+    *,
+    size: tuple[int, int] | None,
+    pixels: tuple[int, int] = (0, 0),
+    modes: Mapping[str, int | bool] | None = None,
+    pty: bool,
+    inherit: tuple[int, ...],
+    until_exec: tuple[int, ...] = (),
+) -> Command:
+    """Run `argv` in the current directory, as leader of a session of its own.
+
+    `inherit` are descriptors that stay open in the command (the lock of its directory). `until_exec` stay open in the
+    child until it executes the command, and not an instant longer: a proof of life among them covers the child for as
+    long as nothing tells it from its parent. `size` is (cols, rows), `pixels` the same window's, `modes` what the
+    terminal's keys and switches shall be (`terminal.modes` in FORMAT.md).
+
+    Raises:
+        CannotStart: it could not be executed, with the shell's exit code for that.
+        NoTerminal: `pty` was asked for and the host has none left.
+    """
+    program = find_program(argv[0], env.get("PATH") or os.defpath)
+    try:
+        if pty:
+            window = (*(size or (80, 24)), *pixels)
+            return _on_pty(program, argv, env, window, modes or {}, inherit, until_exec)
+        return _on_pipes(program, argv, env, inherit)
+    except OSError as error:
+        raise _cannot_start(error, argv[0]) from error
+
+
+class NoTerminal(Exception):
+    """No PTY could be had on this host."""
+
+
+class _OnPty(PtyProcess):  # type: ignore[misc]  # it has no types
+    """With the window that the child has set: `spawn` sets it once more, without pixels, when the command runs."""
+
+    def setwinsize(self, rows: int, cols: int) -> None:
+        """Leave it."""
+
+
+def _cannot_start(error: OSError, name: str) -> CannotStart:
+    if error.errno == errno.E2BIG:
+        return CannotStart("the argument list or environment is too long for this host", EXIT_NOT_EXECUTABLE)
+    if error.errno == errno.ENOENT:
+        return CannotStart(f"`{name}`: its interpreter or loader does not exist", EXIT_NOT_FOUND)
+    if error.errno in (errno.EACCES, errno.ENOEXEC, errno.EPERM):
+        return CannotStart(f"`{name}` cannot be executed: {os.strerror(error.errno)}", EXIT_NOT_EXECUTABLE)
+    return CannotStart(f"`{name}` could not be started: {error.strerror or error}", EXIT_PIGEON)
+
+
+def _on_pty(
+    program: str,
+    argv: list[str],
+    env: dict[str, str],
+    window: tuple[int, int, int, int],
+    modes: Mapping[str, int | bool],
+    inherit: tuple[int, ...],
+    until_exec: tuple[int, ...],
+) -> Command:
+    cols, rows = window[:2]
+    variables = _encoded(env)
+
+    def execute() -> None:
+        # Executing here, and not after spawn's own look-up, keeps argv[0] as the user wrote it. What is raised here
+        # reaches the parent as text only, so the text is the errno.
+        identity.reset_signals()
+        for fd in inherit:
+            os.set_inheritable(fd, True)  # `pass_fds` only keeps it open up to here
+        command_tty.prepare(window, modes, env)
+        try:
+            os.execve(program, argv, variables)
+        except OSError as error:
+            raise OSError(str(error.errno)) from None
+
+    try:
+        spawned = _OnPty.spawn(
+            [program], preexec_fn=execute, dimensions=(rows, cols), pass_fds=(*inherit, *until_exec)
+        )
+    except OSError as error:
+        if error.errno == 0:
+            raise OSError(int(str(error.args[0])), os.strerror(int(str(error.args[0])))) from None
+        raise NoTerminal(error.strerror or str(error)) from error
+    master = spawned.fd
+    os.set_inheritable(master, False)
+    return Command(spawned.pid, master, {master: "pty"}, master=master, keep=spawned)
+
+
+def _encoded(env: dict[str, str]) -> dict[bytes, bytes]:
+    return {os.fsencode(name): os.fsencode(value) for name, value in env.items()}
+
+
+def _pass_on_only(inherit: tuple[int, ...]) -> None:
+    """Let a program that is executed from now on have `inherit` and no other descriptor above 2."""
+    for name in os.listdir("/proc/self/fd"):
+        if int(name) > 2:
+            try:
+                os.set_inheritable(int(name), int(name) in inherit)
+            except OSError:
+                pass  # the listing's own
+
+
+def _on_pipes(program: str, argv: list[str], env: dict[str, str], inherit: tuple[int, ...]) -> Command:
+    _pass_on_only(inherit)
+    popen = subprocess.Popen(
+        argv,
+        executable=program,
+        env=_encoded(env),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        bufsize=0,
+        close_fds=False,  # it would close before executing; what is not inherited shall go with executing itself
+        start_new_session=True,
+    )
+    assert popen.stdin is not None and popen.stdout is not None and popen.stderr is not None
+    fds = [os.dup(stream.fileno()) for stream in (popen.stdin, popen.stdout, popen.stderr)]
+    for stream in (popen.stdin, popen.stdout, popen.stderr):
+        stream.close()
+    for fd in fds:
+        try:
+            fcntl.fcntl(fd, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
+        except OSError:
+            pass  # more than this user may have; the usual 64 KiB do
+    popen.returncode = 0  # we wait for the pid ourselves
+    return Command(popen.pid, fds[0], {fds[1]: "stdout", fds[2]: "stderr"}, master=None, keep=popen)

@@ -1,0 +1,98 @@
+"""Signs of life on a running session, both ways (FORMAT.md, "Liveness"): what is owed to its client, and the client's.
+
+`Answers` owns when the stream says something though the command is silent, so that a client knows a silent program
+from a silent session. `ClientWatch` owns whether the client has to show signs of life, and promises that it is found
+lost once, and only by silence that this process has really listened to. Neither ends anything: the relay does.
+"""
+
+from __future__ import annotations
+
+from pigeon import clock
+from pigeon.errors import DamagedSession
+from pigeon.wire.pacing import HEARTBEAT_S
+from pigeon.worker.relay.command import Command
+from pigeon.worker.relay.inbound import Inbound
+from pigeon.worker.relay.outbound import Outbound
+
+ACK_BYTES = 1024 * 1024
+ACK_S = 0.3
+"""Input is acknowledged after this many bytes, or after this long if nothing else was said meanwhile, so that a client
+knows a silent program from a silent session."""
+
+
+class Answers:
+    """Acknowledgements and heartbeats. `due`: when an answer is, monotonic; None while none is owed. `said_at`: when
+    the stream was last written to; the relay sets it."""
+
+    def __init__(self, inbound: Inbound, outbound: Outbound, now: float) -> None:
+        self.due: float | None = None
+        self.said_at = now
+        self._owes_since = 0.0
+        self._inbound = inbound
+        self._outbound = outbound
+
+    def owe(self, now: float) -> None:
+        """Somebody wants something: say so soon, if nothing else is said, so that he knows that he was heard."""
+        if self.due is None:
+            self.due = now + ACK_S
+            self._owes_since = now
+
+    def took_input(self, now: float) -> None:
+        """The command has taken some."""
+        if self._inbound.taken_offset - self._inbound.acknowledged_input >= ACK_BYTES:
+            self.due = now
+        else:
+            self.owe(now)
+
+    def say(self, now: float) -> None:
+        """Queue what is due."""
+        if self.due is not None and now >= self.due:
+            self._acknowledge()
+        if now - self.said_at >= HEARTBEAT_S:
+            self._outbound.say("heartbeat")
+            self.said_at = now  # once is enough however long a failing share keeps it back
+
+    def _acknowledge(self) -> None:
+        self.due = None
+        if self._inbound.taken_offset != self._inbound.acknowledged_input:
+            self._inbound.acknowledged_input = self._inbound.taken_offset
+            self._outbound.say("ack", offset=self._inbound.taken_offset)
+        elif self.said_at < self._owes_since:
+            self._outbound.say("heartbeat")
+
+
+class ClientWatch:
+    """Whether the client still lives. `judges`: it has to show signs of life. `keeps`: the command may outlive it."""
+
+    def __init__(self, *, judges: bool, keeps: bool, timeout_s: float) -> None:
+        self.judges = judges
+        self.keeps = keeps
+        self._timeout_s = timeout_s
+
+    def found_lost(self, inbound: Inbound) -> str | None:
+        """In words, and once: the client has been silent for too long."""
+        if not self.judges or inbound.may_be_silent:
+            return None
+        silence = inbound.silence.seconds
+        if silence < self._timeout_s:
+            return None
+        self.judges = False
+        return f"the client has been silent for {silence:.0f} s"
+
+    def attached(self) -> None:
+        """An attacher is the client now, and every attacher shows signs of life."""
+        self.judges = True
+
+    def detached(self) -> None:
+        """The client has said that it leaves, and that the command goes on."""
+        self.judges = False
+        self.keeps = True
+
+    def has_left(self, inbound: Inbound, command: Command) -> bool:
+        """Whether the client of a command that has ended has left, or is lost; looks at what it wrote."""
+        try:
+            inbound.poll_control(clock.monotonic(), command)
+        except (OSError, DamagedSession):
+            return False
+        silent = inbound.silence.seconds >= self._timeout_s
+        return "hangup" in inbound.requests or (self.judges and silent)

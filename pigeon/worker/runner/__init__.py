@@ -1,0 +1,1 @@
+"""One process a session: directory, claim, journal row, start and end."""

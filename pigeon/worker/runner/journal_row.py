@@ -1,0 +1,226 @@
+"""A runner's row in the journal, written ahead of each step on the share; and its notes, which may be lost.
+
+The journal stays open from step to step, since opening it costs more than one, while the session is being started or
+ended; not while the command runs, which may take days.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import Any
+
+from pigeon import clock
+from pigeon.errors import JournalError
+from pigeon.journal.connection import JournalUnavailable
+from pigeon.journal.store import Journal
+from pigeon.wire import states
+from pigeon.wire.names import new_token
+from pigeon.worker import identity, lifecycle
+from pigeon.worker.handover import Task, Worker, tell
+from pigeon.worker.relay.inbound import Inbound
+from pigeon.worker.relay.outbound import Outbound
+from pigeon.worker.runner.ownership import Superseded
+
+PATIENCE_S = 5.0
+"""How long the journal is waited for while nothing is claimed: the runner holds the directory meanwhile."""
+
+
+class Books:
+    """One row, under one claim token and, from `begin` on, one epoch."""
+
+    def __init__(
+        self, worker: Worker, task: Task, journal: Journal | None, holds_claim: Callable[[str], bool]
+    ) -> None:
+        """`journal`: one that is open already. `holds_claim`: whether the share says that the token's claim is the
+        session's, and that nobody has ended it; may raise Superseded.
+        """
+        row = task.row
+        self.token = row.claim_token if row else new_token()
+        self.epoch = row.epoch if row else 1
+        self._worker = worker
+        self._task = task
+        self._kept = journal
+        self._holds_claim = holds_claim
+        self._owner: dict[str, Any] = {}
+        self._columns: dict[str, Any] = {}
+        """What the row has been told since `begin`."""
+        self._gives_up_at: float | None = None
+        if journal is not None:
+            journal.tell_trouble(self._say)
+
+    def begin(self, proof_path: str) -> bool:
+        """Write that the claim is about to be made, or take over the row of a dead runner. False: another has.
+
+        Raises:
+            JournalError: the journal did not work for PATIENCE_S, or is no journal. What was written all the same is
+                the row of a dead runner from now on.
+        """
+        self._gives_up_at = clock.monotonic() + PATIENCE_S
+        self._owner = {
+            "runner_pid": os.getpid(),
+            "runner_start": identity.start_ticks(os.getpid()),
+            "runner_lock": proof_path,
+            "boot_id": self._worker.boot,
+        }
+        row = self._task.row
+        if row is None:
+            self._journal().begin_claim(self._new_row())
+        elif self._journal().raise_epoch(self.token, self.epoch, row.state, **self._owner):
+            self.epoch += 1
+        else:
+            return False
+        self._gives_up_at = None
+        return True
+
+    def _new_row(self) -> dict[str, object]:
+        task, request, worker, row = self._task, self._task.request, self._worker, self._task.row
+        return {
+            "claim_token": self.token,
+            "session_id": task.session_id,
+            "cache": worker.namespace.cache,
+            "namespace": worker.namespace.name,
+            "route": request.route,
+            "cwd": request.cwd,
+            "command": request.command,
+            "requester_host": _short(request.requester.get("host")),
+            "requester_pid": _short(request.requester.get("pid")),
+            "requester_user": _short(request.requester.get("user")),
+            "worker_id": row.worker_id if row else worker.worker_id,
+            "worker_host": row.worker_host if row else worker.host,
+            "worker_pid": row.worker_pid if row else worker.pid,
+            "terminal": int(request.pty),
+            "lock_mode": request.lock,
+            "on_disconnect": request.on_disconnect,
+            "seen_at": task.seen_at,
+            "slot_wait_s": task.slot_wait_s,
+            "lock_wait_s": task.lock_wait_s,
+            **self._owner,
+        }
+
+    def forget(self) -> None:
+        """The claim was lost. A row that cannot be removed now is that of a dead runner, soon."""
+        self._gives_up_at = clock.monotonic() + PATIENCE_S
+        try:
+            self._journal().forget(self.token, self.epoch)
+        except JournalError as error:
+            self._say(error.message, waits=False)
+
+    def claimed(self) -> None:
+        """The claim is ours. Raises Superseded."""
+        self._step((lifecycle.CLAIMING,), lifecycle.CLAIMED, claimed_at=clock.wall(), **self._owner)
+
+    def starting(self, *, durable: bool) -> None:
+        """From here on the session is never started again. Raises Superseded."""
+        self._step((lifecycle.CLAIMED,), lifecycle.STARTING, durable=durable)
+
+    def _step(self, frm: tuple[str, ...], to: str, *, durable: bool = False, **columns: object) -> None:
+        if not self._advance(frm, to, durable=durable, **columns):
+            raise Superseded("another process has recovered the session")
+
+    def _advance(self, frm: tuple[str, ...], to: str, *, durable: bool = False, **columns: object) -> bool:
+        """The step, in whatever journal lies there now. False: the row is in other hands.
+
+        A row that is missing is in nobody's: the share says whose the session is, and a journal that has lost the row
+        lets nobody else start or end it. It gets the row again, with the step, before what the step allows is done.
+        """
+        self._columns.update(columns)
+        journal = self._journal()
+        if journal.advance(self.token, self.epoch, frm=frm, to=to, durable=durable, **columns):
+            return True
+        if journal.get(self.token) is not None or not self._holds_claim(self.token):
+            return False
+        if not journal.restore({**self._new_row(), **self._columns}, self.epoch, to, durable=durable):
+            return False
+        tell(
+            f"pigeon worker: the journal had lost session {self._task.session_id}, and has it again; "
+            "was its file replaced?"
+        )
+        return True
+
+    def running(self, pid: int | None, started_at: float | None) -> None:
+        """The command runs, and may go on for long."""
+        self._advance(
+            (lifecycle.STARTING,),
+            lifecycle.RUNNING,
+            command_pid=pid,
+            command_start=identity.start_ticks(pid) if pid else None,
+            started_at=started_at,
+        )
+        self.close()
+
+    def exited(self, return_code: int, counts: dict[str, int], **columns: object) -> bool:
+        """The wait result, on the disk before anybody is told. False: another process has recovered the session."""
+        return self._advance(
+            (lifecycle.STARTING, lifecycle.RUNNING),
+            lifecycle.EXITED,
+            durable=True,
+            return_code=return_code,
+            exit_code=states.exit_code_of(return_code),
+            ended_at=clock.wall(),
+            **dict[str, Any](counts),
+            **columns,
+        )
+
+    def final(self, state: str, error: str | None, counts: dict[str, int]) -> None:
+        """The session has its end; the row is closed, and the journal too."""
+        self._journal().advance(
+            self.token,
+            self.epoch,
+            frm=tuple(lifecycle.STEPS),
+            to=lifecycle.FINAL,
+            final_at=clock.wall(),
+            outcome=state,
+            error=error,
+            **dict[str, Any](counts),
+        )
+        self.close()
+
+    def note(self, event: str, **detail: object) -> None:
+        """An event of the session. May be lost: bookkeeping is never worth the command."""
+        self._worker.debug.say("signal", f"{self._task.session_id}: {event} {detail or ''}")
+        try:
+            if self._kept is not None:
+                self._kept.event(self._task.session_id, event, **detail)
+                return
+            with Journal.open(self._worker.journal_path) as journal:
+                journal.event(self._task.session_id, event, **detail)
+        except JournalError:
+            pass
+
+    def _journal(self) -> Journal:
+        """The journal for a step: a full disk or a busy database is waited for, while `_say` lets it."""
+        if self._kept is None:
+            brief = self._gives_up_at is not None
+            path = self._worker.journal_path
+            self._kept = Journal.open(path, patient=True, brief=brief, on_trouble=self._say)
+        return self._kept
+
+    def _say(self, trouble: str, *, waits: bool = True) -> None:
+        self._worker.debug.say("failure", f"{self._task.session_id}: journal: {trouble}")
+        if waits and self._gives_up_at is not None and clock.monotonic() >= self._gives_up_at:
+            raise JournalUnavailable(trouble.removesuffix("; waiting"))
+
+    def close(self) -> None:
+        """Close the journal; the next step opens it again."""
+        if self._kept is not None:
+            self._kept.close()
+            self._kept = None
+
+
+def byte_counts(outbound: Outbound, inbound: Inbound) -> dict[str, int]:
+    """What the row says about how much was moved."""
+    return {
+        "bytes_in": inbound.input_bytes,
+        "stdin_bytes": inbound.taken_offset,
+        "stream_bytes": outbound.appender.end,
+        "signals": inbound.signals,
+        **{f"bytes_out_{channel}": count for channel, count in outbound.channel_bytes.items()},
+    }
+
+
+def _short(value: object) -> str | int | None:
+    """What a requester says of himself, cut to what a journal may hold."""
+    if isinstance(value, int):
+        return value
+    return value[:255] if isinstance(value, str) else None

@@ -1,0 +1,127 @@
+"""What one runner publishes of its session: status.json, the request without its secrets, the last of the stream.
+
+Owns the session's status from `pending` to its end, the temporary name and the reserved room by which it gets there
+(wire/publish.py), and how long the last records are worth waiting for. Promises that a final status that finds no room
+gets the reserved one. Refuses to write over a takeover. When each step is taken, and the journal row that goes before
+it, are the runner's business.
+"""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Callable
+
+from pigeon import clock
+from pigeon.wire import files, states
+from pigeon.wire.documents import MAX_REQUEST_BYTES, BadDocument, Status, blanked
+from pigeon.wire.names import SessionFiles, new_token
+from pigeon.wire.publish import OwnStatus
+from pigeon.worker.handover import Worker
+from pigeon.worker.relay.outbound import Outbound
+from pigeon.worker.runner.ownership import PATIENCE_S, Ownership, Superseded
+
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
+
+ROOM_S = 10.0
+"""How long the end of a session that nobody waits for waits for room."""
+
+
+class Publication:
+    """One session's. `created_at`: when its client made it, as the request says."""
+
+    def __init__(self, worker: Worker, session: SessionFiles, ownership: Ownership, created_at: str) -> None:
+        self._session = session
+        self._ownership = ownership
+        self._status = Status(session.session_id, states.PENDING, created_at=created_at)
+        self._own_status = OwnStatus(session, new_token())
+        self._worker: dict[str, object] = {"host": worker.host, "pid": worker.pid}
+
+    def running(self, started_at: float | None) -> bool:
+        """Tell the state, and take the secrets out of the request (FORMAT.md, "Secrets at rest").
+
+        False: the session has been taken over.
+
+        Raises:
+            OSError: not all of it is done; call again.
+        """
+        self._status.state = states.RUNNING
+        self._status.fields["started_at"] = clock.utc_text(started_at)
+        self._status.fields["worker"] = self._worker
+        if not self._own_status.publish(self._status.encode()):
+            return False
+        self._blank_request()
+        try:
+            self._own_status.reserve()
+        except OSError:
+            pass  # there is no room any more; then the end has to wait for some
+        return True
+
+    def blank_quietly(self) -> None:
+        """Take the secrets out of the request of a session that ends without having been seen to run."""
+        try:
+            self._blank_request()
+        except OSError:
+            pass
+
+    def _blank_request(self) -> None:
+        try:
+            files.replace(
+                self._session.request, blanked(files.read(self._session.request, MAX_REQUEST_BYTES))
+            )
+        except (BadDocument, FileNotFoundError, files.Refused):
+            pass  # somebody has tampered with it meanwhile; there is nothing of ours left to protect
+
+    def write_last(self, outbound: Outbound, is_alone: Callable[[], bool]) -> None:
+        """Write what is left, however long it takes. On a share that stays full it is cut if nobody waits for it: the
+        status is the end then, and makes it possible to clean up. Raises Superseded.
+        """
+        began = clock.monotonic()
+
+        def flush() -> None:
+            now = clock.monotonic()
+            try:
+                outbound.flush(now)
+            except OSError as error:
+                if not (error.errno in NO_ROOM and now - began > ROOM_S and is_alone()):
+                    raise
+
+        self._ownership.until_it_works(flush, patience_s=PATIENCE_S)
+
+    def final(
+        self,
+        state: str,
+        code: int,
+        error: str | None,
+        *,
+        stream_bytes: int,
+        started_at: float | None = None,
+        ended_by: str | None = None,
+    ) -> None:
+        """Publish the end, however long it takes, and give the reserved room back. Raises Superseded.
+
+        `started_at`: None for a command that was never started. `ended_by`: who, if not the command itself.
+        """
+        status = self._status
+        status.state, status.exit_code = state, code
+        if ended_by is not None:
+            status.fields["ended_by"] = ended_by
+        status.fields["finished_at"] = clock.utc_text()
+        status.fields["worker"] = self._worker
+        status.fields["stream_bytes"] = stream_bytes
+        if started_at is not None:
+            status.fields["started_at"] = clock.utc_text(started_at)
+        if error:
+            status.fields["error"] = error
+        data = status.encode()
+
+        def publish() -> bool:
+            try:
+                return self._own_status.publish(data)
+            except OSError as error:
+                if error.errno in NO_ROOM:
+                    self._own_status.release()
+                raise
+
+        if not self._ownership.until_it_works(publish, patience_s=PATIENCE_S):
+            raise Superseded("another worker has taken the session over")
+        self._own_status.release()

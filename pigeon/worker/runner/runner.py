@@ -1,0 +1,363 @@
+"""One session, from the lock of its directory to its final state, in a process of its own.
+
+The order of the steps is what makes the promises of FORMAT.md ("What must hold") true: lock, journal row, claim,
+`starting` row, command, wait result in the journal, exit event, final status, unlock, row closed, proof of life gone.
+A step that finds the session in other hands ends the runner. The scheduler learns the rest from the exit status.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+
+from pigeon import clock, trace
+from pigeon.errors import JournalError
+from pigeon.journal.store import Journal
+from pigeon.wire import claim, files, states
+from pigeon.wire.names import SessionFiles
+from pigeon.worker import identity, lifecycle
+from pigeon.worker.handover import Refusal, StopOrder, Task, Worker, tell
+from pigeon.worker.lifecycle import RunnerExit
+from pigeon.worker.relay.command import CannotStart, Command
+from pigeon.worker.relay.inbound import Inbound
+from pigeon.worker.relay.liveness import ClientWatch
+from pigeon.worker.relay.outbound import Outbound
+from pigeon.worker.relay.relay import Ending, Relay, Watch
+from pigeon.worker.runner import launch
+from pigeon.worker.runner.held_directory import HeldDirectory, try_hold
+from pigeon.worker.runner.journal_row import Books, byte_counts
+from pigeon.worker.runner.ownership import Ownership, Superseded
+from pigeon.worker.runner.publication import Publication
+from pigeon.worker.scheduler import outage
+
+LATE_S = 5.0
+"""A runner that was stopped for so long before it could claim leaves the session to its scheduler, which asks whether
+the client still lives."""
+
+
+def run(worker: Worker, task: Task, stop: StopOrder, journal: Journal | None = None) -> int:
+    """Try the session, with a journal that is open already or not. Returns a RunnerExit status; in a forked process."""
+    runner = Runner(worker, task, stop, journal)
+    try:
+        return runner.run()
+    except Superseded as reason:
+        runner.abandon(str(reason))
+        return RunnerExit.SUPERSEDED
+
+
+class NotTried(Exception):
+    """Something was missing that this needs before it may claim the session; says what."""
+
+
+class Runner:
+    """The steps of one session. Fields that a step needs exist from the step that makes them on."""
+
+    def __init__(self, worker: Worker, task: Task, stop: StopOrder, journal: Journal | None) -> None:
+        self.worker = worker
+        self.task = task
+        self.session: SessionFiles = worker.namespace.session(task.session_id)
+        self.lock: HeldDirectory | None = None
+        self._ownership = Ownership(self.session, worker.debug, is_old=task.row is not None)
+        self._books = Books(worker, task, journal, self._ownership.holds_claim)
+        self._publication = Publication(worker, self.session, self._ownership, task.request.created_at)
+        self._refusal: Refusal | None = None
+        self._env: dict[str, str] = {}
+        self._notes: list[str] = []
+        self._stop = stop
+        self._started_at: float | None = None
+        self._started_monotonic = 0.0
+        self._pid: int | None = None
+
+    def run(self) -> int:
+        """All steps. Returns a RunnerExit status."""
+        trace.mark("runner: begins")
+        wakeup = self._arrange_signals()
+        try:
+            self.proof = identity.ProofOfLife(
+                self.worker.proof_directory, f"{self._books.token}.{self._books.epoch}"
+            )
+        except OSError as error:
+            self._say_untried(f"pigeon worker: cannot keep a runner's proof of life: {error}")
+            return RunnerExit.LATER
+        try:
+            held = self._take_lock()
+            trace.mark("runner: lock tried")
+        except OSError as error:
+            self._say_untried(f"pigeon worker: cannot lock a directory: {error}")
+            self.proof.remove()
+            return RunnerExit.LATER
+        if not held:
+            self.proof.remove()
+            return RunnerExit.HELD
+        if self._stop.is_given or clock.boottime() - self.task.given_at > LATE_S:
+            return self._leave_untried(RunnerExit.LATER)
+        try:
+            has_claim = self._claim_and_prepare()
+        except NotTried as reason:
+            self._say_untried(str(reason))
+            return self._leave_untried(RunnerExit.LATER)
+        if not has_claim:
+            return self._leave_untried(RunnerExit.LOST)
+        self.worker.debug.say("queue", f"{self.task.session_id}: claimed")
+        if self._refusal is not None:
+            self._end_unstarted(self._refusal)
+        else:
+            self._execute(wakeup)
+        self.proof.remove()
+        return RunnerExit.DONE
+
+    def _leave_untried(self, code: int) -> int:
+        """Nothing of the session is ours: leave no trace of this attempt."""
+        self._books.close()
+        self._release()
+        self.proof.remove()
+        return code
+
+    def _say_untried(self, text: str) -> None:
+        """Why nothing could be tried; once, and then for who debugs."""
+        if self.task.is_first_try:
+            tell(text)
+        self.worker.debug.say("failure", f"{self.task.session_id}: {text}")
+
+    def abandon(self, reason: str) -> None:
+        """Close what is ours after the session came into other hands, touching nothing on the share but the lock."""
+        tell(f"pigeon worker: the runner of {self.task.session_id} leaves it: {reason}")
+        self.worker.debug.say("failure", f"{self.task.session_id}: {reason}")
+        self._release()
+        self._books.final(states.FAILED, reason, {})
+        self.proof.remove()
+
+    def _arrange_signals(self) -> int:
+        """SIGTERM (a StopOrder) must wake the relay; a terminal's signals are the scheduler's business."""
+        reading, writing = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
+        for number in (signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGTSTP):
+            # Caught and not ignored: the command would inherit an ignored signal (execve(2)).
+            signal.signal(number, lambda *_: None)
+        return reading
+
+    # Before the command
+
+    def _take_lock(self) -> bool:
+        if self.task.request.lock != "cwd" or self.task.refusal is not None:
+            return True
+        self.lock = try_hold(self.worker.namespace, self.task.request.cwd, self.worker.lock_mode)
+        if self.lock is not None:
+            self.worker.debug.say("lock", f"{self.task.session_id}: holds {self.task.request.cwd}")
+            if self.lock.leads_to != self.task.request.cwd:
+                self.proof.note_directory(self.lock.leads_to)
+        return self.lock is not None
+
+    def _claim_and_prepare(self) -> bool:
+        """Everything that the journal must know before the command may start."""
+        if self.task.refusal is not None:
+            self._refusal = Refusal(*self.task.refusal)
+        if not self._claim():
+            return False
+        if self._refusal is None:
+            try:
+                self._env, self._notes = launch.prepare(self.task, self.worker.host, self.lock)
+            except CannotStart as error:
+                self._refusal = Refusal(states.FAILED, error.message, error.exit_code, event=True)
+            # Before the stream says anything, even that nothing is started: whoever restarts a session begins a stream.
+            self._books.starting(durable=self._refusal is None)
+        return True
+
+    def _claim(self) -> bool:
+        worker = self.worker
+        row = self.task.row
+        try:
+            if not self._books.begin(self.proof.path):
+                return False
+        except JournalError as error:
+            if not outage.may_pass(error):
+                raise
+            raise NotTried(f"pigeon worker: the journal fails: {error.message}; trying on") from error
+        if row is not None:  # a claim of ours that a dead runner left or was about to make
+            identity.discard_proof(row.runner_lock or "")
+            if row.state == lifecycle.CLAIMED:
+                self._ownership.check_takeover()
+                return True
+        text = claim.worker_claim(
+            (row.worker_host if row else None) or worker.host,
+            (row.worker_pid if row else None) or worker.pid,
+            (row.worker_id if row else None) or worker.worker_id,
+            self._books.token,
+        )
+        try:
+            won = self._ownership.until_it_works(
+                lambda: claim.try_claim(self.session, self._books.token, text)
+            )
+        except (Superseded, files.Refused):
+            won = False  # the session has been removed, or is not what a client makes
+        if not won:
+            self._books.forget()
+            return False
+        if row is not None:
+            self._ownership.check_takeover()
+        trace.mark("runner: claim made")
+        self._books.claimed()
+        return True
+
+    # The command
+
+    def _execute(self, wakeup: int) -> None:
+        try:
+            offset = self._ownership.until_it_works(self._stream_offset)
+        except files.Refused as error:
+            self._end_unstarted(Refusal(states.FAILED, f"stream.jsonl refused: {error.strerror}"))
+            return
+        self._ownership.look_before_step()
+        trace.mark("runner: starting row written")
+        outbound = Outbound(
+            self.session.stream,
+            max_bytes=self.worker.max_stream_bytes,
+            offset=offset,
+            trace=self.worker.debug.bytes_of(self.task.session_id, "output"),
+        )
+        try:
+            command = launch.start(
+                self.task,
+                self.worker,
+                self._env,
+                held=self.lock.descriptors if self.lock is not None else (),
+                proof=self.proof.descriptor,
+                outbound=outbound,
+            )
+        except CannotStart as error:
+            self._end_unstarted(Refusal(states.FAILED, error.message, error.exit_code, event=True))
+            return
+        trace.mark("runner: command started")
+        self._pid = command.pid
+        self._started_at, self._started_monotonic = clock.wall(), clock.monotonic()
+        self.worker.debug.say(
+            "success", f"{self.task.session_id}: started, pid {command.pid}: {self.task.request.command}"
+        )
+        if "ack" in self.task.request.features:
+            outbound.acknowledged = 0  # the window counts from the first byte on
+        outbound.say("started", pid=command.pid)
+        for note in self._notes:
+            outbound.say("notice", message=note, verbose=True)
+        self._relay(command, outbound, wakeup)
+
+    def _stream_offset(self) -> int:
+        """Where this runner begins to write; makes the file that an older client has not made yet."""
+        try:
+            return files.size(self.session.stream)
+        except FileNotFoundError:
+            pass
+        try:
+            files.create(self.session.stream)
+        except FileExistsError:
+            pass
+        return 0
+
+    def _relay(self, command: Command, outbound: Outbound, wakeup: int) -> None:
+        os.chdir("/")
+        inbound = Inbound(self.session, trace=self.worker.debug.bytes_of(self.task.session_id, "input"))
+        request = self.task.request
+        watch = Watch(
+            client=ClientWatch(
+                judges="heartbeat" in request.features,
+                keeps=request.on_disconnect == "keep",
+                timeout_s=self.worker.client_timeout_s,
+            ),
+            note=self._books.note,
+            stop_requested=lambda: self._stop.is_given,
+            wakeup_fd=wakeup,
+            lock_is_lost=lambda: self.lock is not None and self.lock.is_lost(),
+            chores=self._say_running,
+        )
+        relay = Relay(self.session, command, outbound, inbound, watch)
+        ending = relay.run(lambda code: self._store_result(code, outbound, inbound))
+        if ending.is_superseded:
+            self._leave_command(command)
+            raise Superseded("another process has ended the session")
+        trace.mark("runner: relay done")
+        self._finish(ending, outbound, inbound, relay)
+
+    def _say_running(self) -> bool:
+        """Record that the command runs, and tell it. False: the session has been taken over."""
+        try:
+            self._books.running(self._pid, self._started_at)
+        except Superseded:
+            return False  # the relay knows how to leave a command
+        return self._publication.running(self._started_at)
+
+    def _store_result(self, return_code: int, outbound: Outbound, inbound: Inbound) -> bool:
+        return self._books.exited(
+            return_code,
+            byte_counts(outbound, inbound),
+            command_pid=self._pid,
+            started_at=self._started_at,
+            run_s=clock.monotonic() - self._started_monotonic,
+        )
+
+    # Afterwards
+
+    def _finish(self, ending: Ending, outbound: Outbound, inbound: Inbound, relay: Relay) -> None:
+        code = states.exit_code_of(ending.return_code)
+        self._ownership.look_before_step()
+        if not ending.is_unkillable:
+            reason = ending.cancelled or ending.failed
+            why = {"hung_up": reason} if reason else {}
+            outbound.say("exit", exit_code=code, raw_return_code=ending.return_code, **why)
+        client = relay.watch.client
+        self._publication.write_last(
+            outbound, lambda: ending.cancelled is not None or client.has_left(inbound, relay.command)
+        )
+        trace.mark("runner: exit event written")
+        if not relay.chores.are_done:
+            self._publication.blank_quietly()
+        state, error, ended_by = states.state_of(ending.return_code), ending.failed, None
+        if ending.cancelled:
+            state, error = states.CANCELLED, ending.cancelled
+        if ending.is_unkillable:
+            state, error = states.FAILED, "the command could not be killed (it hangs in the kernel)"
+            ended_by = "recovery"
+        self.worker.debug.say(
+            "success" if state == states.SUCCEEDED else "failure",
+            f"{self.task.session_id}: {state}, exit code {code}",
+        )
+        self._publication.final(
+            state,
+            code,
+            error,
+            stream_bytes=outbound.appender.offset,
+            started_at=self._started_at,
+            ended_by=ended_by,
+        )
+        self._release(keep_inherited=ending.is_unkillable)
+        self._books.final(state, error, byte_counts(outbound, inbound))
+
+    def _end_unstarted(self, refusal: Refusal) -> None:
+        """End a claimed session whose command was never started."""
+        state, reason = refusal.state, refusal.reason
+        self.worker.debug.say("failure", f"{self.task.session_id}: {state}: {reason}")
+        outbound = Outbound(self.session.stream, max_bytes=1 << 62)
+        try:
+            offset = self._stream_offset()
+            if refusal.event and offset == 0:
+                outbound.say("worker_error", message=reason)
+                outbound.flush(clock.monotonic())
+        except OSError:
+            pass  # the status says it too, and is what decides
+        self._publication.final(state, refusal.exit_code, reason, stream_bytes=outbound.appender.offset)
+        self._publication.blank_quietly()
+        self._release()
+        self._books.final(state, reason, {"exit_code": refusal.exit_code})
+
+    def _release(self, *, keep_inherited: bool = False) -> None:
+        if self.lock is not None and not keep_inherited:
+            self.lock.release()
+            self.worker.debug.say("lock", f"{self.task.session_id}: freed {self.task.request.cwd}")
+
+    def _leave_command(self, command: Command) -> None:
+        """Superseded: hang the command up, by the same steps, and wait for it."""
+        began = clock.monotonic()
+        for after, numbers in lifecycle.HANGUP:
+            while command.try_wait() is None and (now := clock.monotonic()) < began + after:
+                clock.sleep(min(0.05, began + after - now))
+            if command.try_wait() is not None:
+                return
+            command.hang_up(numbers)

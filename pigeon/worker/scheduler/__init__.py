@@ -1,0 +1,1 @@
+"""`pigeon worker` itself: looks for sessions, decides, forks runners."""

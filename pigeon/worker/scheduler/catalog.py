@@ -1,0 +1,170 @@
+"""What lies in `sessions/`, as this worker knows it.
+
+The cost of looking for new sessions must not grow with what has finished: each look is one listing, and a session is
+opened only while it may still become ours. Found by listing, then opened whatever the listing said (FORMAT.md,
+"Publication"): on NFS a failed look-up hides a name for as long as a minute.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+
+from pigeon import clock
+from pigeon.wire import files, states
+from pigeon.wire.documents import (
+    MAX_DOCUMENT_BYTES,
+    MAX_REQUEST_BYTES,
+    BadDocument,
+    Request,
+    Status,
+    parse_request,
+    parse_status,
+)
+from pigeon.wire.names import Namespace, SessionFiles, is_session_id
+from pigeon.wire.pacing import Backoff
+from pigeon.worker.handover import tell
+from pigeon.worker.scheduler.queue import Waiting
+
+INCOMPLETE_S = 3600.0
+"""A session directory that nobody has published for this long is not looked at again."""
+
+
+@dataclass
+class Incomplete:
+    """A session that is not published yet, or could not be read."""
+
+    since: float
+    retry_at: float = 0.0
+    backoff: Backoff = field(default_factory=lambda: Backoff(first_s=0.001))
+    """A client that is just publishing is done within a millisecond or two."""
+
+
+class Catalog:
+    """The names seen so far. `finished` holds, by id, when a session was first seen final (monotonic seconds)."""
+
+    def __init__(self, namespace: Namespace, route: str | None) -> None:
+        self.namespace = namespace
+        self.route = route
+        self.finished: dict[str, float] = {}
+        self.claimed: dict[str, float] = {}
+        """Claimed and not known to be final: by whom, the claim says; seen so since (monotonic seconds)."""
+        self._known: set[str] = set()
+        self._incomplete: dict[str, Incomplete] = {}
+
+    def scan(self, now: float) -> list[Waiting]:
+        """Sessions that have become available since the last scan, in the order of their ids.
+
+        Raises:
+            OSError: `sessions/` could not be listed now.
+        """
+        names = os.listdir(self.namespace.sessions)
+        fresh = [name for name in names if name not in self._known]
+        if len(names) < len(self._known) + len(fresh):
+            self._drop_removed(set(names))
+        found = []
+        for name in sorted(fresh):
+            self._known.add(name)
+            if is_session_id(name):
+                self._incomplete[name] = Incomplete(now)
+        for name in [n for n, i in self._incomplete.items() if i.retry_at <= now]:
+            waiting = self._consider(name, now)
+            if waiting is not None:
+                found.append(waiting)
+        return found
+
+    def _drop_removed(self, names: set[str]) -> None:
+        gone = self._known - names
+        self._known -= gone
+        for collection in (self._incomplete, self.finished, self.claimed):
+            for name in gone & collection.keys():
+                del collection[name]
+
+    def _consider(self, name: str, now: float) -> Waiting | None:
+        entry = self._incomplete[name]
+        try:
+            waiting = self.look(name, now)
+        except (OSError, Unpublished):
+            if now - entry.since > INCOMPLETE_S:
+                del self._incomplete[name]
+            entry.retry_at = now + entry.backoff.failed()
+            return None
+        del self._incomplete[name]
+        return waiting
+
+    def look(self, name: str, now: float) -> Waiting | None:
+        """The session `name` if this worker may take it; None if it is somebody else's business or final.
+
+        Raises:
+            OSError, Unpublished: it cannot be said yet.
+        """
+        session = self.namespace.session(name)
+        try:
+            files.check_directory(session.directory)
+        except files.Refused as error:  # another user's: neither ours to run nor to end
+            tell(f"pigeon worker: session {name} is left alone: its directory {error.strerror}")
+            return None
+        entries = os.listdir(session.directory)
+        if "status.json" not in entries:
+            raise Unpublished  # not asked for: the answer "there is none" would be remembered (FORMAT.md, "Reading")
+        status = self._status(session)
+        if isinstance(status, Status):
+            if status.is_final:
+                self.finished[name] = now
+                return None
+            if status.state != states.PENDING or "worker.claim" in entries:
+                self.claimed[name] = now
+                return None
+        elif "worker.claim" in entries:
+            self.claimed[name] = now
+            return None
+        request, problem = read_request(session)
+        if request.route != self.route and problem is None:
+            return None
+        problem = problem or (status if isinstance(status, str) else None)
+        refusal = (states.FAILED, problem) if problem else None
+        return Waiting(name, request, clock.wall(), now, refusal=refusal)
+
+    def _status(self, session: SessionFiles) -> Status | str:
+        """The status, or why there can be none. Raises Unpublished while its client may still be writing."""
+        try:
+            return parse_status(files.read(session.status, MAX_DOCUMENT_BYTES), session.session_id)
+        except FileNotFoundError:
+            raise Unpublished from None
+        except (files.Refused, BadDocument) as error:
+            return _reason("status.json", error)
+
+    def forget(self, name: str) -> None:
+        """Look at `name` anew at the next scan."""
+        self._known.discard(name)
+
+
+class Unpublished(Exception):
+    """status.json or request.json is not there yet."""
+
+
+def read_request(session: SessionFiles) -> tuple[Request, str | None]:
+    """The request, or a stand-in and the reason why the session must be refused.
+
+    Raises:
+        Unpublished: it is not there yet.
+        OSError: it could not be read now.
+    """
+    stand_in = Request(session.session_id, ["-"], "/")
+    try:
+        data = files.read(session.request, MAX_REQUEST_BYTES, one_link=True)
+        return parse_request(data, session.session_id), None
+    except FileNotFoundError:
+        raise Unpublished from None
+    except (files.Refused, BadDocument) as error:
+        return stand_in, _reason("request.json", error)
+    except OSError as error:
+        if files.may_pass(error):
+            raise
+        return stand_in, _reason("request.json", error)
+
+
+def _reason(name: str, error: Exception) -> str:
+    if isinstance(error, OSError):
+        return f"{name} refused: {error.strerror or error}"
+    return str(error)

@@ -1,0 +1,108 @@
+"""What one scheduler does about the sessions of its journal whose runner died: finds them, and starts what is decided.
+
+Recovery (ending.py) has the table and carries an end out; here is the scheduler's side of it. Promises never to touch
+a session whose runner lives or may live, nor one that this scheduler is at work on. It keeps nothing: what is left
+undone is found again at the next look.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+
+from pigeon import clock
+from pigeon.journal.queries import Row
+from pigeon.journal.store import Journal
+from pigeon.wire import files, states
+from pigeon.wire.documents import Request
+from pigeon.worker import identity
+from pigeon.worker.handover import Worker
+from pigeon.worker.lifecycle import Recovery
+from pigeon.worker.recovery import ending
+from pigeon.worker.scheduler.catalog import Unpublished, read_request
+from pigeon.worker.scheduler.forks import Forks
+from pigeon.worker.scheduler.queue import Waiting
+from pigeon.worker.scheduler.runners import Crew
+
+
+def look(worker: Worker, crew: Crew, waiting: Iterable[Waiting]) -> list[tuple[Row, Recovery]]:
+    """Adopt runners that live without a scheduler; the sessions whose runner is dead, and what to do about each.
+
+    Raises:
+        JournalError: the journal cannot be read.
+        OSError: the workers' files cannot be listed.
+    """
+    mine = crew.forked_tokens() | {one.row.claim_token for one in waiting if one.row}
+    # The journal is closed before anything is forked: it must not be carried across (store.py).
+    with Journal.open(worker.journal_path, brief=True) as journal:
+        dead, alive = ending.plan(journal, worker, mine)
+    for row in alive:
+        if not _has_scheduler(worker, row) and crew.adopt(row):
+            worker.debug.say("queue", f"{row.session_id}: its runner lives; watched again")
+    # One of this scheduler's own has only just died, or has just been forked: the next turn will tell.
+    found = [(row, decision) for row, decision in dead if not crew.has_forked(row.session_id)]
+    return [(row, Recovery.FORGET if _is_lost(worker, row) else decision) for row, decision in found]
+
+
+def _is_lost(worker: Worker, row: Row) -> bool:
+    try:
+        return ending.is_lost(worker.namespace.session(row.session_id), row)
+    except OSError:
+        return False  # not to be said now: whoever takes the session up again will see
+
+
+def _has_scheduler(worker: Worker, row: Row) -> bool:
+    """Whether another living worker with this journal forked the runner, and so watches it.
+
+    A runner whose scheduler died has another parent, which is no worker. Raises OSError: it cannot be said now.
+    """
+    parent = identity.parent_of(row.runner_pid) if row.runner_pid and row.boot_id == worker.boot else None
+    if parent is None or parent == os.getpid():
+        return False
+    return f"{worker.host}-{parent}.json" in os.listdir(worker.namespace.workers)
+
+
+def try_again(worker: Worker, row: Row, decision: Recovery) -> Waiting | None:
+    """The session of a dead runner, to wait for its turn once more; None if it must be ended.
+
+    Whose row says `claiming` may not end anything: the session may be another's, and its runner finds out by
+    repeating the claim. It comes back as needing a sign of life: hours may have passed since it was claimed.
+
+    Raises:
+        OSError: it cannot be said now. No reason to end it: the row stays, and the next look finds it again.
+    """
+    worker.debug.say("failure", f"{row.session_id}: was {row.state}, runner dead: {decision.value}")
+    if decision not in (Recovery.START, Recovery.CLAIM_AGAIN):
+        return None
+    try:
+        return _waiting(worker, row, decision)
+    except OSError as error:
+        if files.may_pass(error):
+            raise
+        return None
+
+
+def _waiting(worker: Worker, row: Row, decision: Recovery) -> Waiting | None:
+    session = worker.namespace.session(row.session_id)
+    if decision is Recovery.START and not ending.ends_cleanly(session):
+        return None
+    try:
+        request, problem = read_request(session)
+    except Unpublished:
+        request, problem = Request(row.session_id, ["-"], row.cwd or "/"), "its request.json is gone"
+    refusal = (states.FAILED, problem) if problem else None
+    waiting = Waiting(row.session_id, request, clock.wall(), clock.monotonic(), refusal=refusal, row=row)
+    waiting.needs_sign_of_life = True
+    return waiting
+
+
+def begin_end(worker: Worker, crew: Crew, forks: Forks, row: Row, decision: Recovery) -> None:
+    """Fork the process that gives the session its end, or forgets it. What cannot be tried again is lost.
+
+    Raises:
+        OSError: no process or descriptor is left now.
+    """
+    if decision in (Recovery.START, Recovery.CLAIM_AGAIN):
+        decision = Recovery.END_AS_LOST
+    pid = forks.fork(lambda _: ending.end(worker, row, decision))
+    crew.add_recovery(pid, row)

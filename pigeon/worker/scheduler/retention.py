@@ -1,0 +1,255 @@
+"""Everything that is kept has an end: finished sessions, silent owners' sessions, stale worker files, old journal rows.
+
+A session goes only after this worker has itself seen it final, and its control files quiet, for the retention time of
+its own monotonic clock, so that no slow reader loses anything. Lock files are never removed: whoever holds one that has
+been unlinked holds nothing.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from pigeon import clock
+from pigeon.errors import JournalError
+from pigeon.journal.store import Journal
+from pigeon.wire import files, publish, takeover
+from pigeon.wire.documents import MAX_DOCUMENT_BYTES, MAX_REQUEST_BYTES, BadDocument, parse_request
+from pigeon.wire.names import SessionFiles
+from pigeon.wire.pacing import Silence
+from pigeon.worker import identity
+from pigeon.worker.handover import Worker
+from pigeon.worker.recovery import lost_rows
+from pigeon.worker.scheduler.catalog import Catalog
+
+SWEEP_S = 10.0
+"""Between two looks at what may be removed."""
+
+SWEEP_SESSIONS = 15
+"""Sessions handled in one sweep, two visits each: an idle worker stays within its budget of visits to the share."""
+
+PRUNE_S = 3600.0
+STALE_WORKER_S = 24 * 3600.0
+"""A worker file that has not changed for this long is removed; its worker writes it again if it lives."""
+
+SETTLE_S = 60.0
+"""A session's control files are first looked at this long after its end: its client has read the rest by then."""
+
+
+@dataclass
+class Retention:
+    """Seconds that things are kept."""
+
+    finished_s: float
+    terminal_s: float
+    journal_s: float
+    host_timeout_s: float
+
+
+@dataclass
+class _Quiet:
+    """When a finished session's control files were first seen with these sizes."""
+
+    since: float
+    sizes: tuple[int, ...]
+    keep_s: float
+
+
+class Housekeeping:
+    """The slow work of one scheduler. Every method is short and gives up quietly when the share does not answer."""
+
+    def __init__(self, worker: Worker, catalog: Catalog, retention: Retention) -> None:
+        self.worker = worker
+        self.catalog = catalog
+        self.retention = retention
+        self._quiet: dict[str, _Quiet] = {}
+        self._workers: dict[str, tuple[bytes, Silence]] = {}
+        self._watches: dict[str, takeover.OwnerWatch] = {}
+        self._stalled: set[str] = set()
+        """Sessions that another has begun to take over, and not ended yet when this worker came to do so."""
+        self._own: set[str] = set()
+        """Sessions that carry this worker's own claim."""
+        self._documents: dict[str, bytes] = {}
+        """Worker files as this turn has read them: an owner of many sessions is asked once."""
+        self._next_prune = 0.0
+
+    # Retention
+
+    def sweep(self, now: float, own: Callable[[str], bool]) -> None:
+        """Remove what has been finished for long enough. Raises OSError when the share has a bad moment."""
+        for name in self._quiet.keys() - self.catalog.finished.keys():
+            del self._quiet[name]
+        settle = min(self.retention.finished_s, self.retention.terminal_s, SETTLE_S)
+        due = [name for name, at in self.catalog.finished.items() if now >= self._due_at(name, at + settle)]
+        for name in due[:SWEEP_SESSIONS]:
+            if not own(name):
+                self._consider_removal(name, now)
+        if now >= self._next_prune:
+            self._next_prune = now + PRUNE_S
+            self._prune_journal()
+
+    def _due_at(self, name: str, settled_at: float) -> float:
+        quiet = self._quiet.get(name)
+        return settled_at if quiet is None else quiet.since + quiet.keep_s
+
+    def _consider_removal(self, name: str, now: float) -> None:
+        session = self.worker.namespace.session(name)
+        try:
+            sizes = _control_sizes(session)
+        except FileNotFoundError:
+            self.catalog.finished.pop(name, None)
+            return
+        quiet = self._quiet.get(name)
+        if quiet is None or quiet.sizes != sizes:
+            self._quiet[name] = _Quiet(now, sizes, self._keep_s(session))
+            return
+        if now - quiet.since >= quiet.keep_s:
+            files.remove_session(session)
+            if os.path.isdir(session.directory):
+                self._quiet[name] = _Quiet(now, sizes, SWEEP_S)  # a file is still open somewhere (`.nfs…`)
+                return
+            self._quiet.pop(name, None)
+            self.catalog.finished.pop(name, None)
+            self.worker.debug.say("queue", f"{name}: removed after its retention time")
+
+    def _keep_s(self, session: SessionFiles) -> float:
+        try:
+            request = parse_request(files.read(session.request, MAX_REQUEST_BYTES), session.session_id)
+        except (OSError, BadDocument):
+            return self.retention.finished_s
+        return self.retention.terminal_s if request.pty else self.retention.finished_s
+
+    def _prune_journal(self) -> None:
+        try:
+            with Journal.open(self.worker.journal_path, brief=True) as journal:
+                journal.prune(self.retention.journal_s)
+                needed = journal.proofs()
+        except JournalError:
+            return  # the next hour will do
+        identity.sweep_proofs(self.worker.proof_directory, needed, older_than_s=PRUNE_S)
+
+    # Owners that fell silent
+
+    def watch_owners(self, now: float, own: Callable[[str], bool]) -> None:
+        """Look at sessions that others have claimed; end those whose owner has been silent for `host_timeout`."""
+        self._documents.clear()
+        failure = None
+        for name in list(self.catalog.claimed):
+            if own(name):
+                self.catalog.claimed.pop(name, None)
+                continue
+            try:
+                self._watch_owner(name, now)
+            except OSError as error:  # of this one's files; the others' owners may be dead all the same
+                failure = error
+        for name in self._watches.keys() - self.catalog.claimed.keys():
+            del self._watches[name]
+            self._stalled.discard(name)
+            self._own.discard(name)
+        if failure is not None:
+            raise failure
+
+    def _watch_owner(self, name: str, now: float) -> None:
+        try:
+            watch = self._watches.get(name) or self._begin_watch(name, now)
+            if watch is None or watch.look(now) < self.retention.host_timeout_s:
+                return
+            if name not in self._own:
+                self._take_over(name)
+            elif watch.silent_s >= lost_rows.SILENCE_S:
+                self._end_own(name)
+        except FileNotFoundError:
+            if name in os.listdir(self.worker.namespace.sessions):
+                raise
+            self.catalog.claimed.pop(name, None)  # somebody has removed it: it needs no end
+
+    def _begin_watch(self, name: str, now: float) -> takeover.OwnerWatch | None:
+        """None if the session turns out to be final."""
+        session = self.worker.namespace.session(name)
+        if _is_final(session):
+            self.catalog.claimed.pop(name, None)
+            self.catalog.finished[name] = now
+            return None
+        claim = takeover.owner_of(session)
+        owner = claim.get("worker_id") or f"{claim.get('worker_host', '')}-{claim.get('worker_pid', '')}"
+        if owner == self.worker.worker_id:
+            self._own.add(name)
+            owner = ""  # that this worker lives says nothing: only the stream does
+        watch = takeover.OwnerWatch(self.worker.namespace, session, owner, self._read_worker_file)
+        self._watches[name] = watch
+        return watch
+
+    def _read_worker_file(self, path: str) -> bytes:
+        if path not in self._documents:
+            self._documents[path] = takeover.read_worker_file(path)
+        return self._documents[path]
+
+    def recheck_claimed(self, now: float) -> None:
+        """Find out which of the sessions of others have ended meanwhile."""
+        for name in list(self.catalog.claimed):
+            if _is_final(self.worker.namespace.session(name)):
+                self.catalog.claimed.pop(name, None)
+                self.catalog.finished[name] = now
+
+    def _end_own(self, name: str) -> None:
+        """A session of this worker's that nobody is at work on, and that recovery does not know."""
+        del self._watches[name]
+        if not lost_rows.restore(self.worker, self.worker.namespace.session(name)):
+            self._take_over(name)
+
+    def _take_over(self, name: str) -> None:
+        session = self.worker.namespace.session(name)
+        owner = takeover.owner_of(session).get("worker_id") or "unknown"
+        ended = takeover.end(session, f"worker {self.worker.worker_id}", owner, stalled=name in self._stalled)
+        self._watches.pop(name, None)
+        if not ended and not _is_final(session):
+            # Another worker was first. If he dies before he has published the end, the next watch ends in this one.
+            self._stalled.add(name)
+            return
+        if ended:
+            self.worker.debug.say("failure", f"{name}: its owner {owner} is silent: ended by takeover")
+        self.catalog.claimed.pop(name, None)
+        self.catalog.finished[name] = clock.monotonic()
+
+    # Worker files
+
+    def forget_dead_workers(self) -> None:
+        """Remove what this host's ended workers left: their files still say what they ran.
+
+        The process id may mean another process in another container; who lives writes his file again within a second.
+        """
+        directory = self.worker.namespace.workers
+        for name in os.listdir(directory):
+            host, _, pid = name.removesuffix(".json").rpartition("-")
+            if host == self.worker.host and pid.isdigit() and not identity.is_running(int(pid), None):
+                files.remove(f"{directory}/{name}")
+
+    def sweep_workers(self, now: float) -> None:
+        """Remove the files of workers that have been silent for a day."""
+        directory = self.worker.namespace.workers
+        for name in os.listdir(directory):
+            if not name.endswith(".json") or name == f"{self.worker.worker_id}.json":
+                continue
+            try:
+                data = files.read(f"{directory}/{name}", MAX_DOCUMENT_BYTES)
+            except OSError:
+                continue
+            seen, silence = self._workers.get(name, (b"", Silence()))
+            silence.looked(now, grew=data != seen)
+            self._workers[name] = (data, silence)
+            if silence.seconds * SWEEP_S >= STALE_WORKER_S:
+                files.remove(f"{directory}/{name}")
+                self._workers.pop(name, None)
+
+
+def _is_final(session: SessionFiles) -> bool:
+    status = publish.read_status(session)
+    return status is not None and status.is_final
+
+
+def _control_sizes(session: SessionFiles) -> tuple[int, ...]:
+    """As the listing has them: what a client that lives adds within a retention time is much older than any cache."""
+    with os.scandir(session.directory) as entries:
+        found = sorted((entry.name, entry) for entry in entries if entry.name.startswith("control."))
+    return tuple(entry.stat(follow_symlinks=False).st_size for _, entry in found)

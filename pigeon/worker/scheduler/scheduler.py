@@ -1,0 +1,388 @@
+"""The `pigeon worker` process: finds sessions, decides, forks runners, watches them end, recovers.
+
+It never touches a command's bytes nor a user's directory, whose mount may hang. It forks without threads and with no
+SQLite connection open; a runner that it forked outlives it, and the next scheduler with the same journal watches it
+again.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import select
+import signal
+from collections.abc import Callable
+
+from pigeon import clock
+from pigeon.errors import JournalError
+from pigeon.journal.queries import Row
+from pigeon.wire.pacing import scan_interval
+from pigeon.worker.handover import Task, Worker, tell
+from pigeon.worker.lifecycle import RunnerExit
+from pigeon.worker.recovery import ending
+from pigeon.worker.runner import standby
+from pigeon.worker.scheduler import outage, queue, rescue, waiting_clients
+from pigeon.worker.scheduler.catalog import Catalog
+from pigeon.worker.scheduler.forks import Forks
+from pigeon.worker.scheduler.heartbeat import INTERVAL_S, Heartbeat
+from pigeon.worker.scheduler.outage import Outage
+from pigeon.worker.scheduler.queue import Waiting
+from pigeon.worker.scheduler.retention import SWEEP_S, Housekeeping, Retention
+from pigeon.worker.scheduler.runners import Crew, Running
+from pigeon.worker.scheduler.wait_records import Waits
+
+RECOVERY_S = 10.0
+"""Between two looks for runners of this journal that died without their scheduler seeing it."""
+
+ADOPTED_S = 0.2
+"""Between two looks at runners that another scheduler forked, whose end no signal tells."""
+
+WITHDRAWN_S = 5.0
+"""Between two looks whether a waiting session has been claimed by another or withdrawn."""
+
+
+class Scheduler:
+    """The loop and its bookkeeping."""
+
+    def __init__(
+        self, worker: Worker, retention: Retention, *, route: str | None, max_jobs: int, poll_ceiling_s: float
+    ) -> None:
+        self.worker = worker
+        self.max_jobs = max_jobs
+        self.poll_ceiling_s = poll_ceiling_s
+        self.catalog = Catalog(worker.namespace, route)
+        self.housekeeping = Housekeeping(worker, self.catalog, retention)
+        self.waiting: dict[str, Waiting] = {}
+        self.crew = Crew()
+        self.stops = 0
+        self._said_stops = 0
+        self._heartbeat = Heartbeat(
+            worker.namespace, worker.worker_id, worker.host, worker.pid, route, max_jobs
+        )
+        self._share = Outage("share")
+        self._journal = Outage("journal")
+        self._first_scan = True
+        self._dirty = True
+        self._news_at = clock.monotonic()
+        self._due = {
+            "scan": 0.0,
+            "beat": 0.0,
+            "recover": 0.0,
+            "tick": 0.0,
+            "adopted": 0.0,
+            "sweep": self._news_at + SWEEP_S,
+            "standby": self._news_at + standby.AFTER_S,
+        }
+        self._waits = Waits(worker, self._journal)
+
+    def listen(self) -> None:
+        """From now on SIGINT and SIGTERM are orders to stop; before anybody is told that the worker is there."""
+        self._wakeup, self._wakeup_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        signal.set_wakeup_fd(self._wakeup_write, warn_on_full_buffer=False)
+        self._forks = Forks(self.worker, (self._wakeup, self._wakeup_write))
+        for number in (signal.SIGCHLD, signal.SIGHUP):
+            signal.signal(number, lambda *_: None)  # caught, not ignored: commands would inherit that
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self._on_stop)
+
+    def run(self) -> int:
+        """Serve until stopped twice, or once and nothing runs any more. Returns the exit code."""
+        gc.collect()
+        gc.freeze()  # forked runners then share these objects' pages instead of copying them
+        self._when("beat", clock.monotonic(), INTERVAL_S, self.housekeeping.forget_dead_workers)
+        self._due["beat"] = 0.0
+        try:
+            while not self._is_over():
+                self._step()
+        finally:
+            self._forks.dismiss_standby()
+            self._heartbeat.stop()
+        return 0
+
+    def _on_stop(self, _number: int, _frame: object) -> None:
+        self.stops += 1
+
+    def _is_over(self) -> bool:
+        return self.stops > 0 and len(self.crew) == 0
+
+    def _step(self) -> None:
+        now = clock.monotonic()
+        self._reap()
+        self._answer_stops()
+        if self._is_over():
+            return
+        self._when("recover", now, RECOVERY_S, self._recover)
+        self._when("beat", now, INTERVAL_S, self._beat)
+        self._when("adopted", now, ADOPTED_S, self._watch_adopted)
+        if self.stops == 0:
+            if now >= self._due["scan"]:
+                self._scan(now)
+            self._when("tick", now, 1.0, self._tick)
+            self._when("sweep", now, SWEEP_S, self._sweep)
+            if self._dirty or any(0 < w.retry_at <= now for w in self.waiting.values()):
+                self._decide(clock.monotonic())
+            if not self._forks.has_standby and now >= self._due["standby"]:
+                self._make_standby(now)
+        self._sleep()
+
+    def _make_standby(self, now: float) -> None:
+        try:
+            self._forks.make_standby()
+        except OSError:  # no process or descriptor left; it can do without
+            self._due["standby"] = now + RECOVERY_S
+
+    def _when(self, name: str, now: float, every_s: float, action: Callable[[], None]) -> None:
+        """Run `action` if it is due; a failing share or journal is told once and tried again at the next turn."""
+        if now < self._due[name]:
+            return
+        self._due[name] = now + every_s
+        try:
+            action()
+            self._share.works(name)
+        except OSError as error:
+            self._share.fails(outage.words(error), name)
+        except JournalError as error:
+            if not outage.may_pass(error):
+                raise
+            self._journal.fails(error.message)
+            # SQLite may have waited for somebody longer than `every_s`: the rest of the loop has its turn first.
+            self._due[name] = clock.monotonic() + every_s
+
+    def _sleep(self) -> None:
+        now = clock.monotonic()
+        until = min(self._due["beat"], self._due["recover"])
+        if self.crew.has_adopted:
+            until = min(until, self._due["adopted"])
+        if self.stops == 0:
+            until = min(until, self._due["scan"], self._due["tick"])
+            retries = [w.retry_at for w in self.waiting.values() if w.retry_at > now]
+            until = min([until, *retries])
+            if not self._forks.has_standby:
+                until = min(until, self._due["standby"])
+        poll = select.poll()
+        poll.register(self._wakeup, select.POLLIN)
+        if poll.poll(max(0.0, until - now) * 1000):
+            os.read(self._wakeup, 4096)
+
+    # Finding
+
+    def _scan(self, now: float) -> None:
+        try:
+            found = self.catalog.scan(now)
+            self._share.works("scan")
+        except OSError as error:
+            found = []
+            self._share.fails(outage.words(error), "scan")
+        for waiting in found:
+            if waiting.session_id in self.waiting:
+                continue
+            waiting.needs_sign_of_life = self._first_scan and self._is_judged(waiting)
+            self.waiting[waiting.session_id] = waiting
+            self.worker.debug.say("queue", f"{waiting.session_id}: seen: {waiting.request.command}")
+        if found:
+            self._dirty = True
+            self._news_at = now
+        self._first_scan = False
+        after = clock.monotonic()
+        wait = scan_interval(after - self._news_at, self.poll_ceiling_s)
+        self._due["scan"] = after + max(wait, after - now)
+
+    def _is_judged(self, waiting: Waiting) -> bool:
+        request = waiting.request
+        return "heartbeat" in request.features and request.on_disconnect != "keep" and waiting.refusal is None
+
+    def _tick(self) -> None:
+        """Once a second: signs of life, withdrawals and the journal's record of those that wait."""
+        now = clock.monotonic()
+        for waiting in list(self.waiting.values()):
+            if self._is_judged(waiting) and waiting_clients.judge(self.worker.namespace, waiting, now):
+                self._dirty = True
+            if waiting.row is not None:
+                self._drop_if_lost(waiting, waiting.row)
+            elif now - waiting.seen_monotonic > WITHDRAWN_S:
+                self._drop_if_claimed(waiting)
+        self._waits.record(self.waiting.values(), now)
+        if self.catalog.claimed:
+            self.housekeeping.watch_owners(now, self._is_own)
+
+    def _sweep(self) -> None:
+        now = clock.monotonic()
+        self.housekeeping.recheck_claimed(now)
+        self.housekeeping.sweep(now, self._is_own)
+        if len(self.catalog.claimed) == 0:
+            self.housekeeping.sweep_workers(now)
+
+    def _is_own(self, session_id: str) -> bool:
+        """Whether a process of this scheduler is at work on the session."""
+        return session_id in self.waiting or self.crew.is_at(session_id)
+
+    def _drop_if_claimed(self, waiting: Waiting) -> None:
+        if clock.monotonic() - waiting.looked_at < WITHDRAWN_S:
+            return
+        waiting.looked_at = clock.monotonic()
+        directory = self.worker.namespace.session(waiting.session_id).directory
+        try:
+            names = os.listdir(directory)
+        except FileNotFoundError:
+            names = ["worker.claim"]  # the session has been removed
+        except OSError:
+            return
+        if "worker.claim" in names:
+            self._remove(waiting, "claimed by another or withdrawn")
+
+    def _drop_if_lost(self, waiting: Waiting, row: Row) -> None:
+        """Whose dead runner had not claimed it may be claimed by another at any time; recovery then forgets the row."""
+        try:
+            if ending.is_lost(self.worker.namespace.session(row.session_id), row):
+                self._remove(waiting, "claimed by another, or removed")
+                self._due["recover"] = 0.0
+        except OSError:
+            return
+
+    def _remove(self, waiting: Waiting, why: str) -> None:
+        del self.waiting[waiting.session_id]
+        waiting.wait_for(None, None, clock.monotonic())
+        self._waits.close(waiting)
+        self.catalog.claimed[waiting.session_id] = clock.monotonic()
+        self._dirty = True
+        self.worker.debug.say("queue", f"{waiting.session_id}: {why}")
+
+    # Deciding
+
+    def _decide(self, now: float) -> None:
+        self._dirty = False
+        free = self.max_jobs - self.crew.slots_taken()
+        for verdict in queue.decide(list(self.waiting.values()), self.crew.held(), free, now):
+            waiting = verdict.waiting
+            if verdict.reason is None and waiting.held_elsewhere:
+                self._launch(waiting)  # only a try: it goes on waiting unless that succeeds
+                continue
+            if waiting.wait_for(verdict.reason, verdict.behind, now) and verdict.reason is not None:
+                behind = f" behind {verdict.behind}" if verdict.behind else ""
+                self.worker.debug.say("lock", f"{waiting.session_id}: waits for {verdict.reason}{behind}")
+            if verdict.reason is None:
+                self._launch(waiting)
+
+    def _launch(self, waiting: Waiting) -> None:
+        now = clock.monotonic()
+        if not waiting.held_elsewhere:
+            self._waits.close(waiting)
+        task = Task(
+            waiting.session_id,
+            waiting.request,
+            waiting.seen_at,
+            slot_wait_s=waiting.waited_for(queue.SLOT, now),
+            lock_wait_s=waiting.waited_for(queue.DIRECTORY, now),
+            refusal=waiting.refusal,
+            row=waiting.row,
+            is_first_try=waiting.retry_at == 0.0,
+        )
+        try:
+            pid = self._forks.run(task)
+        except OSError as error:  # no process or descriptor left now
+            self.worker.debug.say("failure", f"{waiting.session_id}: no runner: {error.strerror}")
+            waiting.retry_at = now + waiting.backoff.failed()
+            return
+        self._due["standby"] = now + standby.AFTER_S
+        del self.waiting[waiting.session_id]
+        self.crew.add_runner(pid, waiting)
+
+    # Ends
+
+    def _reap(self) -> None:
+        while self.crew.has_children or self._forks.has_standby:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return
+            if pid == 0:
+                return
+            running = self.crew.take_out(pid)
+            if self._forks.has_lost(pid):
+                self._due["standby"] = clock.monotonic() + RECOVERY_S  # something kills it: not at once again
+            if running is not None:
+                self._ended(running, os.waitstatus_to_exitcode(status))
+
+    def _ended(self, running: Running, code: int) -> None:
+        self._dirty = True
+        self._news_at = clock.monotonic()
+        waiting = running.waiting
+        tried = code in (RunnerExit.HELD, RunnerExit.LATER)
+        if waiting is not None and waiting.held_elsewhere and not tried:
+            waiting.wait_for(None, None, clock.monotonic())
+            self._waits.close(waiting)
+        if running.is_recovery:
+            # Ended, or left to who has begun to end it: looked at again until it is final.
+            self.catalog.claimed[running.session_id] = clock.monotonic()
+            if code != RunnerExit.DONE:
+                self._due["recover"] = clock.monotonic() + 1.0
+        elif tried and waiting is not None:
+            waiting.held_elsewhere = code == RunnerExit.HELD
+            waiting.retry_at = clock.monotonic() + waiting.backoff.failed()
+            self._requeue(waiting)
+        elif code == RunnerExit.DONE:
+            self.catalog.finished[running.session_id] = clock.monotonic()
+        elif code in (RunnerExit.LOST, RunnerExit.SUPERSEDED):
+            self.catalog.claimed[running.session_id] = clock.monotonic()
+        else:
+            tell(f"pigeon worker: the runner of {running.session_id} died ({_death(code)})")
+            self.worker.debug.say("failure", f"{running.session_id}: its runner died ({_death(code)})")
+            self._due["recover"] = 0.0
+            # It may have died before it wrote a row, and then recovery knows nothing of the session.
+            if waiting is not None and waiting.row is None:
+                waiting.retry_at = clock.monotonic() + waiting.backoff.failed()
+                self._requeue(waiting)
+
+    def _requeue(self, waiting: Waiting) -> None:
+        """Back to its place: the order is that in which this worker first saw the sessions."""
+        self.waiting[waiting.session_id] = waiting
+        self.waiting = dict(sorted(self.waiting.items(), key=lambda item: item[1].seen_monotonic))
+
+    def _watch_adopted(self) -> None:
+        for session_id in self.crew.drop_dead():
+            self._dirty = True
+            self._due["recover"] = 0.0
+            self.catalog.claimed[session_id] = clock.monotonic()  # final by now, or soon
+
+    def _recover(self) -> None:
+        """Adopt runners that live without a scheduler, and give an end to the sessions of those that do not."""
+        found = rescue.look(self.worker, self.crew, self.waiting.values())
+        self._journal.works()
+        for row, decision in found:
+            try:
+                waiting = rescue.try_again(self.worker, row, decision)
+            except OSError:
+                self._due["recover"] = clock.monotonic() + 1.0  # it cannot be said now
+                continue
+            if waiting is not None:
+                waiting.needs_sign_of_life = waiting.needs_sign_of_life and self._is_judged(waiting)
+                self.waiting[row.session_id] = waiting
+                self._dirty = True
+                continue
+            if row.session_id in self.waiting:
+                self._remove(self.waiting[row.session_id], "taken up from the journal")
+            rescue.begin_end(self.worker, self.crew, self._forks, row, decision)
+
+    # Saying
+
+    def _beat(self) -> None:
+        self._heartbeat.beat(self.crew.describe(clock.monotonic()), draining=self.stops > 0)
+
+    def _answer_stops(self) -> None:
+        if self.stops == self._said_stops:
+            return
+        self._said_stops = self.stops
+        count = len(self.crew)
+        if self.stops == 1:
+            if count:
+                tell(
+                    f"pigeon worker: taking no new sessions; waiting for {count} running. "
+                    "Interrupt again to hang them up"
+                )
+            return
+        tell(f"pigeon worker: hanging up {count} running sessions")
+        self.crew.hang_up()
+
+
+def _death(code: int) -> str:
+    return f"signal {-code}" if code < 0 else f"exit {code}"
