@@ -17,6 +17,17 @@ def m001_sessions_waits_events(db: Database) -> None:
         db.execute(statement)
 
 
+@migrations()
+def m002_views(db: Database) -> None:
+    """Readable names for people and their tools; the tables, and so older processes that write them, stay as they are.
+
+    There are no foreign keys, since none would hold: a session may have several rows in `sessions` (one a claim), and
+    `waits` and `events` also know sessions that this journal's workers never claimed.
+    """
+    for statement in (_COMMANDS_2, _WAITING_2, _DAYS_2, _DIRECTORIES_2):
+        db.execute(statement)
+
+
 _SESSIONS_1 = """
 CREATE TABLE sessions (
     -- Texts are TEXT, or BLOB where they are bytes that are not UTF-8. Stamps are unix seconds (UTC) of the worker's
@@ -95,3 +106,104 @@ _INDEXES_1 = (
     "CREATE INDEX waits_session_id ON waits (session_id)",
     "CREATE INDEX events_session_id ON events (session_id)",
 )
+
+# A text as it was typed, where pigeon put `bash -lc` before it; else the words. One that holds bytes that are not UTF-8
+# (a lone surrogate, which is an escape in the column) stays the JSON that it is: decoded, no program could read it.
+_TYPED_2 = """
+CASE
+    WHEN NOT coalesce(json_valid(command), 0) OR instr(command, '\\ud') THEN command
+    WHEN json_type(command) <> 'array' THEN command
+    WHEN json_array_length(command) = 3
+        AND json_extract(command, '$[0]') = 'bash' AND json_extract(command, '$[1]') = '-lc'
+    THEN json_extract(command, '$[2]')
+    ELSE (SELECT group_concat(value, ' ') FROM json_each(command))
+END"""
+
+_TEXT_2 = "CASE typeof({0}) WHEN 'blob' THEN 'x''' || hex({0}) || '''' ELSE {0} END"
+"""A path that is not UTF-8 as SQLite's own literal of its bytes."""
+
+_COMMANDS_2 = f"""
+CREATE VIEW commands AS
+SELECT
+    -- One row a command; pigeon's own questions to a worker (`history` from another machine, say) are left out.
+    session_id,
+    strftime('%Y-%m-%dT%H:%M:%SZ', coalesce(started_at, claimed_at, seen_at), 'unixepoch') AS at, -- UTC
+    {_TEXT_2.format("cwd")} AS directory,
+    {_TYPED_2} AS command,
+    CASE
+        WHEN state IN ('claiming', 'claimed') THEN 'claimed'
+        WHEN state = 'starting' THEN 'running'
+        WHEN state <> 'final' THEN state
+        WHEN outcome <> 'failed' THEN outcome
+        WHEN return_code < 0 THEN 'signal ' || -return_code
+        WHEN ended_by IS NOT NULL AND return_code IS NULL THEN 'lost'
+        WHEN exit_code IS NOT NULL THEN 'exit ' || exit_code
+        ELSE 'failed'
+    END AS ended,          -- succeeded, cancelled, exit N, signal N, lost; or claimed, running, exited: not final yet
+    exit_code,
+    run_s,                 -- seconds from start to end; NULL: did not end, or was not started
+    coalesce(slot_wait_s, 0) + coalesce(lock_wait_s, 0) AS wait_s, -- seconds of both waits
+    lock_wait_s AS directory_wait_s,
+    slot_wait_s,
+    bytes_in,
+    coalesce(bytes_out_pty, 0) + coalesce(bytes_out_stdout, 0) + coalesce(bytes_out_stderr, 0) AS bytes_out,
+    terminal,              -- 1: on a terminal, 0: on pipes
+    requester_user AS user,
+    requester_host AS client,
+    worker_host AS worker,
+    namespace,
+    route,
+    error,
+    coalesce(started_at, claimed_at, seen_at) AS at_unix -- the same moment as `at`, for arithmetic
+FROM sessions
+WHERE NOT (
+    coalesce(cwd, '') = '/' AND coalesce(lock_mode, '') = 'none' AND coalesce(terminal, 1) = 0
+    AND coalesce(command, '') LIKE '["bash","-lc","exec pigeon %'
+)
+"""
+
+_WAITING_2 = f"""
+CREATE VIEW waiting AS
+SELECT
+    -- One row a wait: which command waited, for what, and behind which other one.
+    waits.session_id,
+    strftime('%Y-%m-%dT%H:%M:%SZ', waits.since, 'unixepoch') AS at, -- UTC
+    waits.reason,          -- slot, directory, client
+    waits.waited_s,        -- seconds; NULL: it waits, or its worker died
+    waiter.directory,
+    waiter.command,
+    {_TEXT_2.format("waits.held_by")} AS held_by, -- a session id, or a text; NULL: not known
+    holder.command AS held_by_command,
+    holder.user AS held_by_user,
+    waits.worker_id
+FROM waits
+LEFT JOIN commands AS waiter ON waiter.session_id = waits.session_id
+LEFT JOIN commands AS holder ON holder.session_id = waits.held_by
+"""
+
+_SUMS_2 = """
+    count(*) AS commands,
+    sum(ended <> 'succeeded' AND ended NOT IN ('cancelled', 'claimed', 'running', 'exited')) AS failed,
+    sum(ended = 'cancelled') AS cancelled,
+    round(sum(run_s), 3) AS run_s,
+    round(sum(wait_s), 3) AS wait_s,
+    round(max(wait_s), 3) AS longest_wait_s,
+    sum(bytes_in) AS bytes_in,
+    sum(bytes_out) AS bytes_out"""
+
+_DAYS_2 = f"""
+CREATE VIEW days AS
+SELECT
+    substr(at, 1, 10) AS day, -- UTC{_SUMS_2},
+    count(DISTINCT directory) AS directories
+FROM commands GROUP BY day
+"""
+
+_DIRECTORIES_2 = f"""
+CREATE VIEW directories AS
+SELECT
+    directory,{_SUMS_2},
+    min(at) AS first,
+    max(at) AS last
+FROM commands GROUP BY directory
+"""
