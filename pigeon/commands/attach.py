@@ -23,7 +23,6 @@ from pigeon.config import Config
 from pigeon.errors import EXIT_PIGEON, PigeonError
 from pigeon.report import session_view
 from pigeon.wire import states
-from pigeon.wire.claim import features_of
 from pigeon.wire.names import Namespace
 from pigeon.wire.records import data_of
 from pigeon.wire.tail import Tail
@@ -85,7 +84,7 @@ def _attach(mine: frames.Link, arguments: argparse.Namespace, config: Config, *,
         raise PigeonError(
             f"session {view.session_id} has not been started yet", hint="`pigeon sessions` tells why"
         )
-    if not arguments.read_only and "attach" not in features_of(view.claim):
+    if not arguments.read_only and not view.claim.takes_attachers:
         raise PigeonError(
             f"session {view.session_id} is run by an older worker, which cannot be attached to",
             hint="`--read-only` watches it",
@@ -94,7 +93,7 @@ def _attach(mine: frames.Link, arguments: argparse.Namespace, config: Config, *,
     options.keyboard = is_terminal(0)
     options.reads_stdin = options.keyboard
     options.pty = view.request.pty
-    options.keeps = view.request.on_disconnect == "keep"
+    options.keeps = view.request.keeps
     options.raw = options.pty and options.keyboard
     options.escape_char = "" if config.client.escape_char == "none" else config.client.escape_char
     options.verbose, options.speaks = arguments.verbose, speaks

@@ -12,7 +12,7 @@ from pigeon.errors import NotFoundError, ShareError, UsageError
 from pigeon.report import newest, session_view
 from pigeon.report.text import clean
 from pigeon.wire import files, states
-from pigeon.wire.names import Namespace
+from pigeon.wire.names import STATUS_NAME, Namespace
 from pigeon.wire.pacing import HEARTBEAT_S
 
 READER_S = HEARTBEAT_S + 1.0
@@ -103,7 +103,7 @@ def _has_ended(view: session_view.View) -> bool:
     """Final, or never published and long forgotten: its client died while it made it."""
     if view.state in states.FINAL:
         return True
-    return "status.json" not in view.names and view.claim is None and view.age_s() > UNPUBLISHED_S
+    return STATUS_NAME not in view.names and view.claim is None and view.age_s() > UNPUBLISHED_S
 
 
 def _reader(namespace: Namespace, before: session_view.View) -> str:

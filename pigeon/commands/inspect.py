@@ -23,7 +23,7 @@ from pigeon.report.text import clean
 from pigeon.report.verdict import Facts, verdict
 from pigeon.wire import states
 from pigeon.wire.documents import Document
-from pigeon.wire.names import Namespace
+from pigeon.wire.names import STREAM_NAME, Namespace
 
 
 class Known:
@@ -119,7 +119,7 @@ def _read_journal(known: Known, config: Config) -> None:
     except JournalError as error:
         print(f"pigeon: {error.message}", file=sys.stderr)
         return
-    token = (known.view.claim or {}).get("claim_token")
+    token = known.view.claim.token if known.view.claim else None
     known.row = next((row for row in rows if row.claim_token == token), None)
 
 
@@ -143,7 +143,7 @@ def facts_of(known: Known) -> Facts:
     facts.owner_alive = None if ended or view.owner is None else known.watcher is not None
     facts.watcher = None if ended else known.watcher
     facts.client = newest.client_state(view)
-    facts.stream_quiet_s = view.quiet_s("stream.jsonl")
+    facts.stream_quiet_s = view.quiet_s(STREAM_NAME)
     facts.output_quiet_s = newest.output_quiet_s(view)
     if status is not None:
         facts.exit_code, facts.error, facts.ended_by = (
@@ -154,11 +154,11 @@ def facts_of(known: Known) -> Facts:
     if request is not None:
         facts.cwd, facts.locks, facts.keeps = (
             request.cwd,
-            request.lock == "cwd",
-            request.on_disconnect == "keep",
+            request.locks,
+            request.keeps,
         )
-        if "ack" in request.features or known.attachment:
-            facts.unread_bytes = max(0, view.sizes.get("stream.jsonl", 0) - known.read_bytes)
+        if request.acknowledges or known.attachment:
+            facts.unread_bytes = max(0, view.sizes.get(STREAM_NAME, 0) - known.read_bytes)
         facts.untaken_bytes = max(0, known.input_bytes - known.taken_bytes)
         _add_workers(facts, known, request.route)
         _add_holder(facts, known)
@@ -227,7 +227,7 @@ def _report(known: Known, facts: Facts) -> dict[str, object]:
         "rule": name,
         "facts": shown,
         "requester": view.request.requester if view.request else None,
-        "claim": view.claim,
+        "claim": view.claim.pairs if view.claim else None,
         "files": view.sizes,
         "read_bytes": known.read_bytes,
         "taken_bytes": known.taken_bytes,
@@ -272,7 +272,7 @@ def _print(known: Known, report: dict[str, object]) -> None:
         )
     sizes = view.sizes
     print(
-        f"  output     {sizes.get('stream.jsonl', 0)} bytes on the share, {known.read_bytes} printed by the client"
+        f"  output     {sizes.get(STREAM_NAME, 0)} bytes on the share, {known.read_bytes} printed by the client"
     )
     print(f"  input      {known.input_bytes} bytes on the share, {known.taken_bytes} taken by the command")
     for wait in known.waits:

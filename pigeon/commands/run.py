@@ -81,7 +81,7 @@ def _session(mine: frames.Link, invocation: Invocation, *, speaks: bool) -> Outc
     options = Options()
     options.keyboard = request.stdin_isatty
     options.pty = request.pty
-    options.keeps = request.on_disconnect == "keep"
+    options.keeps = request.keeps
     options.raw = request.pty and request.stdin_isatty
     options.escape_char = "" if settings.client.escape_char == "none" else settings.client.escape_char
     options.verbose, options.speaks = invocation.verbose, speaks
@@ -90,7 +90,7 @@ def _session(mine: frames.Link, invocation: Invocation, *, speaks: bool) -> Outc
         namespace,
         session,
         cwd=request.cwd,
-        locks=request.lock == "cwd",
+        locks=request.locks,
         route=request.route,
         claim_timeout_s=settings.client.claim_timeout,
         worker_timeout_s=settings.client.worker_timeout,

@@ -89,8 +89,7 @@ def describe(
         "watched_by": watcher,
         "client": None if ended else newest.client_state(view),
         "waits_for": None if ended else waits_for(view, views, documents, live),
-        "attachable": view.state == "running"
-        and "attach" in (view.claim or {}).get("features", "").split(","),
+        "attachable": view.state == states.RUNNING and view.claim is not None and view.claim.takes_attachers,
     }
 
 
@@ -103,7 +102,7 @@ def waits_for(view: View, views: list[View], documents: Mapping[str, Document], 
     if view.state != states.PENDING or view.request is None:
         return None
     entries = session_view.running_entries(documents.values())
-    if view.request.lock == "cwd":
+    if view.request.locks:
         for session_id, entry in entries.items():
             if entry.get("cwd") == view.request.cwd and entry.get("lock", "cwd") == "cwd":
                 return f"the directory, held by {session_id}"

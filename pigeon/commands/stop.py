@@ -14,8 +14,8 @@ from pigeon.commands.arguments import Parser, add_common, load_config
 from pigeon.errors import NotFoundError, PigeonError, ShareError, UsageError
 from pigeon.report import session_view
 from pigeon.wire import states, takeover
-from pigeon.wire.claim import features_of
-from pigeon.wire.names import Namespace
+from pigeon.wire.claim import Claim
+from pigeon.wire.names import TAKEOVER_NAME, Namespace
 from pigeon.wire.records import control_line
 
 WAIT_S = 20.0
@@ -74,13 +74,13 @@ def _stop(namespace: Namespace, view: session_view.View, number: int | None) -> 
             print(f"session {view.session_id} is withdrawn")
             return 0
         view = session_view.view(namespace, view.session_id)  # somebody was faster
-    owner = view.claim or {}
-    if "withdrawn_by" in owner:
+    owner = view.claim or Claim({})
+    if owner.is_withdrawal:
         raise PigeonError(
             f"session {view.session_id} was being withdrawn by a client that has died meanwhile",
             hint=f"workers end it after `host_timeout`; so does `pigeon stop --force {view.session_id}`",
         )
-    if "attach" not in features_of(owner):
+    if not owner.takes_attachers:
         raise PigeonError(
             f"session {view.session_id} is run by an older worker, which only listens to its own client",
             hint="press Ctrl-C there, or stop the command on its host",
@@ -132,7 +132,7 @@ def _force(namespace: Namespace, view: session_view.View, host_timeout_s: float)
         "Ctrl-C gives up",
         file=sys.stderr,
     )
-    stalled = "takeover.claim" in view.names
+    stalled = TAKEOVER_NAME in view.names
     silent = takeover.wait_for_silence(namespace, view.files, view.owner or "", host_timeout_s)
     if not silent:
         raise PigeonError(

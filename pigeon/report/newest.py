@@ -91,8 +91,8 @@ def client_state(view: View) -> str | None:
         if record.get("type") == "client" and record.get("event") in (SUSPENDED, DETACHED):
             return str(record["event"])
         break
-    if number == 0 and (view.request is None or "heartbeat" not in view.request.features):
-        keeps = view.request is not None and view.request.on_disconnect == "keep"
+    if number == 0 and (view.request is None or not view.request.sends_heartbeats):
+        keeps = view.request is not None and view.request.keeps
         return DETACHED if keeps else None
     quiet = view.quiet_s(name)
     return ALIVE if quiet is not None and quiet < SILENT_S else SILENT

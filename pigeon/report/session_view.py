@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from pigeon import clock
 from pigeon.client.session.workers import lists
 from pigeon.errors import NotFoundError, ShareError
-from pigeon.wire import claim, files, states
+from pigeon.wire import files, states
+from pigeon.wire.claim import Claim, read_claim
 from pigeon.wire.documents import (
     MAX_DOCUMENT_BYTES,
     MAX_REQUEST_BYTES,
@@ -21,7 +22,7 @@ from pigeon.wire.documents import (
     parse_request,
     parse_status,
 )
-from pigeon.wire.names import Namespace, SessionFiles, is_session_id
+from pigeon.wire.names import CLAIM_NAME, Namespace, SessionFiles, is_session_id
 
 
 @dataclass
@@ -32,7 +33,7 @@ class View:
     names: list[str]
     status: Status | None
     request: Request | None
-    claim: dict[str, str] | None
+    claim: Claim | None
     sizes: dict[str, int] = field(default_factory=dict)
     modified: dict[str, float] = field(default_factory=dict)
 
@@ -63,14 +64,7 @@ class View:
     @property
     def owner(self) -> str | None:
         """The worker id in the claim, or its host for an older worker."""
-        if self.claim is None:
-            return None
-        return (
-            self.claim.get("worker_id")
-            or self.claim.get("worker_host")
-            or self.claim.get("withdrawn_by")
-            or "?"
-        )
+        return None if self.claim is None else self.claim.shown
 
     def age_s(self) -> float:
         """Seconds since the session's id was made, by this host's clock and that of its maker: for people only."""
@@ -125,13 +119,13 @@ def _request(session: SessionFiles) -> Request | None:
         return None
 
 
-def _claim(session: SessionFiles, names: list[str]) -> dict[str, str] | None:
-    if "worker.claim" not in names:
+def _claim(session: SessionFiles, names: list[str]) -> Claim | None:
+    if CLAIM_NAME not in names:
         return None
     try:
-        return claim.read_claim(session)
+        return read_claim(session)
     except OSError:
-        return {}
+        return Claim({})
 
 
 def session_ids(namespace: Namespace) -> list[str]:

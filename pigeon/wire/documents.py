@@ -1,4 +1,4 @@
-"""request.json, status.json, worker.claim and the worker file: their fields, checked when read. No I/O."""
+"""request.json and status.json: their fields, checked when read; what a peer can do. No I/O."""
 
 from __future__ import annotations
 
@@ -12,8 +12,21 @@ MAX_REQUEST_BYTES = 8 * 1024 * 1024
 MAX_DOCUMENT_BYTES = 1024 * 1024
 """status.json, claims and worker files."""
 
-CLIENT_FEATURES = ("heartbeat", "ack")
-WORKER_FEATURES = ("heartbeat", "ack", "attach")
+HEARTBEAT = "heartbeat"
+"""Says something every few seconds. A peer without it may be silent for hours: its silence proves nothing. It passes
+over the heartbeats that it gets."""
+
+ACK = "ack"
+"""Says how much it has taken. To a peer without it everything is written at once, however slowly it reads."""
+
+ATTACH = "attach"
+"""Looks for `control.<n>.jsonl`. A worker without it never sees one: nobody can attach, and only the session's own
+client can stop it."""
+
+CLIENT_FEATURES = (HEARTBEAT, ACK)
+WORKER_FEATURES = (HEARTBEAT, ACK, ATTACH)
+"""Listed in `request.json` and in the claim. An older peer does not read the list; one that does passes over what
+it does not know."""
 
 Document = dict[str, object]
 
@@ -80,6 +93,26 @@ class Request:
     def __repr__(self) -> str:
         """Without the environment's values: this ends up in logs."""
         return f"Request({self.session_id!r}, {self.command!r}, {self.cwd!r}, {len(self.env)} variables)"
+
+    @property
+    def sends_heartbeats(self) -> bool:
+        """Its client says something now and then, so its silence means something."""
+        return HEARTBEAT in self.features
+
+    @property
+    def acknowledges(self) -> bool:
+        """Its client says what it has printed."""
+        return ACK in self.features
+
+    @property
+    def locks(self) -> bool:
+        """The command wants its directory for itself."""
+        return self.lock == "cwd"
+
+    @property
+    def keeps(self) -> bool:
+        """The command may outlive its client."""
+        return self.on_disconnect == "keep"
 
     def encode(self, version: str) -> bytes:
         """The bytes of request.json."""
@@ -289,14 +322,3 @@ def parse_status(data: bytes, session_id: str) -> Status:
         exit_code=exit_code if isinstance(exit_code, int) and not isinstance(exit_code, bool) else None,
         **document,
     )
-
-
-def claim_text(fields: dict[str, str]) -> bytes:
-    """The `key=value` lines of worker.claim."""
-    return "".join(f"{key}={value}\n" for key, value in fields.items()).encode("utf-8", "surrogateescape")
-
-
-def parse_claim(data: bytes) -> dict[str, str]:
-    """The `key=value` lines; whatever else stands there is passed over. Empty for an empty claim."""
-    pairs = (line.partition("=") for line in data.decode("utf-8", "surrogateescape").splitlines())
-    return {key.strip(): value.strip() for key, equals, value in pairs if equals}

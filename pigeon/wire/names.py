@@ -10,6 +10,11 @@ from pigeon.errors import UsageError
 _DIGITS = frozenset("0123456789")
 _HEX = frozenset("0123456789abcdef")
 
+REQUEST_NAME = "request.json"
+STATUS_NAME = "status.json"
+STREAM_NAME = "stream.jsonl"
+CLAIM_NAME = "worker.claim"
+TAKEOVER_NAME = "takeover.claim"
 TEMPORARY_PREFIX = ".tmp-"
 CLAIM_PREFIX = ".claim-"
 
@@ -88,11 +93,11 @@ class SessionFiles:
     def __init__(self, directory: str, session_id: str) -> None:
         self.directory = directory
         self.session_id = session_id
-        self.request = f"{directory}/request.json"
-        self.status = f"{directory}/status.json"
-        self.stream = f"{directory}/stream.jsonl"
-        self.claim = f"{directory}/worker.claim"
-        self.takeover = f"{directory}/takeover.claim"
+        self.request = f"{directory}/{REQUEST_NAME}"
+        self.status = f"{directory}/{STATUS_NAME}"
+        self.stream = f"{directory}/{STREAM_NAME}"
+        self.claim = f"{directory}/{CLAIM_NAME}"
+        self.takeover = f"{directory}/{TAKEOVER_NAME}"
 
     def stdin(self, attachment: int = 0) -> str:
         """Input of the client (0) or of the n-th attacher."""

@@ -13,10 +13,8 @@ import os
 from pigeon import clock
 from pigeon.wire import files
 from pigeon.wire.documents import MAX_DOCUMENT_BYTES, BadDocument, Status, parse_status
-from pigeon.wire.names import TEMPORARY_PREFIX, SessionFiles
+from pigeon.wire.names import TAKEOVER_NAME, TEMPORARY_PREFIX, SessionFiles
 from pigeon.wire.pacing import Backoff
-
-TAKEOVER_NAME = "takeover.claim"
 
 RESERVE_BYTES = 4096
 """No status of ours is longer."""

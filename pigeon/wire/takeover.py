@@ -7,7 +7,7 @@ import os
 from pigeon import clock
 from pigeon.errors import EXIT_CANCELLED, EXIT_PIGEON
 from pigeon.wire import claim, files, publish, states
-from pigeon.wire.documents import MAX_DOCUMENT_BYTES, BadDocument, Status, claim_text, parse
+from pigeon.wire.documents import MAX_DOCUMENT_BYTES, BadDocument, Status, parse
 from pigeon.wire.names import Namespace, SessionFiles, new_token
 from pigeon.wire.pacing import Silence
 from pigeon.wire.records import decode_line, integer
@@ -129,7 +129,7 @@ def end(session: SessionFiles, by: str, owner: str, *, stalled: bool = False) ->
     if status is not None and status.is_final:
         return False
     token = _tokens.setdefault(session.session_id, new_token())  # a repeated call knows its own claim
-    won = claim.try_takeover(session, token, claim_text({"taken_over_by": by, "takeover_token": token}))
+    won = claim.try_takeover(session, token, claim.takeover(by, token))
     if not won and not stalled:
         return False
     ended = publish.end(session, token, outcome(session, by, owner))
@@ -148,7 +148,7 @@ def outcome(session: SessionFiles, by: str, owner: str) -> Status:
     if code is not None:
         state, exit_code = states.state_of(code), states.exit_code_of(code)
         error = f"{silent} after the command had ended; ended by {by}"
-    elif "withdrawn_by" in owner_of(session):
+    elif claim_of(session).is_withdrawal:
         state, exit_code = states.CANCELLED, EXIT_CANCELLED
         error = f"its client gave it up, and died before it could say so; ended by {by}"
     else:
@@ -165,14 +165,14 @@ def outcome(session: SessionFiles, by: str, owner: str) -> Status:
     )
 
 
-def owner_of(session: SessionFiles) -> dict[str, str]:
-    """The fields of the claim; none where there is none that can be read. Raises OSError if that may pass."""
+def claim_of(session: SessionFiles) -> claim.Claim:
+    """The claim; an empty one where there is none that can be read. Raises OSError if that may pass."""
     try:
         return claim.read_claim(session)
     except OSError as error:
         if files.may_pass(error):
             raise
-        return {}
+        return claim.Claim({})
 
 
 def _exit_in(session: SessionFiles) -> int | None:

@@ -207,7 +207,7 @@ def test_one_winner_among_many_claimants(session: SessionFiles) -> None:
     for thread in threads:
         thread.join(10)
     assert len(won) == 1
-    assert claim.read_claim(session)["worker_id"] == f"w{won[0]}"
+    assert claim.read_claim(session).worker_id == f"w{won[0]}"
     assert os.listdir(session.directory) == ["worker.claim"]
 
 
@@ -222,10 +222,10 @@ def test_a_claim_that_broke_off_is_made_again(session: SessionFiles) -> None:
     text = claim.worker_claim("host", 1, "w", "t" * 32)
     files.create(f"{session.directory}/.claim-{'t' * 32}", text[:5])
     assert claim.try_claim(session, "t" * 32, text)
-    assert claim.features_of(claim.read_claim(session)) == {"heartbeat", "ack", "attach"}
+    assert claim.read_claim(session).features == {"heartbeat", "ack", "attach"}
 
 
 def test_an_empty_or_foreign_claim_is_not_ours(session: SessionFiles) -> None:
     files.create(session.claim)
     assert not claim.try_claim(session, "t" * 32, claim.worker_claim("host", 1, "w", "t" * 32))
-    assert claim.read_claim(session) == {}
+    assert claim.read_claim(session).pairs == {}

@@ -13,6 +13,7 @@ from pigeon.client.outcome import Outcome
 from pigeon.client.session.submit import read_status
 from pigeon.errors import EXIT_PIGEON
 from pigeon.wire import files
+from pigeon.wire.names import TAKEOVER_NAME
 from pigeon.wire.pacing import interval
 
 TYPE_CHECKING = False
@@ -166,6 +167,6 @@ class Ending:
 def is_taken_over(session: SessionFiles) -> bool:
     """Whether somebody has taken the right to end the session in its owner's place, as a listing shows now."""
     try:
-        return os.path.basename(session.takeover) in os.listdir(session.directory)
+        return TAKEOVER_NAME in os.listdir(session.directory)
     except OSError:
         return False  # nothing speaks against what was read

@@ -6,12 +6,14 @@ import errno
 import os
 
 from pigeon.client.session.trouble import NO_ROOM
-from pigeon.wire.names import Namespace, SessionFiles
+from pigeon.wire.documents import ACK, HEARTBEAT
+from pigeon.wire.names import CLAIM_NAME, Namespace, SessionFiles
 from pigeon.wire.pacing import HEARTBEAT_S, Silence
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from pigeon.client.session.workers import Watch, Workers
+    from pigeon.wire.claim import Claim
 
 LOOK_S = 1.0
 """Between two looks at the worker files and the listing while the session waits."""
@@ -82,7 +84,7 @@ class Peer:
         self._locks = locks
         self._claim_timeout_s = claim_timeout_s
         self._worker_timeout_s = worker_timeout_s
-        self._claim: dict[str, str] | None = None
+        self._claim: Claim | None = None
         self._silence = Silence()
         self._next_look = 0.0
         self._next_claim_look = 0.0
@@ -117,9 +119,7 @@ class Peer:
         self._next_look = now + LOOK_S
         if not self.is_claimed and self._find_claim():
             self.is_claimed = True
-            result.claimed_now = (
-                (self._claim or {}).get("worker_id") or (self._claim or {}).get("worker_host") or "?"
-            )
+            result.claimed_now = self._claim.shown if self._claim is not None else "?"
         if self.is_claimed:
             return result
         self._workers.look(now)
@@ -168,7 +168,7 @@ class Peer:
 
     def _find_claim(self) -> bool:
         try:
-            if "worker.claim" not in os.listdir(self.session.directory):
+            if CLAIM_NAME not in os.listdir(self.session.directory):
                 return False
             self._claim = _read_claim(self.session)
             return True
@@ -184,13 +184,11 @@ class Peer:
                 self._claim = _read_claim(self.session)
             except OSError:
                 return frozenset()
-        from pigeon.wire.claim import features_of
-
-        return features_of(self._claim)
+        return self._claim.features
 
     def acknowledges(self) -> bool:
         """Whether the runner says how much input the command has taken."""
-        return "ack" in self.features()
+        return ACK in self.features()
 
     def input_taken(self, offset: int | None) -> None:
         """The runner has acknowledged input up to this byte of stdin.jsonl."""
@@ -220,7 +218,7 @@ class Peer:
         if silence < max(FULL_S, due - WATCH_S) or now < self._next_look:
             return ""
         self._next_look = now + LOOK_S
-        if "heartbeat" in self.features():
+        if HEARTBEAT in self.features():
             return self._judge_watchers(now, silence, due)
         if silence < due:
             return ""
@@ -236,7 +234,7 @@ class Peer:
         from pigeon.client.session.workers import LIVES_S, Watch, duration
 
         if self._watch is None:
-            owner = (self._claim or {}).get("worker_id", "")
+            owner = self._claim.worker_id if self._claim is not None else ""
             self._watch = Watch(self._namespace, self.session.session_id, owner)
         watch = self._watch
         watch.look(now)
@@ -276,7 +274,7 @@ def _is_full(path: str) -> bool:
     return found.f_bavail * found.f_frsize < FULL_BYTES or (found.f_files > 0 and found.f_favail == 0)
 
 
-def _read_claim(session: SessionFiles) -> dict[str, str]:
+def _read_claim(session: SessionFiles) -> Claim:
     from pigeon.wire.claim import read_claim
 
     return read_claim(session)

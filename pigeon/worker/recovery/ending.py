@@ -15,7 +15,7 @@ from pigeon.journal.queries import Row
 from pigeon.journal.store import Journal
 from pigeon.wire import claim, files, publish, states, takeover
 from pigeon.wire.documents import Status
-from pigeon.wire.names import SessionFiles, new_token
+from pigeon.wire.names import CLAIM_NAME, TAKEOVER_NAME, SessionFiles, new_token
 from pigeon.wire.pacing import Backoff
 from pigeon.worker import cwdlock, identity, lifecycle
 from pigeon.worker.handover import Worker
@@ -162,7 +162,7 @@ def _free_strict(worker: Worker, row: Row, resolved: str | None) -> None:
 
 def _final_status(worker: Worker, row: Row, decision: Recovery) -> Status:
     session = worker.namespace.session(row.session_id)
-    if publish.TAKEOVER_NAME in os.listdir(session.directory):
+    if TAKEOVER_NAME in os.listdir(session.directory):
         # Another took the right to end it, and may have died with it: whoever comes first says the same.
         return takeover.outcome(session, f"worker {worker.worker_id}", row.worker_id or "unknown")
     created = clock.utc_text()
@@ -224,11 +224,11 @@ def is_lost(session: SessionFiles, row: Row) -> bool:
         return False
     try:
         # Listed, since the answer that there is no such name may be an old one (FORMAT.md, "Reading").
-        if os.path.basename(session.claim) not in os.listdir(session.directory):
+        if CLAIM_NAME not in os.listdir(session.directory):
             return False
     except FileNotFoundError:
         return files.is_removed(session)
-    return claim.read_claim(session).get("claim_token") != row.claim_token  # ours is whole, and has it
+    return claim.read_claim(session).token != row.claim_token  # ours is whole, and has it
 
 
 def ends_cleanly(session: SessionFiles) -> bool:

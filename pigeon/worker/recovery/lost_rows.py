@@ -28,8 +28,8 @@ def restore(worker: Worker, session: SessionFiles) -> bool:
 
     A journal that cannot be used is recovery's business as well. Raises OSError: it cannot be said now.
     """
-    token = takeover.owner_of(session).get("claim_token")
-    if token is None:
+    token = takeover.claim_of(session).token
+    if not token:
         return False
     try:
         with Journal.open(worker.journal_path, brief=True) as journal:

@@ -16,9 +16,8 @@ from dataclasses import dataclass
 from pigeon import clock, trace
 from pigeon.errors import DamagedSession
 from pigeon.wire import files
-from pigeon.wire.names import SessionFiles
+from pigeon.wire.names import TAKEOVER_NAME, SessionFiles
 from pigeon.wire.pacing import INTERACTIVE, interval, polite
-from pigeon.wire.publish import TAKEOVER_NAME
 from pigeon.worker.relay.announcement import Chores
 from pigeon.worker.relay.command import Command
 from pigeon.worker.relay.hangup import Hangup

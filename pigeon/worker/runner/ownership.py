@@ -8,9 +8,8 @@ from typing import TypeVar
 
 from pigeon import clock
 from pigeon.wire import claim, files, publish
-from pigeon.wire.names import SessionFiles
+from pigeon.wire.names import CLAIM_NAME, TAKEOVER_NAME, SessionFiles
 from pigeon.wire.pacing import Backoff
-from pigeon.wire.publish import TAKEOVER_NAME
 from pigeon.worker.debug import Debug
 
 FRESH_S = 1.0
@@ -78,12 +77,12 @@ class Ownership:
 
         def look() -> bool:
             names = os.listdir(self._session.directory)
-            if TAKEOVER_NAME in names or "worker.claim" not in names:
+            if TAKEOVER_NAME in names or CLAIM_NAME not in names:
                 return False
             status = publish.read_status(self._session)
             if status is not None and status.is_final:
                 return False
-            return claim.read_claim(self._session).get("claim_token") == token
+            return claim.read_claim(self._session).token == token
 
         try:
             return self.until_it_works(look, patience_s=PATIENCE_S)

@@ -233,7 +233,7 @@ class Runner:
         self.worker.debug.say(
             "success", f"{self.task.session_id}: started, pid {command.pid}: {self.task.request.command}"
         )
-        if "ack" in self.task.request.features:
+        if self.task.request.acknowledges:
             outbound.acknowledged = 0  # the window counts from the first byte on
         outbound.say("started", pid=command.pid)
         for note in self._notes:
@@ -258,8 +258,8 @@ class Runner:
         request = self.task.request
         watch = Watch(
             client=ClientWatch(
-                judges="heartbeat" in request.features,
-                keeps=request.on_disconnect == "keep",
+                judges=request.sends_heartbeats,
+                keeps=request.keeps,
                 timeout_s=self.worker.client_timeout_s,
             ),
             note=self._books.note,

@@ -21,7 +21,14 @@ from pigeon.wire.documents import (
     parse_request,
     parse_status,
 )
-from pigeon.wire.names import Namespace, SessionFiles, is_session_id
+from pigeon.wire.names import (
+    CLAIM_NAME,
+    REQUEST_NAME,
+    STATUS_NAME,
+    Namespace,
+    SessionFiles,
+    is_session_id,
+)
 from pigeon.wire.pacing import Backoff
 from pigeon.worker.handover import tell
 from pigeon.worker.scheduler.queue import Waiting
@@ -105,17 +112,17 @@ class Catalog:
             tell(f"pigeon worker: session {name} is left alone: its directory {error.strerror}")
             return None
         entries = os.listdir(session.directory)
-        if "status.json" not in entries:
+        if STATUS_NAME not in entries:
             raise Unpublished  # not asked for: the answer "there is none" would be remembered (FORMAT.md, "Reading")
         status = self._status(session)
         if isinstance(status, Status):
             if status.is_final:
                 self.finished[name] = now
                 return None
-            if status.state != states.PENDING or "worker.claim" in entries:
+            if status.state != states.PENDING or CLAIM_NAME in entries:
                 self.claimed[name] = now
                 return None
-        elif "worker.claim" in entries:
+        elif CLAIM_NAME in entries:
             self.claimed[name] = now
             return None
         request, problem = read_request(session)
@@ -132,7 +139,7 @@ class Catalog:
         except FileNotFoundError:
             raise Unpublished from None
         except (files.Refused, BadDocument) as error:
-            return _reason("status.json", error)
+            return _reason(STATUS_NAME, error)
 
     def forget(self, name: str) -> None:
         """Look at `name` anew at the next scan."""
@@ -157,11 +164,11 @@ def read_request(session: SessionFiles) -> tuple[Request, str | None]:
     except FileNotFoundError:
         raise Unpublished from None
     except (files.Refused, BadDocument) as error:
-        return stand_in, _reason("request.json", error)
+        return stand_in, _reason(REQUEST_NAME, error)
     except OSError as error:
         if files.may_pass(error):
             raise
-        return stand_in, _reason("request.json", error)
+        return stand_in, _reason(REQUEST_NAME, error)
 
 
 def _reason(name: str, error: Exception) -> str:

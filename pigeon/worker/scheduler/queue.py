@@ -44,7 +44,7 @@ class Waiting:
     @property
     def locks(self) -> bool:
         """Whether it wants its directory for itself."""
-        return self.request.lock == "cwd" and self.refusal is None
+        return self.request.locks and self.refusal is None
 
     def waited_for(self, reason: str, now: float) -> float:
         """Seconds it has waited for `reason` so far, the present wait included."""

@@ -171,8 +171,7 @@ class Housekeeping:
             self.catalog.claimed.pop(name, None)
             self.catalog.finished[name] = now
             return None
-        claim = takeover.owner_of(session)
-        owner = claim.get("worker_id") or f"{claim.get('worker_host', '')}-{claim.get('worker_pid', '')}"
+        owner = takeover.claim_of(session).owner
         if owner == self.worker.worker_id:
             self._own.add(name)
             owner = ""  # that this worker lives says nothing: only the stream does
@@ -200,7 +199,7 @@ class Housekeeping:
 
     def _take_over(self, name: str) -> None:
         session = self.worker.namespace.session(name)
-        owner = takeover.owner_of(session).get("worker_id") or "unknown"
+        owner = takeover.claim_of(session).worker_id or "unknown"
         ended = takeover.end(session, f"worker {self.worker.worker_id}", owner, stalled=name in self._stalled)
         self._watches.pop(name, None)
         if not ended and not _is_final(session):

@@ -16,6 +16,7 @@ from collections.abc import Callable
 from pigeon import clock
 from pigeon.errors import JournalError
 from pigeon.journal.queries import Row
+from pigeon.wire.names import CLAIM_NAME
 from pigeon.wire.pacing import scan_interval
 from pigeon.worker.handover import Task, Worker, tell
 from pigeon.worker.lifecycle import RunnerExit
@@ -189,7 +190,7 @@ class Scheduler:
 
     def _is_judged(self, waiting: Waiting) -> bool:
         request = waiting.request
-        return "heartbeat" in request.features and request.on_disconnect != "keep" and waiting.refusal is None
+        return request.sends_heartbeats and not request.keeps and waiting.refusal is None
 
     def _tick(self) -> None:
         """Once a second: signs of life, withdrawals and the journal's record of those that wait."""
@@ -224,10 +225,10 @@ class Scheduler:
         try:
             names = os.listdir(directory)
         except FileNotFoundError:
-            names = ["worker.claim"]  # the session has been removed
+            names = [CLAIM_NAME]  # the session has been removed
         except OSError:
             return
-        if "worker.claim" in names:
+        if CLAIM_NAME in names:
             self._remove(waiting, "claimed by another or withdrawn")
 
     def _drop_if_lost(self, waiting: Waiting, row: Row) -> None:
