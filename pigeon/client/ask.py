@@ -7,10 +7,10 @@ import os
 from pigeon.client import frames
 from pigeon.client.outcome import Options, Outcome, report
 from pigeon.client.session import submit
-from pigeon.client.session.owner import Peer
+from pigeon.client.session.owner import OwnerState
 from pigeon.client.session.pump import Pump
 from pigeon.client.terminal import guardian
-from pigeon.client.terminal.raw import is_terminal, window_size
+from pigeon.client.tty import is_terminal, window_size
 from pigeon.commandline import quote
 from pigeon.config import Config
 from pigeon.wire.documents import CLIENT_FEATURES, Request
@@ -30,11 +30,11 @@ def ask_worker(verb_args: list[str], config: Config) -> int:
     )
 
 
-def _pump(mine: frames.Link, verb_args: list[str], config: Config) -> int:
+def _pump(mine: frames.FramePipe, verb_args: list[str], config: Config) -> int:
     return report(mine, lambda: _session(mine, verb_args, config))
 
 
-def _session(mine: frames.Link, verb_args: list[str], config: Config) -> Outcome:
+def _session(mine: frames.FramePipe, verb_args: list[str], config: Config) -> Outcome:
     namespace = Namespace(config.require_cache(), config.namespace)
     text = "exec pigeon " + " ".join(quote(word) for word in verb_args)
     request = Request(new_session_id(), ["bash", "-lc", text], "/")
@@ -53,7 +53,7 @@ def _session(mine: frames.Link, verb_args: list[str], config: Config) -> Outcome
     options = Options()
     options.reads_stdin = False
     options.speaks = is_terminal(2)
-    peer = Peer(
+    peer = OwnerState(
         namespace,
         session,
         cwd=request.cwd,

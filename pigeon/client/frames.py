@@ -30,9 +30,7 @@ ALIVE = b"."  # no operation hangs
 ANSWERED = b"a"  # the session has said something since the last such frame
 RAW = b"r"  # make the user's terminal raw and say IS_RAW; payload: the escape character or nothing
 TAKEN = b"n"  # so many more bytes of KEYS have been passed on, in ASCII; not for each of them
-MODES = (
-    b"t"  # payload: what switches off the terminal modes that are on now, NUL, what switches them on again
-)
+MODES = b"t"  # payload: as `modes_payload`
 ASKED = b"q"  # the output asks the terminal something; payload: how often, in ASCII
 SUSPENDED = b"S"  # SUSPEND is done
 MESSAGE = b"m"  # lines for stderr, to be printed when the terminal has been restored
@@ -43,7 +41,19 @@ EXIT = b"E"  # the last frame: everything has been written; payload: the exit co
 _HEADER = 5
 
 
-class Link:
+def modes_payload(off: bytes, on: bytes, *, wants_redraw: bool) -> bytes:
+    """What MODES says: what switches off the terminal modes that are on now, what switches them on again, and whether
+    the program, once it has its terminal back, has to draw itself anew. NUL stands in no sequence."""
+    return b"\0".join((off, on, b"1" if wants_redraw else b""))
+
+
+def split_modes(payload: bytes) -> tuple[bytes, bytes, bool]:
+    """(off, on, wants redraw) of `modes_payload`; for nothing said so far, nothing."""
+    off, on, redraw = payload.split(b"\0") if payload else (b"", b"", b"")
+    return off, on, redraw == b"1"
+
+
+class FramePipe:
     """One process's end."""
 
     def __init__(self, reading: int, writing: int) -> None:
@@ -118,14 +128,14 @@ class Link:
         return None if ended and not frames else frames
 
 
-def pair() -> tuple[Link, Link]:
+def pair() -> tuple[FramePipe, FramePipe]:
     """The guardian's end and the pump's. After the fork each process closes the other's with `close`."""
     down_r, down_w = os.pipe()
     up_r, up_w = os.pipe()
-    return Link(up_r, down_w), Link(down_r, up_w)
+    return FramePipe(up_r, down_w), FramePipe(down_r, up_w)
 
 
-def close(link: Link) -> None:
+def close(link: FramePipe) -> None:
     """Close the end that belongs to the other process."""
     os.close(link.reading)
     os.close(link.writing)

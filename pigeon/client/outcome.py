@@ -71,7 +71,7 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() or c == "\n" else repr(c)[1:-1] for c in text)
 
 
-def report(guardian: frames.Link, session: Callable[[], Outcome]) -> int:
+def report(guardian: frames.FramePipe, session: Callable[[], Outcome]) -> int:
     """Run `session` and hand its outcome, or its error, to the guardian. Returns the exit code."""
     try:
         outcome = session()

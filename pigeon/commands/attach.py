@@ -11,12 +11,12 @@ from pigeon.client import frames
 from pigeon.client.outcome import Options, Outcome, report
 from pigeon.client.session import attachment
 from pigeon.client.session.modes import Modes
-from pigeon.client.session.output import Screen
-from pigeon.client.session.owner import Peer
+from pigeon.client.session.output import Output
+from pigeon.client.session.owner import OwnerState
 from pigeon.client.session.pump import ALIVE_S, Pump
 from pigeon.client.signals import SIGHUP, SIGINT, SIGQUIT, SIGTERM
 from pigeon.client.terminal import guardian
-from pigeon.client.terminal.raw import is_terminal, window_size
+from pigeon.client.tty import is_terminal, window_size
 from pigeon.clock import monotonic
 from pigeon.commands.arguments import Parser, add_common, load_config
 from pigeon.config import Config
@@ -58,21 +58,25 @@ def main(args: list[str], globals_: Mapping[str, str]) -> int:
     config = load_config(arguments, globals_)
     speaks = is_terminal(2) or arguments.verbose
 
-    def pump(mine: frames.Link) -> int:
+    def pump(mine: frames.FramePipe) -> int:
         return report(mine, lambda: _outcome(mine, arguments, config, speaks=speaks))
 
     watches = arguments.read_only
     return guardian.run(pump, reads_keyboard=is_terminal(0), speaks=speaks, watches=watches)
 
 
-def _outcome(mine: frames.Link, arguments: argparse.Namespace, config: Config, *, speaks: bool) -> Outcome:
+def _outcome(
+    mine: frames.FramePipe, arguments: argparse.Namespace, config: Config, *, speaks: bool
+) -> Outcome:
     try:
         return _attach(mine, arguments, config, speaks=speaks)
     except Outcome as outcome:
         return outcome
 
 
-def _attach(mine: frames.Link, arguments: argparse.Namespace, config: Config, *, speaks: bool) -> Outcome:
+def _attach(
+    mine: frames.FramePipe, arguments: argparse.Namespace, config: Config, *, speaks: bool
+) -> Outcome:
     namespace = Namespace(config.require_cache(), config.namespace)
     view = session_view.view(namespace, session_view.resolve(namespace, arguments.session))
     if view.state in states.FINAL:
@@ -112,7 +116,7 @@ def _attach(mine: frames.Link, arguments: argparse.Namespace, config: Config, *,
     if not options.read_only:
         mine_now = attachment.create(view.files)
         number, control = mine_now.number, mine_now.control
-    peer = Peer(
+    peer = OwnerState(
         namespace,
         view.files,
         cwd=view.request.cwd,
@@ -132,11 +136,11 @@ def _attach(mine: frames.Link, arguments: argparse.Namespace, config: Config, *,
 class Reader:
     """The user, while the output so far is read: told what takes so long, and free to leave an untouched session."""
 
-    def __init__(self, guardian_: frames.Link, options: Options, path: str) -> None:
+    def __init__(self, guardian_: frames.FramePipe, options: Options, path: str) -> None:
         self._guardian = guardian_
         self._options = options
         self._path = path
-        self._screen = Screen(guardian_, options)
+        self._screen = Output(guardian_, options)
         self._later: list[tuple[bytes, bytes]] = []
         self._said = self._suspended = False
         self._began = self._alive_at = monotonic()

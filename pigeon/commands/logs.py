@@ -6,8 +6,8 @@ import sys
 from collections.abc import Mapping
 
 from pigeon import clock
-from pigeon.client.session.ending import is_taken_over
-from pigeon.client.session.sink import Sink
+from pigeon.client.session.output import NonBlockingOutput
+from pigeon.client.session.session_end import is_taken_over
 from pigeon.commands.arguments import Parser, add_common, load_config
 from pigeon.errors import ShareError
 from pigeon.report import session_view
@@ -39,7 +39,7 @@ def main(args: list[str], globals_: Mapping[str, str]) -> int:
 
 def _print(session: SessionFiles, namespace: Namespace, *, follow: bool) -> int:
     tail = Tail(session.stream, ("output",))
-    sinks = {"stdout": Sink(1), "stderr": Sink(2)}
+    sinks = {"stdout": NonBlockingOutput(1), "stderr": NonBlockingOutput(2)}
     news_at = failed_at = clock.monotonic()
     while True:
         now = clock.monotonic()
@@ -68,7 +68,7 @@ def _print(session: SessionFiles, namespace: Namespace, *, follow: bool) -> int:
             clock.sleep(interval(INTERACTIVE, now - news_at))
 
 
-def _take(record: Record, sinks: dict[str, Sink]) -> bool:
+def _take(record: Record, sinks: dict[str, NonBlockingOutput]) -> bool:
     """Print an output; True at the exit event."""
     if record.get("type") == "output":
         sink = sinks["stderr" if record.get("channel") == "stderr" else "stdout"]

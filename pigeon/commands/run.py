@@ -11,7 +11,7 @@ from pigeon.client.outcome import Options, Outcome, report
 from pigeon.client.session import submit
 from pigeon.client.signals import signals
 from pigeon.client.terminal import guardian
-from pigeon.client.terminal.raw import is_terminal, modes, pixel_size, window_size
+from pigeon.client.tty import is_terminal, pixel_size, window_size
 from pigeon.errors import EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND, PigeonError
 from pigeon.wire import files
 from pigeon.wire.documents import CLIENT_FEATURES, Request
@@ -62,12 +62,12 @@ def _words(invocation: Invocation) -> list[str]:
     return invocation.words or ["exec bash -l"]
 
 
-def _pump(mine: frames.Link, invocation: Invocation, *, speaks: bool) -> int:
+def _pump(mine: frames.FramePipe, invocation: Invocation, *, speaks: bool) -> int:
     """In the child: publish and pump. Everything that can touch the share happens here, reading settings included."""
     return report(mine, lambda: _session(mine, invocation, speaks=speaks))
 
 
-def _session(mine: frames.Link, invocation: Invocation, *, speaks: bool) -> Outcome:
+def _session(mine: frames.FramePipe, invocation: Invocation, *, speaks: bool) -> Outcome:
     trace.mark("client: pump started")
     settings, request, notes = prepare(invocation)
     trace.mark("client: request prepared")
@@ -75,7 +75,7 @@ def _session(mine: frames.Link, invocation: Invocation, *, speaks: bool) -> Outc
     session = submit.publish(namespace, request)
     trace.mark("client: published")
     # Only now: a worker can be at it meanwhile.
-    from pigeon.client.session.owner import Peer
+    from pigeon.client.session.owner import OwnerState
     from pigeon.client.session.pump import Pump
 
     options = Options()
@@ -86,7 +86,7 @@ def _session(mine: frames.Link, invocation: Invocation, *, speaks: bool) -> Outc
     options.escape_char = "" if settings.client.escape_char == "none" else settings.client.escape_char
     options.verbose, options.speaks = invocation.verbose, speaks
     options.window = request.size
-    peer = Peer(
+    peer = OwnerState(
         namespace,
         session,
         cwd=request.cwd,
@@ -130,7 +130,10 @@ def prepare(invocation: Invocation) -> tuple[config.Config, Request, list[str]]:
     request.size = window_size()
     if request.pty:
         request.pixels = pixel_size()
-        request.modes = modes() if request.stdin_isatty else {}
+        if request.stdin_isatty:
+            from pigeon.client.session.tty_settings import tty_settings
+
+            request.modes = tty_settings()
     request.route = settings.route
     request.lock = "none" if invocation.no_lock else "cwd"
     request.on_disconnect = "keep" if invocation.keep or invocation.detach else settings.client.on_disconnect

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from pigeon.client.session.owner import Peer
-from pigeon.client.session.workers import Watch, duration
+from pigeon.client.session.owner import OwnerState
+from pigeon.client.session.workers import Watchers, duration
 from pigeon.wire.names import Namespace
 from tests.helpers import raw
 from tests.helpers.pigeon import Pigeon
@@ -74,10 +74,10 @@ def test_nothing_is_said_before_the_living_can_be_told(pigeon: Pigeon) -> None:
     namespace = Namespace(str(pigeon.share.client_path), "test")
     put_worker(pigeon, "here-1", max_jobs=4, running=running(pigeon))
 
-    def a_peer() -> Peer:
+    def a_peer() -> OwnerState:
         session = namespace.session(raw.publish(pigeon).id)
         how = {"cwd": str(pigeon.work), "locks": True, "route": None}
-        return Peer(namespace, session, claim_timeout_s=30, worker_timeout_s=60, **how)  # type: ignore[arg-type]
+        return OwnerState(namespace, session, claim_timeout_s=30, worker_timeout_s=60, **how)  # type: ignore[arg-type]
 
     dead, lives = a_peer(), a_peer()
     assert [dead.wait(100.0 + n, 1.0 + n).notice for n in range(3)] == ["", "", ""]
@@ -96,7 +96,7 @@ class Silent:
         self.id = raw.publish(pigeon).id
         session = namespace.session(self.id)
         raw.claim(Session(Path(session.directory)), "worker_id=one-1\nfeatures=heartbeat,ack,attach\n")
-        self.peer = Peer(
+        self.peer = OwnerState(
             namespace,
             session,
             cwd="/",
@@ -169,7 +169,7 @@ def test_a_session_that_is_well_costs_no_look_at_the_workers(
     pigeon: Pigeon, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     looks: list[float] = []
-    monkeypatch.setattr(Watch, "look", lambda self, now: looks.append(now))
+    monkeypatch.setattr(Watchers, "look", lambda self, now: looks.append(now))
     one = Silent(pigeon, 1.0)
     one.until(5.5)
     assert looks == []

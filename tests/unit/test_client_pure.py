@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from pigeon.client import frames
 from pigeon.client.outcome import Options, Outcome
-from pigeon.client.session import ending, upstream
-from pigeon.client.session.ending import Ending
-from pigeon.client.session.owner import Peer
+from pigeon.client.session import session_end, upstream
+from pigeon.client.session.owner import OwnerState
+from pigeon.client.session.session_end import SessionEnd
 from pigeon.client.session.upstream import Upstream
 from pigeon.client.terminal import escapes, guardian
 from pigeon.client.terminal.escapes import Escapes
@@ -225,7 +225,7 @@ def session(tmp_path: Path) -> SessionFiles:
 @pytest.fixture
 def written(session: SessionFiles, tmp_path: Path) -> Upstream:
     """The writer of its client."""
-    peer = Peer(
+    peer = OwnerState(
         Namespace(str(tmp_path), "test"),
         session,
         cwd="/",
@@ -275,13 +275,13 @@ def told(session: SessionFiles, state: str, **fields: object) -> None:
     Path(session.status).chmod(0o600)
 
 
-def outcome_at(one: Ending, now: float, **changes: bool | int) -> Outcome | None:
+def outcome_at(one: SessionEnd, now: float, **changes: bool | int) -> Outcome | None:
     """What it says, all printed and read, unless changed."""
     return one.due(now, **{"printing": False, "read_bytes": 100, "is_quiet": True, **changes})  # type: ignore[arg-type]
 
 
 def test_an_exit_event_decides(session: SessionFiles) -> None:
-    one = Ending(session, 0.0)
+    one = SessionEnd(session, 0.0)
     Path(session.takeover).touch()  # cannot matter: the owner has just been heard
     one.exited(Outcome(3), 5.0)
     told(session, states.FAILED, exit_code=255, ended_by="takeover", error="lost")
@@ -292,9 +292,9 @@ def test_an_exit_event_decides(session: SessionFiles) -> None:
     assert (found.code, found.message, found.abnormal) == (3, "", False)
 
 
-def exited_behind_a_takeover(session: SessionFiles) -> Ending:
+def exited_behind_a_takeover(session: SessionFiles) -> SessionEnd:
     """With code 3, 5 s after the start, and another worker has claimed to give the session its end."""
-    one = Ending(session, 0.0)
+    one = SessionEnd(session, 0.0)
     one.joined()
     Path(session.takeover).touch()
     one.exited(Outcome(3), 5.0)
@@ -313,8 +313,8 @@ def test_an_exit_event_behind_a_takeover_does_not(session: SessionFiles) -> None
 
 def test_a_takeover_that_nobody_finishes_is_not_waited_for(session: SessionFiles) -> None:
     one = exited_behind_a_takeover(session)
-    assert outcome_at(one, 4.9 + ending.DOUBT_S) is None
-    found = outcome_at(one, 5.1 + ending.DOUBT_S)
+    assert outcome_at(one, 4.9 + session_end.DOUBT_S) is None
+    found = outcome_at(one, 5.1 + session_end.DOUBT_S)
     assert found is not None and found.code == 3
 
 
@@ -328,7 +328,7 @@ def test_a_status_by_the_runner_itself_agrees_with_its_exit_event(session: Sessi
 
 
 def test_a_status_alone_is_believed_when_all_is_read(session: SessionFiles) -> None:
-    one = Ending(session, 0.0)
+    one = SessionEnd(session, 0.0)
     told(session, states.FAILED, exit_code=9)
     assert one.look(0.1, started=True, silence_s=0.0) == ""
     assert one.look(1.0, started=True, silence_s=0.0) == states.FAILED
@@ -341,7 +341,7 @@ def test_a_status_alone_is_believed_when_all_is_read(session: SessionFiles) -> N
 def test_how_often_the_status_is_looked_at(session: SessionFiles) -> None:
     """The budget of an idle session: 40 visits a second after a minute, 12 after ten."""
     for silence_s, looks in ((60.0, 1.0), (600.0, 0.5)):
-        one = Ending(session, 0.0)
+        one = SessionEnd(session, 0.0)
         one.started(0.0)
         times = []
         for step in range(1, 1000):

@@ -54,6 +54,24 @@ MAY_IMPORT = {
     "cli": {"base", "wire", "config", "commandline", "client", "commands", "report"},
     "main": {"cli"},
 }
+# Rooms within a layer, by the process that their code runs in, and all that a room may import beside itself: layers and
+# single modules of its own layer. So the guardian, which owns the terminal, provably knows no share.
+ROOMS: dict[str, set[str]] = {
+    "pigeon.client.terminal": {
+        "base",
+        "pigeon.client.frames",
+        "pigeon.client.signals",
+        "pigeon.client.tty",
+    },
+    "pigeon.client.session": {
+        "base",
+        "wire",
+        "pigeon.client.frames",
+        "pigeon.client.outcome",
+        "pigeon.client.signals",
+        "pigeon.client.tty",
+    },
+}
 # Where a package, or a module of the standard library that has one owner, may be imported.
 OWNERS = {
     "tomli": ("config",),
@@ -134,6 +152,17 @@ def test_a_module_imports_only_from_the_layers_above_its_own(module: str) -> Non
             assert other == layer or other in MAY_IMPORT[layer], (
                 f"{module}:{line}: `{layer}` imports `{name}`"
             )
+
+
+@pytest.mark.parametrize("room", sorted(ROOMS))
+def test_a_room_imports_only_what_its_process_may_know(room: str) -> None:
+    members = [module for module in MODULES if module == room or module.startswith(f"{room}.")]
+    assert members
+    for module in members:
+        for name, line in imports_of(module):
+            if name == "pigeon" or name.startswith("pigeon."):
+                known = name == room or name.startswith(f"{room}.") or {name, layer_of(name)} & ROOMS[room]
+                assert known, f"{module}:{line}: `{room}` imports `{name}`"
 
 
 @pytest.mark.parametrize("module", sorted(MODULES))
@@ -226,13 +255,13 @@ CLIENT = set(
     pigeon pigeon.cli pigeon.cli_arguments pigeon.clock pigeon.commandline pigeon.config pigeon.config_file
     pigeon.errors pigeon.settings pigeon.trace
     pigeon.commands pigeon.commands.run
-    pigeon.client pigeon.client.frames pigeon.client.handlers pigeon.client.outcome pigeon.client.session
-    pigeon.client.session.ending pigeon.client.session.output pigeon.client.session.owner
-    pigeon.client.session.pump pigeon.client.session.sink pigeon.client.session.submit
-    pigeon.client.session.trouble pigeon.client.session.upstream pigeon.client.session.user
+    pigeon.client pigeon.client.frames pigeon.client.outcome pigeon.client.session
+    pigeon.client.session.guardian_inbox pigeon.client.session.output pigeon.client.session.owner
+    pigeon.client.session.pump pigeon.client.session.session_end pigeon.client.session.submit
+    pigeon.client.session.trouble pigeon.client.session.upstream
     pigeon.client.signals pigeon.client.terminal pigeon.client.terminal.escapes
     pigeon.client.terminal.foreground pigeon.client.terminal.giveup pigeon.client.terminal.guardian
-    pigeon.client.terminal.keyreports pigeon.client.terminal.raw pigeon.client.terminal.window
+    pigeon.client.terminal.keyreports pigeon.client.terminal.raw pigeon.client.terminal.window pigeon.client.tty
     pigeon.wire pigeon.wire.documents pigeon.wire.files pigeon.wire.jsontext pigeon.wire.names pigeon.wire.pacing
     pigeon.wire.records pigeon.wire.states pigeon.wire.tail
     """.split()

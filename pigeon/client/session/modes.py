@@ -201,6 +201,12 @@ class Modes:
         """The alternate screen is shown."""
         return not self._on.isdisjoint(_ALTERNATE)
 
+    @property
+    def wants_redraw(self) -> bool:
+        """A program that gets such a terminal back has to draw itself anew: one with margins sets them again then, as
+        after each change of the window's size, and what stood on the alternate screen is lost."""
+        return bool(self._margins) or self.is_full_screen
+
     def apply(self, *, margins: bool = False) -> bytes:
         """What switches on, on a terminal in its usual state, everything that is on now.
 

@@ -12,7 +12,7 @@ from pigeon.wire.pacing import HEARTBEAT_S, Silence
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from pigeon.client.session.workers import Watch, Workers
+    from pigeon.client.session.workers import Watchers, Workers
     from pigeon.wire.claim import Claim
 
 LOOK_S = 1.0
@@ -40,10 +40,10 @@ _VERDICTS = {
     False: "its worker's heartbeat has stopped too",
     None: "its worker's heartbeat file cannot be read",
 }
-"""By what the watching has shown (`Watch.lives`)."""
+"""By what the watching has shown (`Watchers.lives`)."""
 
 
-class Waiting:
+class WaitNews:
     """What there is to say about a session that nobody has started."""
 
     __slots__ = ("notice", "claimed_now", "give_up", "give_up_reason")
@@ -57,7 +57,7 @@ class Waiting:
         """... and what stays in the status."""
 
 
-class Peer:
+class OwnerState:
     """Liveness and abilities of the owner. Looks at the claim only when something depends on it."""
 
     def __init__(
@@ -95,7 +95,7 @@ class Peer:
         """The share takes nothing from this client, for want of room, and so perhaps nothing from the owner."""
         self._noticed = ""
         """Of which kind the last notice about a silent session was, as long as it is silent."""
-        self._watch: Watch | None = None
+        self._watch: Watchers | None = None
         """Of a session that is silent for longer than one that is well ever is."""
         self._watched_since: float | None = None
         self._is_watched = False
@@ -111,9 +111,9 @@ class Peer:
 
     # Waiting for a worker
 
-    def wait(self, now: float, age_s: float) -> Waiting:
+    def wait(self, now: float, age_s: float) -> WaitNews:
         """Look, once a second and not in the first, why nobody has started the session."""
-        result = Waiting()
+        result = WaitNews()
         if age_s < LOOK_S or now < self._next_look:
             return result
         self._next_look = now + LOOK_S
@@ -231,11 +231,11 @@ class Peer:
         )
 
     def _judge_watchers(self, now: float, silence: float, due: float) -> str:
-        from pigeon.client.session.workers import LIVES_S, Watch, duration
+        from pigeon.client.session.workers import LIVES_S, Watchers, duration
 
         if self._watch is None:
             owner = self._claim.worker_id if self._claim is not None else ""
-            self._watch = Watch(self._namespace, self.session.session_id, owner)
+            self._watch = Watchers(self._namespace, self.session.session_id, owner)
         watch = self._watch
         watch.look(now)
         if silence < due or (watch.lives is None and watch.is_readable):

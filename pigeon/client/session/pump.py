@@ -12,12 +12,12 @@ from pigeon import clock, trace
 from pigeon.client import frames
 from pigeon.client.outcome import Options, Outcome, of_error
 from pigeon.client.session import submit
-from pigeon.client.session.ending import QUIET_S, Ending
-from pigeon.client.session.output import Screen
-from pigeon.client.session.owner import Peer
-from pigeon.client.session.trouble import NO_ROOM, Trouble
+from pigeon.client.session.guardian_inbox import GuardianInbox
+from pigeon.client.session.output import Output
+from pigeon.client.session.owner import OwnerState
+from pigeon.client.session.session_end import QUIET_S, SessionEnd
+from pigeon.client.session.trouble import NO_ROOM, ShareTrouble
 from pigeon.client.session.upstream import Upstream
-from pigeon.client.session.user import User
 from pigeon.errors import EXIT_CANCELLED, EXIT_PIGEON, DamagedSession, PigeonError
 from pigeon.wire import files, states
 from pigeon.wire.files import Appender
@@ -36,9 +36,9 @@ class Pump:
 
     def __init__(
         self,
-        guardian: frames.Link,
+        guardian: frames.FramePipe,
         session: SessionFiles,
-        peer: Peer,
+        peer: OwnerState,
         options: Options,
         *,
         attachment: int = 0,
@@ -48,15 +48,15 @@ class Pump:
         self.session = session
         self.peer = peer
         self.options = options
-        self.screen = Screen(guardian, options)
+        self.screen = Output(guardian, options)
         self._now = clock.monotonic()
         self.upstream = Upstream(session, peer, options, attachment, self._now)
-        self.ending = Ending(session, self._now)
-        self._reading = Trouble(session.directory, self.screen.notice)
-        self._writing = Trouble(session.directory, self.screen.notice)
+        self.ending = SessionEnd(session, self._now)
+        self._reading = ShareTrouble(session.directory, self.screen.notice)
+        self._writing = ShareTrouble(session.directory, self.screen.notice)
         self._stream = Tail(session.stream, ("output",))
         self._created_at = created_at or clock.utc_text()
-        self.user = User(
+        self.user = GuardianInbox(
             guardian, session, options, self.screen, self.upstream, self.ending, self._created_at
         )
         self._born = self._active = self._next_look = self._next_alive = self._answered_told = self._now

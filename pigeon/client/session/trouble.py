@@ -27,7 +27,7 @@ NO_ROOM = {
 """What the user is told, by the error's number."""
 
 
-class Trouble:
+class ShareTrouble:
     """Since when one client's operations have failed."""
 
     def __init__(self, directory: str, notice: Callable[[str], None]) -> None:

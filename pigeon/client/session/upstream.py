@@ -6,8 +6,8 @@ Everything is queued and written in turns; what a failing share does not take is
 from __future__ import annotations
 
 from pigeon.client.outcome import Options
-from pigeon.client.session.owner import Peer
-from pigeon.client.terminal.raw import pixel_size
+from pigeon.client.session.owner import OwnerState
+from pigeon.client.tty import pixel_size
 from pigeon.wire.documents import pixel_fields
 from pigeon.wire.files import Appender
 from pigeon.wire.names import SessionFiles
@@ -33,7 +33,7 @@ class Upstream:
     """The writer of one client's (or attacher's) two files."""
 
     def __init__(
-        self, session: SessionFiles, peer: Peer, options: Options, attachment: int, now: float
+        self, session: SessionFiles, peer: OwnerState, options: Options, attachment: int, now: float
     ) -> None:
         self.is_open = True
         """False until the runner has accepted an attacher, who may not write before."""

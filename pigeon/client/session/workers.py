@@ -123,7 +123,7 @@ class Workers:
         return None if changed is None else now - changed
 
 
-class Watch:
+class Watchers:
     """Whether those who watch over one session live, as far as it has been seen since this was made.
 
     They are its owner and whoever lists it among what he runs: a worker that has adopted the runners of a former one.

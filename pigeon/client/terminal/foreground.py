@@ -9,18 +9,16 @@ from __future__ import annotations
 
 import os
 
-from pigeon.client import frames, handlers
-from pigeon.client.signals import signals
-from pigeon.client.terminal.raw import Terminal, in_foreground, write_sequences
+from pigeon.client import frames
+from pigeon.client.signals import do_nothing, signals
+from pigeon.client.terminal.raw import Terminal, write_sequences
 from pigeon.client.terminal.window import WindowReports
+from pigeon.client.tty import in_foreground
 from pigeon.clock import monotonic
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-ALTERNATE_SCREENS = (b"47", b"1047", b"1049")
-RESET_MARGINS = b"\x1b[r"
 
 
 class Foreground:
@@ -28,7 +26,7 @@ class Foreground:
 
     def __init__(
         self,
-        pump: frames.Link,
+        pump: frames.FramePipe,
         terminal: Terminal,
         window: WindowReports,
         wakeup: int,
@@ -78,19 +76,19 @@ class Foreground:
     def stop_here(self, modes: bytes) -> bool:
         """Stop this process as the shell expects it; comes back with SIGCONT. False: it was not to be, or is to leave.
 
-        `modes`: what switches off what the program has switched on, NUL, what switches it on again.
+        `modes`: the payload of the last MODES frame.
         """
         if self.suspending_at is None:
             return False
         self.suspending_at = None
         was_raw = self._terminal.is_raw
-        off, _, on = modes.partition(b"\0")
+        off, on, wants_redraw = frames.split_modes(modes)
         if was_raw:
             write_sequences(off)
             self._terminal.restore(discard_input=False)
         signals.signal(signals.SIGTSTP, signals.SIG_DFL)
         os.kill(os.getpid(), signals.SIGTSTP)
-        signals.signal(signals.SIGTSTP, handlers.do_nothing)
+        signals.signal(signals.SIGTSTP, do_nothing)
         if was_raw:
             if not self.go_raw():
                 return False
@@ -98,7 +96,6 @@ class Foreground:
         now = monotonic()
         self._window.changed(now)
         self._pump.send(frames.RESUME)
-        # One that had set margins sets them again, as after each change of the window's size.
-        if was_raw and (RESET_MARGINS in off or any(b"\x1b[?%sh" % mode in on for mode in ALTERNATE_SCREENS)):
+        if was_raw and wants_redraw:
             self._window.make_redraw(now)
         return True

@@ -11,12 +11,13 @@ import os
 import select
 
 from pigeon import trace
-from pigeon.client import frames, handlers
-from pigeon.client.signals import signals
+from pigeon.client import frames
+from pigeon.client.signals import become_pump, install, signals
 from pigeon.client.terminal import escapes
 from pigeon.client.terminal.giveup import GiveUp, presses_in
-from pigeon.client.terminal.raw import Terminal, has_keys, in_foreground, write_sequences
+from pigeon.client.terminal.raw import Terminal, has_keys, write_sequences
 from pigeon.client.terminal.window import WindowReports
+from pigeon.client.tty import in_foreground
 from pigeon.clock import monotonic
 from pigeon.errors import EXIT_PIGEON
 
@@ -50,7 +51,7 @@ REAP_S = 0.25
 
 
 def run(
-    pump: Callable[[frames.Link], int], *, reads_keyboard: bool, speaks: bool, watches: bool = False
+    pump: Callable[[frames.FramePipe], int], *, reads_keyboard: bool, speaks: bool, watches: bool = False
 ) -> int:
     """Fork `pump` and look after the terminal until it ends. Returns the exit code.
 
@@ -65,14 +66,14 @@ def run(
     guardian = Guardian(
         mine, terminal, wakeup_r, reads_keyboard=reads_keyboard, speaks=speaks, watches=watches
     )
-    ignored = handlers.install(wakeup_w)
+    ignored = install(wakeup_w)
     guardian.pid = os.fork()
     if guardian.pid == 0:
         code = EXIT_PIGEON
         try:
             frames.close(mine)
             os.close(wakeup_r)
-            handlers.become_pump(ignored)
+            become_pump(ignored)
             os.close(wakeup_w)
             other.on_end = lambda: _stand_in(terminal, other.modes)
             code = pump(other)
@@ -88,7 +89,7 @@ def run(
 def _stand_in(terminal: Terminal, modes: bytes) -> None:
     """In the pump, when the guardian has been killed: leave the user's terminal as he would have left it."""
     signals.signal(signals.SIGTTOU, signals.SIG_IGN)
-    write_sequences(modes.partition(b"\0")[0])
+    write_sequences(frames.split_modes(modes)[0])
     terminal.restore_for_dead()
 
 
@@ -97,7 +98,7 @@ class Guardian:
 
     def __init__(
         self,
-        mine: frames.Link,
+        mine: frames.FramePipe,
         terminal: Terminal,
         wakeup: int,
         *,
@@ -364,7 +365,7 @@ class Guardian:
 
     def _end(self, code: int) -> int:
         if self._abnormal:
-            write_sequences(self._modes.partition(b"\0")[0])
+            write_sequences(frames.split_modes(self._modes)[0])
         if self._awaits_answers():
             self.terminal.collect(self._note_answers, SWALLOW_S)
         self.terminal.restore(discard_input=True)

@@ -1,4 +1,4 @@
-"""The user's terminal: its size, raw mode, and leaving it as it was. Only the guardian changes it."""
+"""The user's terminal: raw mode, and leaving it as it was. Only the guardian changes it."""
 
 from __future__ import annotations
 
@@ -7,58 +7,13 @@ import os
 import select
 import termios
 
+from pigeon.client.tty import in_foreground, is_terminal
 from pigeon.clock import monotonic
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
-
-
-def is_terminal(fd: int) -> bool:
-    """isatty(3), false for a closed descriptor."""
-    return os.isatty(fd)
-
-
-def window_size() -> tuple[int, int] | None:
-    """(cols, rows) of the terminal on stdin, stdout or stderr."""
-    for fd in (0, 1, 2):
-        try:
-            size = os.get_terminal_size(fd)
-        except OSError:
-            continue
-        if size.columns > 0 and size.lines > 0:
-            return size.columns, size.lines
-    return None
-
-
-def pixel_size() -> tuple[int, int]:
-    """(width, height) in pixels of the window that `window_size` speaks of; zeros where the terminal does not say."""
-    import fcntl  # not for a command on pipes
-
-    for fd in (0, 1, 2):
-        try:
-            rows, cols, *pixels = memoryview(fcntl.ioctl(fd, termios.TIOCGWINSZ, bytes(8))).cast("H")
-        except OSError:
-            continue
-        if cols and rows:
-            return pixels[0], pixels[1]
-    return 0, 0
-
-
-def modes() -> dict[str, int | bool]:
-    """The keys and switches of the terminal on stdin, as they are: to be asked before anybody makes it raw.
-
-    Nothing in the background: what is set there belongs to whoever has the foreground, a shell's line editor mostly.
-    """
-    from pigeon.wire import termmodes  # not for a command on pipes
-
-    if not in_foreground():
-        return {}
-    try:
-        return termmodes.of(termios.tcgetattr(0))
-    except termios.error:
-        return {}  # the terminal has gone
 
 
 class Terminal:
@@ -193,15 +148,6 @@ def _raw(state: list[Any]) -> list[Any]:
     mode[6][termios.VMIN] = 1
     mode[6][termios.VTIME] = 0
     return mode
-
-
-def in_foreground() -> bool:
-    """Whether this process may read the terminal on stdin without being stopped (SIGTTIN)."""
-    try:
-        return os.tcgetpgrp(0) == os.getpgrp()
-    except OSError as error:
-        # Where it is not the controlling terminal, nobody is stopped.
-        return error.errno == errno.ENOTTY and is_terminal(0)
 
 
 def write_sequences(data: bytes) -> None:

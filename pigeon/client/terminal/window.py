@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pigeon.client.terminal.raw import window_size
+from pigeon.client.tty import window_size
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -12,8 +12,8 @@ from pigeon.errors import EXIT_CANCELLED, EXIT_PIGEON
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from pigeon.client.outcome import Options
-    from pigeon.client.session.ending import Ending
-    from pigeon.client.session.output import Screen
+    from pigeon.client.session.output import Output
+    from pigeon.client.session.session_end import SessionEnd
     from pigeon.client.session.upstream import Upstream
     from pigeon.wire.names import SessionFiles
 
@@ -21,17 +21,17 @@ TAKEN_BYTES = 1024 * 1024
 """The guardian, who holds up to 16 MiB of keys, hears of so many at once that they have been passed on."""
 
 
-class User:
+class GuardianInbox:
     """Turns frames into what is written to the share, and keeps the wishes that have to wait."""
 
     def __init__(
         self,
-        guardian: frames.Link,
+        guardian: frames.FramePipe,
         session: SessionFiles,
         options: Options,
-        screen: Screen,
+        screen: Output,
         upstream: Upstream,
-        ending: Ending,
+        ending: SessionEnd,
         created_at: str,
     ) -> None:
         self.is_suspended = False

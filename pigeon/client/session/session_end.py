@@ -1,7 +1,7 @@
 """How a session ends for its client: by the exit event, by a final status, or by the user's leaving; and which of them
 is believed (FORMAT.md, "The end").
 
-Whoever stays with a session until its end owns one `Ending`, feeds it what it reads, and asks `due` for the outcome.
+Whoever stays with a session until its end owns one `SessionEnd`, feeds it what it reads and asks `due` for the outcome.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ DOUBT_S = 30.0
 """Whoever has made `takeover.claim` publishes the end at once; one who has died in between is not waited for longer."""
 
 
-class Ending:
+class SessionEnd:
     """What is known of one session's end."""
 
     def __init__(self, session: SessionFiles, now: float) -> None:
