@@ -22,18 +22,18 @@ from pigeon.report.session_view import View
 from pigeon.report.text import clean
 from pigeon.report.verdict import Facts, verdict
 from pigeon.wire import states
-from pigeon.wire.documents import Document
 from pigeon.wire.names import STREAM_NAME, Namespace
+from pigeon.wire.worker_file import WorkerFile
 
 
 class Known:
     """What one look at a session has found; `row` and `events` only where its journal is."""
 
-    def __init__(self, view: View, documents: dict[str, Document], live: set[str]) -> None:
+    def __init__(self, view: View, workers: dict[str, WorkerFile], live: set[str]) -> None:
         self.view = view
-        self.documents = documents
+        self.workers = workers
         self.live = live
-        self.watcher = session_view.watcher_of(view, documents, live)
+        self.watcher = session_view.watcher_of(view, workers, live)
         self.row: Row | None = None
         self.events: list[Event] = []
         self.waits: list[Wait] = []
@@ -99,8 +99,8 @@ def look(namespace: Namespace, session_id: str, config: Config) -> Known:
     """Gather what can be seen from this machine."""
     view = session_view.view(namespace, session_id)
     final = view.state in states.FINAL
-    documents, live = session_view.live_workers(namespace, patience_s=0.0 if final else 2.5)
-    known = Known(view, documents, live)
+    workers, live = session_view.live_workers(namespace, patience_s=0.0 if final else 2.5)
+    known = Known(view, workers, live)
     _read_journal(known, config)
     if known.row is not None and known.row.boot_id is not None and known.row.state != "final":
         _look_at_processes(known, known.row)
@@ -174,13 +174,12 @@ def facts_of(known: Known) -> Facts:
 
 
 def _add_workers(facts: Facts, known: Known, route: str | None) -> None:
-    fitting = session_view.fitting(known.documents, known.live, route)
+    fitting = session_view.fitting(known.workers, known.live, route)
     facts.workers = len(fitting)
-    for document in fitting.values():
-        running, most = document.get("running"), document.get("max_jobs")
-        if isinstance(running, list) and isinstance(most, int) and len(running) >= most:
-            facts.workers_full += 1
-    of_route = [n for n, d in known.documents.items() if n in known.live and d.get("route") == route]
+    facts.workers_full = sum(worker.is_full for worker in fitting.values())
+    of_route = [
+        name for name, worker in known.workers.items() if name in known.live and worker.route == route
+    ]
     facts.workers_ending = len(of_route) - len(fitting)
 
 
@@ -189,22 +188,19 @@ def _add_holder(facts: Facts, known: Known) -> None:
     if not facts.locks or facts.state != states.PENDING:
         return
     namespace = Namespace(*_place_of(known))
-    living = [document for name, document in known.documents.items() if name in known.live]
-    for session_id, entry in session_view.running_entries(living).items():
-        same = entry.get("cwd") == facts.cwd and entry.get("lock", "cwd") == "cwd"
-        if not same or session_id == known.view.session_id:
+    living = [worker for name, worker in known.workers.items() if name in known.live]
+    for entry in session_view.running_entries(living):
+        if not entry.holds(facts.cwd) or entry.session_id == known.view.session_id:
             continue
-        facts.holder = session_id
-        since = entry.get("since_s")
-        facts.holder_since_s = float(since) if isinstance(since, (int, float)) else 0.0
+        facts.holder, facts.holder_since_s = entry.session_id, entry.since_s
         try:
-            holder = session_view.view(namespace, session_id)
+            holder = session_view.view(namespace, entry.session_id)
         except PigeonError:
             return  # it has just ended
         facts.holder_command, facts.holder_client = holder.command, newest.client_state(holder)
         return
     views = collect(namespace, everything=False, cwd=facts.cwd)
-    reason = waits_for(known.view, views, known.documents, known.live) or ""
+    reason = waits_for(known.view, views, known.workers, known.live) or ""
     if " behind " in reason:
         facts.behind = reason.rpartition(" ")[2]
     facts.locked_by = processes.flock_holder(namespace.lock(facts.cwd))

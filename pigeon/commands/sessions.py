@@ -13,8 +13,8 @@ from pigeon.report import newest, session_view
 from pigeon.report.session_view import View
 from pigeon.report.text import clean, cut, print_table
 from pigeon.wire import states
-from pigeon.wire.documents import Document
 from pigeon.wire.names import Namespace
+from pigeon.wire.worker_file import WorkerFile
 
 WATCH_S = 2.5
 """How long to look for life: a worker says something every second, a client every five, so only workers for sure."""
@@ -37,8 +37,8 @@ def main(args: list[str], globals_: Mapping[str, str]) -> int:
     namespace = Namespace(config.require_cache(), config.namespace)
     cwd = directory_of(arguments.cwd) if arguments.cwd else None
     views = collect(namespace, everything=arguments.all, cwd=cwd)
-    documents, live = session_view.live_workers(namespace, patience_s=WATCH_S if views else 0.0)
-    rows = [describe(view, views, documents, live) for view in views]
+    workers, live = session_view.live_workers(namespace, patience_s=WATCH_S if views else 0.0)
+    rows = [describe(view, views, workers, live) for view in views]
     if arguments.json:
         print(json.dumps(rows, indent=2))
     elif rows:
@@ -67,12 +67,12 @@ def collect(namespace: Namespace, *, everything: bool, cwd: str | None) -> list[
 
 
 def describe(
-    view: View, views: list[View], documents: Mapping[str, Document], live: set[str]
+    view: View, views: list[View], workers: Mapping[str, WorkerFile], live: set[str]
 ) -> dict[str, object]:
     """One session as `--json` shows it."""
     request = view.request
     ended = view.state in states.FINAL
-    watcher = None if ended else session_view.watcher_of(view, documents, live)
+    watcher = None if ended else session_view.watcher_of(view, workers, live)
     return {
         "session_id": view.session_id,
         "state": view.state,
@@ -88,7 +88,7 @@ def describe(
         "worker_alive": None if ended or view.owner is None else watcher is not None,
         "watched_by": watcher,
         "client": None if ended else newest.client_state(view),
-        "waits_for": None if ended else waits_for(view, views, documents, live),
+        "waits_for": None if ended else waits_for(view, views, workers, live),
         "attachable": view.state == states.RUNNING and view.claim is not None and view.claim.takes_attachers,
     }
 
@@ -97,21 +97,20 @@ def _rounded(seconds: float | None) -> float | None:
     return None if seconds is None else round(seconds, 1)
 
 
-def waits_for(view: View, views: list[View], documents: Mapping[str, Document], live: set[str]) -> str | None:
+def waits_for(view: View, views: list[View], workers: Mapping[str, WorkerFile], live: set[str]) -> str | None:
     """For what an unclaimed session waits, as far as the share tells."""
     if view.state != states.PENDING or view.request is None:
         return None
-    entries = session_view.running_entries(documents.values())
     if view.request.locks:
-        for session_id, entry in entries.items():
-            if entry.get("cwd") == view.request.cwd and entry.get("lock", "cwd") == "cwd":
-                return f"the directory, held by {session_id}"
+        for entry in session_view.running_entries(workers.values()):
+            if entry.holds(view.request.cwd):
+                return f"the directory, held by {entry.session_id}"
         for other in views:
             rival = other.request
             earlier = other.session_id < view.session_id and other.state in ("pending", "claimed")
             if earlier and rival is not None and (rival.cwd, rival.lock) == (view.request.cwd, "cwd"):
                 return f"the directory, behind {other.session_id}"
-    return "a free slot" if session_view.fitting(documents, live, view.request.route) else "a worker"
+    return "a free slot" if session_view.fitting(workers, live, view.request.route) else "a worker"
 
 
 def _print(rows: list[dict[str, object]]) -> None:

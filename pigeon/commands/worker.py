@@ -14,7 +14,7 @@ from pigeon.errors import ShareError
 from pigeon.journal import place
 from pigeon.journal.store import Journal
 from pigeon.wire import files
-from pigeon.wire.names import Namespace
+from pigeon.wire.names import Namespace, worker_id
 from pigeon.worker import cwdlock, identity
 from pigeon.worker.debug import Debug
 from pigeon.worker.handover import Worker
@@ -86,7 +86,7 @@ def _worker(config: Config) -> tuple[Worker, str]:
     lock = cwdlock.choose(config.worker.lock, mountinfo.filesystem_of(namespace.root))
     host = socket.gethostname()
     worker = Worker(
-        worker_id=f"{host}-{os.getpid()}",
+        worker_id=worker_id(host, os.getpid()),
         host=host,
         pid=os.getpid(),
         boot=identity.boot_id(),

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from pigeon import clock
-from pigeon.client.session.workers import lists
 from pigeon.errors import NotFoundError, ShareError
 from pigeon.wire import files, states
 from pigeon.wire.claim import Claim, read_claim
@@ -15,14 +14,13 @@ from pigeon.wire.documents import (
     MAX_DOCUMENT_BYTES,
     MAX_REQUEST_BYTES,
     BadDocument,
-    Document,
     Request,
     Status,
-    parse,
     parse_request,
     parse_status,
 )
 from pigeon.wire.names import CLAIM_NAME, Namespace, SessionFiles, is_session_id
+from pigeon.wire.worker_file import RunningEntry, WorkerFile, WorkerFiles
 
 
 @dataclass
@@ -167,49 +165,35 @@ def resolve(namespace: Namespace, prefix: str) -> str:
     raise NotFoundError(f"`{prefix}` could be any of {len(found)} sessions", hint="give more of the id")
 
 
-def workers(namespace: Namespace) -> dict[str, Document]:
-    """Worker id -> worker file. Raises ShareError."""
-    found = {}
+def live_workers(namespace: Namespace, *, patience_s: float = 2.5) -> tuple[dict[str, WorkerFile], set[str]]:
+    """(worker files, ids of those that change while we watch). Returns as soon as all have changed.
+
+    Raises:
+        ShareError: they cannot be listed.
+    """
+    found = WorkerFiles(namespace)
+    live: set[str] = set()
+    began = now = clock.monotonic()
     try:
-        names = os.listdir(namespace.workers)
-    except FileNotFoundError:
-        return {}
+        found.look(now)
+        while found.workers.keys() - live and now - began < patience_s:
+            clock.sleep(0.1)
+            now = clock.monotonic()
+            found.look(now)
+            live |= found.changed
     except OSError as error:
         raise ShareError(f"`{namespace.workers}` cannot be read: {error.strerror}") from error
-    for name in names:
-        if not name.endswith(".json") or name.startswith("."):
-            continue
-        try:
-            found[name[:-5]] = parse(files.read(f"{namespace.workers}/{name}", MAX_DOCUMENT_BYTES), name)
-        except (OSError, BadDocument):
-            continue
-    return found
-
-
-def live_workers(namespace: Namespace, *, patience_s: float = 2.5) -> tuple[dict[str, Document], set[str]]:
-    """(worker files, ids of those that change while we watch). Returns as soon as all have changed."""
-    before = workers(namespace)
-    latest, live = before, set[str]()
-    until = clock.monotonic() + patience_s
-    while before.keys() - live and clock.monotonic() < until:
-        clock.sleep(0.1)
-        latest = workers(namespace)
-        live |= {name for name, document in latest.items() if document != before.get(name)}
-    return latest, live
+    return found.workers, live & found.workers.keys()
 
 
 def fitting(
-    documents: Mapping[str, Document], live: Collection[str], route: str | None
-) -> dict[str, Document]:
+    workers: Mapping[str, WorkerFile], live: Collection[str], route: str | None
+) -> dict[str, WorkerFile]:
     """The living workers that take sessions of this route."""
-    return {
-        name: document
-        for name, document in documents.items()
-        if name in live and document.get("route") == route and document.get("draining") is not True
-    }
+    return {name: worker for name, worker in workers.items() if name in live and worker.fits(route)}
 
 
-def watcher_of(view: View, documents: Mapping[str, Document], live: Collection[str]) -> str | None:
+def watcher_of(view: View, workers: Mapping[str, WorkerFile], live: Collection[str]) -> str | None:
     """The living worker that watches over a claimed session: who lists it among what he runs, or else its owner.
 
     They differ once a worker has been started again: the new one adopts the runners of the former, whose claims stay.
@@ -217,20 +201,14 @@ def watcher_of(view: View, documents: Mapping[str, Document], live: Collection[s
     if view.owner is None:
         return None
     for name in sorted(live):
-        if name in documents and lists(documents[name], view.session_id):
+        if name in workers and workers[name].lists(view.session_id):
             return name
     return view.owner if view.owner in live else None
 
 
-def running_entries(documents: Iterable[Document]) -> dict[str, Document]:
-    """Session id -> what its worker's file says of it."""
-    found = {}
-    for document in documents:
-        running = document.get("running")
-        for entry in running if isinstance(running, list) else []:
-            if isinstance(entry, dict) and isinstance(entry.get("session_id"), str):
-                found[str(entry["session_id"])] = entry
-    return found
+def running_entries(workers: Iterable[WorkerFile]) -> Iterator[RunningEntry]:
+    """What these workers say that they run."""
+    return (entry for worker in workers for entry in worker.entries)
 
 
 def seconds_since(stamp: object) -> float | None:

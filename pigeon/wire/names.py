@@ -55,6 +55,22 @@ def check_component(kind: str, name: str) -> str:
     return name
 
 
+def worker_id(host: str, pid: int) -> str:
+    """Of the worker that is this process."""
+    return f"{host}-{pid}"
+
+
+def host_and_pid(worker_id: str) -> tuple[str, int] | None:
+    """Where a worker runs, by its id; None where that does not tell."""
+    host, _, pid = worker_id.rpartition("-")
+    return (host, int(pid)) if pid and _DIGITS.issuperset(pid) else None
+
+
+def worker_id_of(name: str) -> str:
+    """Whose file in `workers/` has this name; "" for what is no worker's."""
+    return name.removesuffix(".json") if name.endswith(".json") and not name.startswith(".") else ""
+
+
 class Namespace:
     """`<cache>/namespaces/<namespace>`: clients and workers with the same one see each other."""
 

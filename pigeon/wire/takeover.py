@@ -7,10 +7,11 @@ import os
 from pigeon import clock
 from pigeon.errors import EXIT_CANCELLED, EXIT_PIGEON
 from pigeon.wire import claim, files, publish, states
-from pigeon.wire.documents import MAX_DOCUMENT_BYTES, BadDocument, Status, parse
+from pigeon.wire.documents import BadDocument, Status
 from pigeon.wire.names import Namespace, SessionFiles, new_token
 from pigeon.wire.pacing import Silence
 from pigeon.wire.records import decode_line, integer
+from pigeon.wire.worker_file import parse_worker_file, read_worker_file
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -23,19 +24,11 @@ LOOK_S = 1.0
 """Between two looks; silence counts at most this much for each."""
 
 
-def read_worker_file(path: str) -> bytes:
-    """What a worker says; nothing if it has no file. Raises OSError."""
-    try:
-        return files.read(path, MAX_DOCUMENT_BYTES)
-    except FileNotFoundError:
-        return b""
-
-
 class OwnerWatch:
     """How long the owner of one session has been silent: its worker's file and its stream together.
 
-    `read`: how a worker's file is read, for who watches many sessions of one owner. `must_list`: a file that tells what
-    its worker runs, and does not name the session, counts as silence.
+    `read`: gives what stands in the file of a worker id, for who watches many sessions of one owner. `must_list`: a
+    file that tells what its worker runs, and does not name the session, counts as silence.
     """
 
     def __init__(
@@ -43,16 +36,14 @@ class OwnerWatch:
         namespace: Namespace,
         session: SessionFiles,
         owner: str,
-        read: Callable[[str], bytes] = read_worker_file,
+        read: Callable[[str], bytes] | None = None,
         *,
         must_list: bool = False,
     ) -> None:
         self._named = session.session_id if must_list else None
         self._stream = session.stream
-        self._worker = (
-            namespace.worker(owner) if owner and "/" not in owner and not owner.startswith(".") else None
-        )
-        self._read = read
+        self._owner = owner if owner and "/" not in owner and not owner.startswith(".") else ""
+        self._read = read or (lambda worker_id: read_worker_file(namespace, worker_id))
         self._document: bytes | None = None
         self._size: int | None = None
         self._silence = Silence()
@@ -75,7 +66,7 @@ class OwnerWatch:
 
     def _has_changed(self) -> bool:
         """Whether one of the two differs from the last look; the stream of a worker that lives is not looked at."""
-        document = self._read(self._worker) if self._worker is not None else b""
+        document = self._read(self._owner) if self._owner else b""
         before, self._document = self._document, document
         if before not in (None, document) and not self._leaves_out(document):
             return True
@@ -91,12 +82,9 @@ class OwnerWatch:
         if self._named is None:
             return False
         try:
-            running = parse(document, "worker file").get("running")
+            return parse_worker_file(document, self._owner).leaves_out(self._named)
         except BadDocument:
             return False
-        if not isinstance(running, list):
-            return False
-        return all(not isinstance(one, dict) or one.get("session_id") != self._named for one in running)
 
 
 def wait_for_silence(namespace: Namespace, session: SessionFiles, owner: str, host_timeout_s: float) -> bool:

@@ -135,16 +135,11 @@ class OwnerState:
 
     def _why(self, now: float) -> str:
         """For what the session waits; empty until living workers can be told from what dead ones have left behind."""
-        from pigeon.client.session.workers import LIVES_S, WATCHED_S
+        from pigeon.client.session.workers import WATCHED_S
 
         if self._watched_since is None:
             self._watched_since = now
-        all_live = True
-        for name, document in self._workers.documents.items():
-            since = self._workers.seconds_since_change(name.removesuffix(".json"), now)
-            if since is None or since >= LIVES_S:
-                all_live = False
-                document["running"] = []  # a dead worker's file says for ever what it ran
+        all_live = all(self._workers.lives(name, now) for name in self._workers.workers)
         # Once and for all: a worker that comes later must not make the client fall silent again.
         self._is_watched = self._is_watched or all_live or now - self._watched_since >= WATCHED_S
         if not self._is_watched:
@@ -154,9 +149,9 @@ class OwnerState:
     def _no_worker(self, now: float) -> str:
         """The last words of a client that gives up."""
         ending = "".join(
-            f"; {document.get('worker_id', name)} takes no new sessions"
-            for name, document in self._workers.documents.items()
-            if document.get("draining") is True
+            f"; {worker.worker_id} takes no new sessions"
+            for worker in self._workers.workers.values()
+            if worker.is_draining
         )
         route = f" --route {self._route}" if self._route else ""
         return (

@@ -3,12 +3,15 @@ watches over a silent one lives."""
 
 from __future__ import annotations
 
-import os
-
-from pigeon.wire import files
-from pigeon.wire.documents import MAX_DOCUMENT_BYTES, BadDocument, Document, parse
 from pigeon.wire.names import Namespace
 from pigeon.wire.pacing import Silence
+from pigeon.wire.worker_file import WorkerFiles
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pigeon.wire.worker_file import RunningEntry, WorkerFile
 
 WATCHED_S = 2.5
 """A worker that lives has changed its file within this: it does so every second."""
@@ -23,104 +26,72 @@ class Workers:
     def __init__(self, namespace: Namespace, route: str | None) -> None:
         self._namespace = namespace
         self._route = route
-        self._seen: dict[str, bytes] = {}
-        self._changed_at: dict[str, float] = {}
+        self._files = WorkerFiles(namespace)
         self.absence = Silence()
-        self.documents: dict[str, Document] = {}
-        self.changed: set[str] = set()
-        """The names of the files that the last look has seen to change, or to have come since the look before it."""
-        self._has_looked = False
-        self._foreign = 0
-        self.is_readable = True
-        """The last look has worked."""
+
+    @property
+    def workers(self) -> Mapping[str, WorkerFile]:
+        """By worker id, as the last look has found them."""
+        return self._files.workers
 
     def look(self, now: float) -> None:
         """Read all worker files. `absence.seconds` grows while none of our route changes. Never raises."""
-        self.changed = set()
-        self.is_readable = True
         try:
-            names = [name for name in os.listdir(self._namespace.workers) if name.endswith(".json")]
-        except FileNotFoundError:
-            names = []
+            self._files.look(now)
         except OSError:
-            self.is_readable = False
             self.absence.failed()
             return
-        changed = False
-        self.documents = {}
-        self._foreign = 0
-        for name in names:
-            try:
-                data = files.read(f"{self._namespace.workers}/{name}", MAX_DOCUMENT_BYTES)
-                document = parse(data, name)
-            except (OSError, BadDocument) as error:
-                self._foreign += isinstance(error, files.Refused)
-                continue
-            self.documents[name] = document
-            if self._seen.get(name) not in (None, data):
-                self._changed_at[name] = now
-                self.changed.add(name)
-                if self._fits(document):
-                    changed = True
-            elif self._has_looked and name not in self._seen:
-                self.changed.add(name)
-            self._seen[name] = data
-        self._has_looked = True
-        self.absence.looked(now, grew=changed)
+        self.absence.looked(
+            now, grew=any(self.workers[name].fits(self._route) for name in self._files.beating)
+        )
 
-    def _fits(self, document: Document) -> bool:
-        return document.get("route") == self._route and document.get("draining") is not True
+    def lives(self, worker_id: str, now: float) -> bool:
+        """Whether its file has been seen to change of late."""
+        return self._files.lives(worker_id, now, LIVES_S)
 
     def reason(self, session_id: str, cwd: str, locks: bool, now: float) -> str:
-        """One line: for what the session waits."""
-        fitting = {name: d for name, d in self.documents.items() if self._fits(d)}
-        live = {name: d for name, d in fitting.items() if now - self._changed_at.get(name, -1e9) < 10}
+        """One line: for what the session waits. What a dead worker's file says that it runs is passed over."""
+        fitting = {name: worker for name, worker in self.workers.items() if worker.fits(self._route)}
+        live = [worker for name, worker in fitting.items() if self.lives(name, now)]
         if locks:
-            for document in self.documents.values():
-                for running in _running(document):
-                    if running.get("session_id") == session_id:
-                        continue  # it is being tried
-                    if running.get("cwd") == cwd and running.get("lock", "cwd") == "cwd":
-                        return f"waiting for this directory, held by {_describe(running)} on {document.get('host')}"
+            for name, worker in self.workers.items():
+                for entry in worker.entries if self.lives(name, now) else ():
+                    if entry.session_id != session_id and entry.holds(cwd):  # else it is being tried
+                        return f"waiting for this directory, held by {_describe(entry)} on {worker.host}"
         if not live:
             return self._no_worker(fitting, now)
-        full = [d for d in live.values() if _is_full(d)]
+        full = [worker for worker in live if worker.is_full]
         if len(full) == len(live):
-            jobs = sum(len(_running(d)) for d in full)
+            jobs = sum(len(worker.entries) for worker in full)
             return f"waiting for a free worker: {len(full)} of {len(full)} full, {jobs} commands running"
         return "waiting for a worker to take the session"
 
-    def _no_worker(self, fitting: dict[str, Document], now: float) -> str:
+    def _no_worker(self, fitting: Mapping[str, WorkerFile], now: float) -> str:
         where = f"namespace `{self._namespace.name}`" + (f", route `{self._route}`" if self._route else "")
         if not fitting:
-            others = len(self.documents)
+            others = len(self.workers)
             passed_over = [f"{others} of other routes or ending"] if others else []
-            passed_over += [f"{self._foreign} of another user"] if self._foreign else []
+            passed_over += [f"{self._files.foreign} of another user"] if self._files.foreign else []
             return f"waiting for a worker: none in {where}" + (
                 f" ({', '.join(passed_over)})" if passed_over else ""
             )
         seen = ", ".join(
-            f"{d.get('worker_id', name)} {_last_seen(self._changed_at.get(name), now)}"
-            for name, d in fitting.items()
+            f"{worker.worker_id} {_last_seen(self._files.seconds_since_change(name, now))}"
+            for name, worker in fitting.items()
         )
         return f"waiting for a worker in {where}: {seen}"
 
     def summary(self, now: float) -> str:
         """The workers there are and when each was last seen to change, for an error message."""
-        if not self.documents:
+        if not self.workers:
             return "there is no worker file" + (
-                " but another user's, who cannot serve you" if self._foreign else ""
+                " but another user's, who cannot serve you" if self._files.foreign else ""
             )
         told = []
-        for name, document in self.documents.items():
-            who = f"{document.get('worker_id', name)} (route {document.get('route') or 'none'})"
-            told.append(f"{who}: {_last_seen(self._changed_at.get(name), now)}")
+        for name, worker in self.workers.items():
+            who = f"{worker.worker_id} (route {worker.route or 'none'})"
+            told.append(f"{who}: {_last_seen(self._files.seconds_since_change(name, now))}")
         return "; ".join(told)
-
-    def seconds_since_change(self, worker_id: str, now: float) -> float | None:
-        """Seconds since the file of that worker was last seen to change; None if it never was."""
-        changed = self._changed_at.get(f"{worker_id}.json")
-        return None if changed is None else now - changed
 
 
 class Watchers:
@@ -134,7 +105,9 @@ class Watchers:
         """None: they have not been watched for long enough."""
         self.watcher = owner
         """Who has shown life last."""
-        self._workers = Workers(namespace, None)
+        self.is_readable = True
+        """The worker files could be read at the last look."""
+        self._files = WorkerFiles(namespace)
         self._session_id = session_id
         self._owner = owner
         self._silence = Silence()
@@ -144,62 +117,41 @@ class Watchers:
         """For how long none of them has been seen to change, in looks that worked."""
         return self._silence.seconds
 
-    @property
-    def is_readable(self) -> bool:
-        """Whether the worker files can be read at all."""
-        return self._workers.is_readable
-
     def look(self, now: float) -> None:
         """Read the worker files. Never raises."""
-        self._workers.look(now)
-        if not self._workers.is_readable:
+        try:
+            self._files.look(now)
+            self.is_readable = True
+        except OSError:
+            self.is_readable = False
             self._silence.failed()
             self.lives = None
             return
-        signs = [name for name in self._workers.changed if self._watches(name)]
+        signs = [name for name in self._files.changed if self._watches(name)]
         self._silence.looked(now, grew=bool(signs))
         if signs:
             self.lives = True
-            self.watcher = signs[0].removesuffix(".json")
+            self.watcher = signs[0]
         elif self._silence.seconds >= (WATCHED_S if self.lives is None else LIVES_S):
             self.lives = False
 
-    def _watches(self, name: str) -> bool:
-        document = self._workers.documents[name]
-        return name == f"{self._owner}.json" or lists(document, self._session_id)
+    def _watches(self, worker_id: str) -> bool:
+        return worker_id == self._owner or self._files.workers[worker_id].lists(self._session_id)
 
 
-def lists(document: Document, session_id: str) -> bool:
-    """Whether a worker file says that its worker watches over this session."""
-    return any(running.get("session_id") == session_id for running in _running(document))
+def _last_seen(changed_s: float | None) -> str:
+    return "not seen to change" if changed_s is None else f"last changed {changed_s:.0f} s ago"
 
 
-def _last_seen(changed_at: float | None, now: float) -> str:
-    return "not seen to change" if changed_at is None else f"last changed {now - changed_at:.0f} s ago"
-
-
-def _running(document: Document) -> list[Document]:
-    running = document.get("running")
-    return [r for r in running if isinstance(r, dict)] if isinstance(running, list) else []
-
-
-def _is_full(document: Document) -> bool:
-    jobs = document.get("max_jobs")
-    return isinstance(jobs, int) and len(_running(document)) >= jobs
-
-
-def _describe(running: Document) -> str:
+def _describe(entry: RunningEntry) -> str:
     """`pip install x` (session 17…-ab) for 3 min: the command as the user typed it, as far as that can be told."""
-    command = running.get("command")
-    words = [str(word) for word in command] if isinstance(command, list) else []
+    words = entry.command
     text = (
         words[-1] if len(words) >= 2 and words[-2].startswith("-") and "c" in words[-2] else " ".join(words)
     )
     text = "".join(c if c.isprintable() else " " for c in text)
     text = text if len(text) <= 40 else text[:39] + "…"
-    since = running.get("since_s")
-    how_long = duration(since if isinstance(since, (int, float)) else 0)
-    return f"`{text}` (session {running.get('session_id')}) for {how_long}"
+    return f"`{text}` (session {entry.session_id}) for {duration(entry.since_s)}"
 
 
 def duration(seconds: float) -> str:

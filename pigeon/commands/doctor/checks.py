@@ -214,11 +214,11 @@ def check_lingering(_: Patient, __: Config) -> list[Finding]:
 
 def check_workers(patient: Patient, _: Config) -> list[Finding]:
     """Who serves the namespace."""
-    documents, live = session_view.live_workers(patient.place)
-    fitting = sorted(name for name in live if documents[name].get("route") == patient.route)
+    workers, live = session_view.live_workers(patient.place)
+    fitting = sorted(name for name in live if workers[name].route == patient.route)
     if fitting:
         return [Finding(PASS, f"alive and of this route: {', '.join(fitting)}")]
-    others = f"; {len(documents)} other worker files" if documents else ""
+    others = f"; {len(workers)} other worker files" if workers else ""
     text = f"no worker of this route lives in `{patient.namespace}`{others}"
     return [
         Finding(WARN, text, f"`pigeon worker --namespace {patient.namespace}` on the machine with internet")

@@ -35,8 +35,8 @@ SLOW_NAME_S = 2.0
 
 def check_other_side(patient: Patient, config: Config) -> list[Finding]:
     """With a worker's help: how soon each side sees the other, does the lock exclude, do the clocks agree."""
-    documents, live = session_view.live_workers(patient.place)
-    if not session_view.fitting(documents, live, patient.route):
+    workers, live = session_view.live_workers(patient.place)
+    if not session_view.fitting(workers, live, patient.route):
         return [Finding(WARN, "not measured: no worker answers", "start one, then run `pigeon doctor` again")]
     files.make_directories(patient.room)
     for name in ("ping", "lock"):

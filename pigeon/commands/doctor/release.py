@@ -7,11 +7,12 @@ only, given by that host's name, and not believed against signs of life.
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 
 from pigeon import clock
-from pigeon.client.session.workers import Workers
 from pigeon.config import Config
 from pigeon.wire.names import Namespace
+from pigeon.wire.worker_file import WorkerFiles
 from pigeon.worker import cwdlock, identity
 from pigeon.worker.scheduler.heartbeat import INTERVAL_S
 
@@ -73,14 +74,14 @@ def _release_gone(
 
 def _living_worker_of(namespace: Namespace, host: str) -> str:
     """A worker of that host whose file changes while one waits for three of its heartbeats, or ""."""
-    workers = Workers(namespace, None)
+    found = WorkerFiles(namespace)
     until = clock.monotonic() + 3 * INTERVAL_S
     while True:
         now = clock.monotonic()
-        workers.look(now)
-        for name, document in workers.documents.items():
-            worker_id = name.removesuffix(".json")
-            if document.get("host") == host and workers.seconds_since_change(worker_id, now) is not None:
+        with suppress(OSError):  # what cannot be read now shows no life
+            found.look(now)
+        for worker_id, worker in found.workers.items():
+            if worker.host == host and found.seconds_since_change(worker_id, now) is not None:
                 return worker_id
         if now >= until:
             return ""

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
-from pigeon import __version__, clock
+from pigeon import __version__
 from pigeon.wire import files
-from pigeon.wire.jsontext import encode
 from pigeon.wire.names import Namespace
+from pigeon.wire.worker_file import RunningEntry, WorkerFile
 
 INTERVAL_S = 1.0
 """Older clients refuse to submit when no worker file is younger than 3 s by their clock."""
@@ -20,30 +20,14 @@ class Heartbeat:
         self, namespace: Namespace, worker_id: str, host: str, pid: int, route: str | None, max_jobs: int
     ) -> None:
         self._path = namespace.worker(worker_id)
-        self._fixed: dict[str, object] = {
-            "worker_id": worker_id,
-            "host": host,
-            "pid": pid,
-            "route": route,
-            "max_jobs": max_jobs,
-            "version": __version__,
-            "started_at": clock.utc_text(),
-        }
+        self._file = WorkerFile(worker_id, host, pid, route)
+        self._file.max_jobs = max_jobs
+        self._file.version = __version__
 
-    def beat(self, running: Sequence[Mapping[str, object]], *, draining: bool) -> None:
+    def beat(self, running: Sequence[RunningEntry], *, draining: bool) -> None:
         """Say what runs now. Raises OSError; the next beat says it again."""
-        files.replace(
-            self._path,
-            encode(
-                {
-                    **self._fixed,
-                    "updated_at": clock.utc_text(),
-                    "updated_ts": clock.wall(),
-                    "running": list(running),
-                    "draining": draining,
-                }
-            ),
-        )
+        self._file.running, self._file.is_draining = running, draining
+        files.replace(self._path, self._file.encode())
 
     def stop(self) -> None:
         """This worker takes no more sessions."""

@@ -15,9 +15,10 @@ from pigeon import clock
 from pigeon.errors import JournalError
 from pigeon.journal.store import Journal
 from pigeon.wire import files, publish, takeover
-from pigeon.wire.documents import MAX_DOCUMENT_BYTES, MAX_REQUEST_BYTES, BadDocument, parse_request
-from pigeon.wire.names import SessionFiles
+from pigeon.wire.documents import MAX_REQUEST_BYTES, BadDocument, parse_request
+from pigeon.wire.names import SessionFiles, host_and_pid, worker_id_of
 from pigeon.wire.pacing import Silence
+from pigeon.wire.worker_file import read_worker_file
 from pigeon.worker import identity
 from pigeon.worker.handover import Worker
 from pigeon.worker.recovery import lost_rows
@@ -179,10 +180,10 @@ class Housekeeping:
         self._watches[name] = watch
         return watch
 
-    def _read_worker_file(self, path: str) -> bytes:
-        if path not in self._documents:
-            self._documents[path] = takeover.read_worker_file(path)
-        return self._documents[path]
+    def _read_worker_file(self, worker_id: str) -> bytes:
+        if worker_id not in self._documents:
+            self._documents[worker_id] = read_worker_file(self.worker.namespace, worker_id)
+        return self._documents[worker_id]
 
     def recheck_claimed(self, now: float) -> None:
         """Find out which of the sessions of others have ended meanwhile."""
@@ -218,28 +219,28 @@ class Housekeeping:
 
         The process id may mean another process in another container; who lives writes his file again within a second.
         """
-        directory = self.worker.namespace.workers
-        for name in os.listdir(directory):
-            host, _, pid = name.removesuffix(".json").rpartition("-")
-            if host == self.worker.host and pid.isdigit() and not identity.is_running(int(pid), None):
-                files.remove(f"{directory}/{name}")
+        namespace = self.worker.namespace
+        for worker_id in filter(None, map(worker_id_of, os.listdir(namespace.workers))):
+            host, pid = host_and_pid(worker_id) or ("", 0)
+            if host == self.worker.host and not identity.is_running(pid, None):
+                files.remove(namespace.worker(worker_id))
 
     def sweep_workers(self, now: float) -> None:
         """Remove the files of workers that have been silent for a day."""
-        directory = self.worker.namespace.workers
-        for name in os.listdir(directory):
-            if not name.endswith(".json") or name == f"{self.worker.worker_id}.json":
+        namespace = self.worker.namespace
+        for worker_id in filter(None, map(worker_id_of, os.listdir(namespace.workers))):
+            if worker_id == self.worker.worker_id:
                 continue
             try:
-                data = files.read(f"{directory}/{name}", MAX_DOCUMENT_BYTES)
+                data = read_worker_file(namespace, worker_id)
             except OSError:
                 continue
-            seen, silence = self._workers.get(name, (b"", Silence()))
+            seen, silence = self._workers.get(worker_id, (b"", Silence()))
             silence.looked(now, grew=data != seen)
-            self._workers[name] = (data, silence)
+            self._workers[worker_id] = (data, silence)
             if silence.seconds * SWEEP_S >= STALE_WORKER_S:
-                files.remove(f"{directory}/{name}")
-                self._workers.pop(name, None)
+                files.remove(namespace.worker(worker_id))
+                self._workers.pop(worker_id, None)
 
 
 def _is_final(session: SessionFiles) -> bool:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from pigeon import clock
 from pigeon.journal.queries import Row
+from pigeon.wire.worker_file import RunningEntry
 from pigeon.worker import identity
 from pigeon.worker.recovery import ending
 from pigeon.worker.scheduler.queue import Waiting
@@ -32,15 +33,9 @@ class Running:
     is_recovery: bool = False
     waiting: Waiting | None = None
 
-    def describe(self, now: float) -> dict[str, object]:
+    def describe(self, now: float) -> RunningEntry:
         """What the worker file says of it (FORMAT.md, "workers/")."""
-        return {
-            "session_id": self.session_id,
-            "cwd": self.cwd,
-            "command": self.command,
-            "since_s": round(now - self.since, 1),
-            "lock": "cwd" if self.locks else "none",
-        }
+        return RunningEntry(self.session_id, self.cwd, self.command, now - self.since, locks=self.locks)
 
 
 class Crew:
@@ -143,7 +138,7 @@ class Crew:
         """How many commands run. A recovery runs none, and must not wait for a slot."""
         return sum(not one.is_recovery for one in self._all())
 
-    def describe(self, now: float) -> list[dict[str, object]]:
+    def describe(self, now: float) -> list[RunningEntry]:
         """Those that run a command, for the worker file."""
         return [one.describe(now) for one in self._all() if not one.is_recovery]
 
