@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import platform
+import signal
 import sqlite3
 import subprocess
 from collections.abc import Generator, Iterator
@@ -28,6 +29,17 @@ hypothesis.settings.register_profile(
 hypothesis.settings.load_profile("busy")
 
 _FAILED = pytest.StashKey[bool]()
+
+
+def pytest_configure() -> None:
+    """Hear signals as a program at a terminal does.
+
+    `nohup`, `&` in a script and some CI start their programs with these ignored, which every child inherits; a test
+    that wants them ignored ignores them itself.
+    """
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    for number in (signal.SIGQUIT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
 
 
 def pytest_report_header(config: pytest.Config) -> list[str]:

@@ -8,6 +8,7 @@ test.
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -19,6 +20,12 @@ from tests.helpers.share import Session, Share
 from tests.helpers.surroundings import Extra, Surroundings, pigeon_command
 from tests.helpers.terminal import Terminal
 from tests.helpers.waiting import WITNESSES, wait_until
+
+
+def lock_of_the_suite() -> dict[str, object]:
+    """The kind of directory lock that every worker of this run takes, where PIGEON_TEST_LOCK names one."""
+    kind = os.environ.get("PIGEON_TEST_LOCK")
+    return {"lock": kind} if kind else {}
 
 
 class Worker:
@@ -80,7 +87,12 @@ class Pigeon(Surroundings):
     ) -> Child:
         """A worker process that may or may not come up; keywords are keys of its `[worker]` table."""
         number = next(self._numbers)
-        table: dict[str, object] = {"journal": self.journal, "max_jobs": max_jobs, **settings}
+        table: dict[str, object] = {
+            "journal": self.journal,
+            "max_jobs": max_jobs,
+            **lock_of_the_suite(),
+            **settings,
+        }
         config = self._config(
             f"worker-{number}.toml", {"cache": self.share.worker_path}, self.settings, {"worker": table}
         )

@@ -1,0 +1,293 @@
+"""The bulk lane: payload as raw bytes in numbered segment files, beside the JSON lines (FORMAT.md, "Bulk").
+
+One writer a direction, who makes each segment, appends frames at an offset of its own, and unlinks what its reader has
+acknowledged. A reader believes a frame when its checksum is right; one that is not yet right has not arrived yet.
+"""
+
+from __future__ import annotations
+
+import os
+from binascii import crc32
+
+from pigeon.clock import monotonic
+from pigeon.errors import DamagedSession
+from pigeon.wire import files
+from pigeon.wire.names import SessionFiles
+
+BULK_AFTER_BYTES = 1024 * 1024
+"""What a direction says first stays in the JSON lines, where people read it."""
+
+SEGMENT_BYTES = 16 * 1024 * 1024
+"""A segment that has grown to this is followed by the next. What is read goes in pieces of this size, so it is also how
+much more than its window a session can have on the share."""
+
+MAX_FRAME_BYTES = 256 * 1024
+"""Payload of one frame. Larger ones save nothing; smaller ones cost a checksum's call each."""
+
+CHUNK_BYTES = 1024 * 1024
+"""A poll reads at most this much: about 2 ms of work."""
+
+PATIENCE_S = 30.0
+"""A frame whose checksum is wrong for so long is damage. The page of a late write is there after seconds."""
+
+MAGIC = b"PGNSEG1\n"
+HEADER_BYTES = 28
+"""MAGIC, number (8 bytes), payload bytes before this segment (8 bytes), crc32 of these 24; little endian."""
+
+FRAME_BYTES = 12
+"""In front of each payload: its length (4), crc32 of the rest of this header and of the payload (4), channel (4)."""
+
+CHANNEL_NUMBERS = {"pty": 1, "stdout": 2, "stderr": 3, "stdin": 4}
+END = 255
+"""Channel of the frame without payload that ends a segment: the next one lies there already."""
+
+_CHANNELS = {number: name for name, number in CHANNEL_NUMBERS.items()}
+
+
+def path_of(session: SessionFiles, direction: str, number: int) -> str:
+    """Segment `number`, from 1, of `stream` (output) or `stdin`."""
+    return f"{session.directory}/{direction}.{number}.bulk"
+
+
+def numbers_in(names: list[str], direction: str) -> list[int]:
+    """The segments of one direction in a listing, in order."""
+    found = []
+    for name in names:
+        head, _, rest = name.partition(".")
+        number, _, tail = rest.partition(".")
+        if (
+            head == direction
+            and tail == "bulk"
+            and number.isascii()
+            and number.isdigit()
+            and len(number) < 12
+        ):
+            found.append(int(number))
+    return sorted(found)
+
+
+def _header(number: int, base: int) -> bytes:
+    text = MAGIC + number.to_bytes(8, "little") + base.to_bytes(8, "little")
+    return text + crc32(text).to_bytes(4, "little")
+
+
+def frame_header(channel: int, data: bytes | memoryview) -> bytes:
+    """What stands in front of a payload."""
+    length, kind = len(data).to_bytes(4, "little"), channel.to_bytes(4, "little")
+    return length + crc32(data, crc32(length + kind)).to_bytes(4, "little") + kind
+
+
+class SegmentWriter:
+    """The one writer of one direction.
+
+    `put` queues, `flush` writes; after any error the same bytes go to the same place again (FORMAT.md, "Writing").
+    `number` is that of the segment being written, 0 before the first.
+    """
+
+    __slots__ = (
+        "number",
+        "queued_bytes",
+        "released",
+        "_session",
+        "_direction",
+        "_queue",
+        "_queued_payload",
+        "_offset",
+        "_written",
+        "_closed",
+    )
+
+    def __init__(self, session: SessionFiles, direction: str) -> None:
+        self.number = 0
+        self.queued_bytes = 0
+        self.released = 0
+        """Payload bytes that no longer lie on the share."""
+        self._session = session
+        self._direction = direction
+        self._queue: list[bytes] = []
+        self._queued_payload = 0
+        self._offset = 0
+        self._written = 0
+        self._closed: list[tuple[int, int]] = []
+        """(number, payload bytes up to its end) of each segment that is full and still lies there."""
+
+    @property
+    def end(self) -> int:
+        """Payload bytes behind everything queued."""
+        return self._written + self._queued_payload
+
+    @property
+    def lying_bytes(self) -> int:
+        """Payload bytes that lie on the share, or soon will."""
+        return self.end - self.released
+
+    def put(self, channel: str, data: bytes) -> None:
+        """Queue a piece of any size."""
+        kind = CHANNEL_NUMBERS[channel]
+        for start in range(0, len(data), MAX_FRAME_BYTES):
+            piece = data[start : start + MAX_FRAME_BYTES] if len(data) > MAX_FRAME_BYTES else data
+            self._queue += (frame_header(kind, piece), piece)
+            self.queued_bytes += FRAME_BYTES + len(piece)
+            self._queued_payload += len(piece)
+
+    def flush(self) -> None:
+        """Write what is queued, beginning another segment where one is full.
+
+        Raises:
+            OSError: nothing is lost or counted as written; call again.
+        """
+        if not self._queue:
+            return
+        if self.number == 0 or self._offset >= SEGMENT_BYTES:
+            self._begin_next()
+        files.write_at(self._path(self.number), self._queue, self._offset)
+        self._offset += self.queued_bytes
+        self._written += self._queued_payload
+        self._queue.clear()
+        self.queued_bytes = self._queued_payload = 0
+
+    def _begin_next(self) -> None:
+        """The next segment first, then the word in the full one that it is there: who reads that word finds it."""
+        following = self.number + 1
+        files.create_anew(self._path(following), _header(following, self._written))
+        if self.number:
+            files.write_at(self._path(self.number), [frame_header(END, b"")], self._offset)
+            self._closed.append((self.number, self._written))
+        self.number = following
+        self._offset = HEADER_BYTES
+
+    def release(self, acknowledged: int, keep_bytes: int) -> None:
+        """Unlink the full segments up to `acknowledged` payload bytes, but not the last `keep_bytes` of the output."""
+        up_to = min(acknowledged, self._written - keep_bytes)
+        while self._closed and self._closed[0][1] <= up_to:
+            number, self.released = self._closed.pop(0)
+            files.remove(self._path(number))
+
+    def _path(self, number: int) -> str:
+        return path_of(self._session, self._direction, number)
+
+
+class SegmentReader:
+    """Where one reader stands in one direction.
+
+    `total` counts the payload bytes handed over, and those before the first segment that it began with; `grew`,
+    `cost_s` and `has_more` are those of a `Tail`.
+    """
+
+    __slots__ = (
+        "number",
+        "total",
+        "grew",
+        "cost_s",
+        "has_more",
+        "_session",
+        "_direction",
+        "_offset",
+        "_seen",
+        "_buffer",
+        "_wrong_since",
+    )
+
+    def __init__(self, session: SessionFiles, direction: str, number: int) -> None:
+        """`number`: the segment to begin with."""
+        self.number = number
+        self.total = 0
+        self.grew = False
+        self.cost_s = 0.0
+        self.has_more = False
+        self._session = session
+        self._direction = direction
+        self._offset = 0
+        self._seen = 0
+        self._buffer = bytearray(CHUNK_BYTES)
+        self._wrong_since: float | None = None
+
+    def poll(self) -> list[tuple[str, bytes]]:
+        """(channel, payload) of the frames that have arrived since the last call, at most CHUNK_BYTES of them.
+
+        Raises:
+            DamagedSession: what lies at the reader's place has been wrong for PATIENCE_S.
+            OSError: the segment could not be read now; the position is unchanged.
+        """
+        self.grew = self.has_more = False
+        began = monotonic()
+        path = path_of(self._session, self._direction, self.number)
+        fd = self._open(path)
+        try:
+            if self._wrong_since is not None:
+                # What the page cache holds of a half-arrived append can stay wrong until the page is dropped.
+                os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
+            size = os.preadv(fd, (self._buffer,), self._offset)
+        finally:
+            os.close(fd)
+        self.cost_s = monotonic() - began
+        if self._offset + size > self._seen:
+            self.grew = True
+            self._seen = self._offset + size
+        data = memoryview(self._buffer)[:size]
+        found: list[tuple[str, bytes]] = []
+        at, is_wrong = (0, False) if self._offset else self._take_header(data)
+        if self._offset:
+            at, found, is_wrong = self._take_frames(data, at)
+        self._judge(path, is_wrong=is_wrong, moved=at > 0)
+        self.has_more = at > 0 and (size == CHUNK_BYTES or self._offset == 0)
+        return found
+
+    def _open(self, path: str) -> int:
+        """The segment anew. Its writer has told of it, so a look-up that fails is an old one that NFS remembers."""
+        try:
+            return files.open_checked(path)
+        except FileNotFoundError:
+            os.listdir(self._session.directory)
+            return files.open_checked(path)
+
+    def _take_header(self, data: memoryview) -> tuple[int, bool]:
+        """How far it reaches, and whether what is there is wrong and not only short."""
+        if len(data) < HEADER_BYTES:
+            return 0, False
+        base = int.from_bytes(data[16:24], "little")
+        if data[:HEADER_BYTES] != _header(self.number, base):
+            return 0, True
+        self.total = base
+        self._offset = HEADER_BYTES
+        return HEADER_BYTES, False
+
+    def _take_frames(self, data: memoryview, at: int) -> tuple[int, list[tuple[str, bytes]], bool]:
+        """How far whole frames reach, their payloads, and whether what follows them is wrong and not only short."""
+        start = at
+        found: list[tuple[str, bytes]] = []
+        while len(data) - at >= FRAME_BYTES:
+            length = int.from_bytes(data[at : at + 4], "little")
+            kind = int.from_bytes(data[at + 8 : at + 12], "little")
+            payload = data[at + FRAME_BYTES : at + FRAME_BYTES + length]
+            if length > MAX_FRAME_BYTES:
+                return self._moved(at, start), found, True
+            if len(payload) < length:
+                break
+            if data[at : at + FRAME_BYTES] != frame_header(kind, payload):
+                return self._moved(at, start), found, True
+            at += FRAME_BYTES + length
+            if kind == END:
+                self._go_to_next()
+                return at, found, False
+            if kind in _CHANNELS:
+                found.append((_CHANNELS[kind], bytes(payload)))
+            self.total += length
+        return self._moved(at, start), found, False
+
+    def _moved(self, at: int, start: int) -> int:
+        self._offset += at - start
+        return at
+
+    def _go_to_next(self) -> None:
+        self.number += 1
+        self._offset = self._seen = 0
+
+    def _judge(self, path: str, *, is_wrong: bool, moved: bool) -> None:
+        """Bytes that are there and do not fit are a page that is still on its way, for a while."""
+        if not is_wrong:
+            self._wrong_since = None
+        elif moved or self._wrong_since is None:
+            self._wrong_since = monotonic()
+        elif monotonic() - self._wrong_since > PATIENCE_S:
+            raise DamagedSession(path, self._offset, "a frame with its checksum")
