@@ -113,11 +113,11 @@ def _read_journal(known: Known, config: Config) -> None:
         return
     try:
         with Journal.open_readonly(path) as journal:
-            rows = queries.claims_of(journal.connection, known.view.session_id)
-            known.events = queries.events_of(journal.connection, known.view.session_id)
-            known.waits = queries.waits_of(journal.connection, known.view.session_id)
+            rows = journal.read(lambda: queries.claims_of(journal.connection, known.view.session_id))
+            known.events = journal.read(lambda: queries.events_of(journal.connection, known.view.session_id))
+            known.waits = journal.read(lambda: queries.waits_of(journal.connection, known.view.session_id))
     except JournalError as error:
-        print(f"pigeon: {error.message}", file=sys.stderr)
+        print(f"pigeon: {clean(error.message)}", file=sys.stderr)
         return
     token = known.view.claim.token if known.view.claim else None
     known.row = next((row for row in rows if row.claim_token == token), None)

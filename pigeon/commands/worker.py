@@ -82,7 +82,8 @@ def _worker(config: Config) -> tuple[Worker, str]:
     explicit = config.worker.journal is not None
     journal_path = config.worker.journal or place.default_path()
     place.check(journal_path, explicit)
-    Journal.open(journal_path, verify=True).close()
+    with Journal.open(journal_path, verify=True) as journal:
+        journal_path = journal.path  # one name for all workers with this journal, whatever links lead to it
     lock = cwdlock.choose(config.worker.lock, mountinfo.filesystem_of(namespace.root))
     host = socket.gethostname()
     worker = Worker(

@@ -2,6 +2,10 @@
 
 SQLite's write-ahead log needs all its processes on one host, and its locks corrupt a database on a network
 filesystem; so the kind of filesystem is looked at first, and a network filesystem is refused, never tried.
+
+Recovery acts on what the journal says, and SQLite takes a log that lies beside it as it is. So the journal, all that
+lies beside it and the whole way to it must be this user's (above: or root's) and closed to others, each time that it is
+opened to be written. A directory that is merely sticky (`/tmp`) is none: others can put a log there first.
 """
 
 from __future__ import annotations
@@ -9,13 +13,26 @@ from __future__ import annotations
 import os
 import stat
 
+from pigeon import trust
 from pigeon.errors import JournalError
+from pigeon.journal.connection import OTHER_PLACE, JournalUnavailable
 from pigeon.mountinfo import filesystem_of, is_network
 
 PRIVATE_BASE = "/var/tmp"
 """Where the journal goes when the home directory is shared: on the host's own disk, and kept over a reboot."""
 
+PROOFS = ".runners"
+"""Behind the journal's path: the directory of the runners' proofs of life."""
+
+LOCK = ".lock"
+"""Behind the journal's path: the lock under which it is made and migrated."""
+
+SIDECARS = ("-wal", "-shm", "-journal")
+"""Behind the journal's path: what SQLite keeps there (sqlite.org/tempfiles.html)."""
+
 _ELSEWHERE = "pass `--journal PATH`, or set `[worker] journal`, with a path on a local disk of this machine"
+
+_PRIVATE = "in a directory on a local disk that only you can write"
 
 
 def default_path() -> str:
@@ -53,20 +70,67 @@ def check(path: str, explicit: bool) -> None:
     raise JournalError(
         f"{named} `{path}` lies on a network filesystem ({mount.fstype} on `{mount.mount_point}`), "
         "where SQLite corrupts its databases",
-        hint=_ELSEWHERE
-        if not explicit
-        else f"take a path on a local disk, such as `{private_directory()}/journal.db`",
+        hint=_ELSEWHERE if not explicit else f"take a path {_PRIVATE}{_such_as()}",
     )
 
 
-def prepare(path: str) -> None:
-    """Make the private directory if `path` lies in it; any other directory must be there already.
+def _such_as() -> str:
+    """An example that may be followed: only while nobody else has put something there."""
+    directory = private_directory()
+    try:
+        if os.path.lexists(directory):
+            _check_private(directory)
+    except JournalError:
+        return ""
+    return f", such as `{directory}/journal.db`"
+
+
+def settled(path: str) -> str:
+    """`path` without symbolic links, once the way to it and what lies beside it are found to be ours.
+
+    Makes the private directory if `path` lies in it; any other directory must be there already.
 
     Raises:
-        JournalError: the directory is missing, or the private one is not ours alone.
+        JournalUnavailable: something there belongs to another user, or others can write it; for whoever is in the
+            middle of a session this passes when somebody mends it.
+        JournalError: the directory is missing.
     """
-    directory = os.path.dirname(path) or "."
-    if os.path.abspath(directory) == private_directory():
+    path = os.path.abspath(path)
+    _prepare(os.path.dirname(path))
+    real = os.path.realpath(path)
+    try:
+        fault = trust.way_fault(os.path.dirname(path))
+        if fault is None and real != path:
+            fault = trust.way_fault(os.path.dirname(real))
+    except OSError as error:
+        raise JournalUnavailable(
+            f"the journal `{path}` cannot be reached: {error.strerror}", hint=OTHER_PLACE
+        ) from error
+    fault = fault or _beside(real)
+    if fault is None:
+        return real
+    hint = f"take a path {_PRIVATE}"
+    if fault.remedy is not None:
+        hint = f"`{fault.remedy}`, or {hint}"
+    raise JournalUnavailable(f"the journal cannot be `{path}`: {fault}", hint=hint)
+
+
+def _beside(path: str) -> trust.Fault | None:
+    """What is wrong with one of the files that belong to a journal; those that are not there yet are ours to make."""
+    for suffix in (*SIDECARS, LOCK, PROOFS):
+        name = path + suffix
+        try:
+            found = os.lstat(name)
+        except OSError:
+            continue  # not there, or not to be reached: whoever needs it will say so
+        fault = trust.ours_fault(name, found, directory=suffix == PROOFS)
+        if fault is not None:
+            return fault
+    return None
+
+
+def _prepare(directory: str) -> None:
+    if directory == private_directory():
         try:
             os.mkdir(directory, 0o700)
         except FileExistsError:
@@ -74,7 +138,7 @@ def prepare(path: str) -> None:
         except OSError as error:
             raise JournalError(f"cannot make `{directory}`: {error.strerror}", hint=_ELSEWHERE) from error
         _check_private(directory)
-    elif not os.path.isdir(directory):
+    elif not os.path.lexists(directory):
         raise JournalError(
             f"there is no directory `{directory}` for the journal", hint=f"`mkdir -p -m 700 {directory}`"
         )

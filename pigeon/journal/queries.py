@@ -166,10 +166,35 @@ def to_json(value: object) -> str:
     return _SURROGATE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
+_KINDS: dict[str, tuple[type, ...]] = {"str": (str,), "int": (int,), "float": (int, float)}
+_REQUIRED = {"str": "", "int": 0, "float": 0.0}
+_FARTHEST_S = 1e11
+"""No stamp or duration of ours is larger (the year 5138), and no calendar takes much more."""
+
+
+def _typed(kind: type, values: Mapping[str, object]) -> dict[str, Any]:
+    """`values` as the fields of `kind` want them. SQLite keeps whatever it is given; what does not fit counts as NULL.
+
+    Where a field must not be None, the empty text or 0 stands for NULL: a row without them is nobody's.
+    """
+    found = dict(values)
+    for one in fields(kind):
+        name, _, optional = str(one.type).partition(" | ")
+        if name in _KINDS and not _fits(name, found[one.name]):
+            found[one.name] = None if optional else _REQUIRED[name]
+    return found
+
+
+def _fits(name: str, value: object) -> bool:
+    if not isinstance(value, _KINDS[name]):
+        return False
+    return name != "float" or abs(value) < _FARTHEST_S  # type: ignore[arg-type]  # a number, by _KINDS
+
+
 def row_of(values: tuple[object, ...]) -> Row:
     """A row from the values of COLUMNS."""
     named = dict(zip(COLUMNS, map(loaded, values), strict=True))
-    return Row(**{**named, "command": _words(named["command"])})
+    return Row(**_typed(Row, {**named, "command": _words(named["command"])}))
 
 
 def _words(text: object) -> list[str]:
@@ -288,7 +313,8 @@ def waits_of(connection: Connection, session_id: str) -> list[Wait]:
     columns = "session_id, worker_id, reason, held_by, since, waited_s"
     sql = f"SELECT {columns} FROM waits WHERE session_id = ? ORDER BY rowid"
     found = connection.execute(sql, (stored(session_id),)).fetchall()
-    return [Wait(*map(loaded, values)) for values in found]
+    names = [one.name for one in fields(Wait)]
+    return [Wait(**_typed(Wait, dict(zip(names, map(loaded, values), strict=True)))) for values in found]
 
 
 def events_of(connection: Connection, session_id: str) -> list[Event]:
@@ -296,7 +322,18 @@ def events_of(connection: Connection, session_id: str) -> list[Event]:
     sql = "SELECT session_id, at, event, detail FROM events WHERE session_id = ? ORDER BY rowid"
     found = connection.execute(sql, (stored(session_id),)).fetchall()
     return [
-        Event(loaded(one), at, loaded(event), _object(loaded(detail))) for one, at, event, detail in found
+        Event(
+            **_typed(
+                Event,
+                {
+                    "session_id": loaded(one),
+                    "at": at,
+                    "event": loaded(event),
+                    "detail": _object(loaded(detail)),
+                },
+            )
+        )
+        for one, at, event, detail in found
     ]
 
 

@@ -29,8 +29,6 @@ MISSING = "missing"
 BEHIND = "behind"
 CURRENT = "current"
 
-_SIDECARS = ("-wal", "-shm", "-journal")
-
 
 @cache
 def migrations() -> Migrations:
@@ -157,8 +155,6 @@ def settle(path: str, busy_s: float = BUSY_S) -> sqlite3.Connection:
     connection = _current(path, busy_s)
     if connection is not None:
         return connection
-    if not os.path.exists(path):
-        place.prepare(path)
     try:
         with _locked(path):
             _bring_up(path)
@@ -209,7 +205,7 @@ def _migrate(path: str) -> None:
 
 def _create(path: str) -> None:
     """Build the journal under another name, then give it its own in one step: nobody sees half of it."""
-    for suffix in _SIDECARS:
+    for suffix in place.SIDECARS:
         # SQLite would replay a removed database's log into the new one. It may be all that is left: keep it.
         if os.path.lexists(path + suffix):
             os.rename(path + suffix, f"{path}{suffix}.left-{int(clock.wall())}")
@@ -226,7 +222,7 @@ def _create(path: str) -> None:
 
 
 def _remove(path: str) -> None:
-    for name in (path, *(path + suffix for suffix in _SIDECARS)):
+    for name in (path, *(path + suffix for suffix in place.SIDECARS)):
         try:
             os.unlink(name)
         except FileNotFoundError:
@@ -250,7 +246,7 @@ def _sync(path: str) -> None:
 @contextmanager
 def _locked(path: str) -> Iterator[None]:
     """Hold the lock beside the journal. Its file is never removed."""
-    name = f"{path}.lock"
+    name = path + place.LOCK
     fd = _private_file(name, 0)
     try:
         deadline = clock.monotonic() + BUSY_S

@@ -18,7 +18,7 @@ from collections.abc import Callable, Collection, Mapping
 
 from pigeon import clock
 from pigeon.errors import JournalError
-from pigeon.journal import queries, schema
+from pigeon.journal import place, queries, schema
 from pigeon.journal.connection import BRIEF_S, BUSY_S, connect, explain
 from pigeon.journal.queries import COLUMNS, Row, stored, to_json
 from pigeon.journal.writing import Result, Trouble, Writer, until_it_passes
@@ -72,7 +72,7 @@ class Journal:
 
     @classmethod
     def _open(cls, path: str, on_trouble: Trouble | None, busy_s: float, verify: bool) -> Journal:
-        path = os.path.realpath(path)
+        path = place.settled(path)
         guard = schema.settle(path, busy_s)
         try:
             if verify:

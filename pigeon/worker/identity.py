@@ -5,7 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import signal
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 
 from pigeon import clock
 
@@ -13,6 +13,9 @@ SESSION_VARIABLE = "PIGEON_SESSION"
 
 QUESTION_VARIABLE = "PIGEON_QUESTION"
 """Set for the worker's own pigeon that answers a client: the question's session, which is no part of the answer."""
+
+_NOTE_BYTES = 16384
+"""More than any path is long."""
 
 
 def boot_id() -> str:
@@ -91,6 +94,11 @@ def session_members(leader: int) -> list[int]:
     return [int(n) for n in os.listdir("/proc") if n.isdigit() and session_of(int(n)) == leader]
 
 
+def carries(pid: int, session_id: str) -> bool:
+    """Whether the process was given the session's mark."""
+    return _carries(pid, f"{SESSION_VARIABLE}={session_id}".encode())
+
+
 def _carries(pid: int, mark: bytes) -> bool:
     try:
         with open(f"/proc/{pid}/environ", "rb") as file:
@@ -130,10 +138,11 @@ class ProofOfLife:
     """
 
     def __init__(self, directory: str, token: str) -> None:
-        os.makedirs(directory, mode=0o700, exist_ok=True)
+        """`token`: the claim's, and what tells this attempt at it from others. Raises OSError."""
         self.path = f"{directory}/{token}.{os.getpid()}.alive"  # two may try the same claim
-        self._fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        self._fd = _make_proof(directory, self.path)
         fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        self._note = b"\0"
 
     @property
     def descriptor(self) -> int:
@@ -142,7 +151,22 @@ class ProofOfLife:
 
     def note_directory(self, resolved: str) -> None:
         """Leave word of the second name under which the session's directory is held, for who frees it in our place."""
-        os.pwrite(self._fd, os.fsencode(resolved), 0)
+        self._leave(os.fsencode(resolved) + b"\0")
+
+    def note_command(self, pid: int) -> None:
+        """Leave word of the command's leader, for who ends the command in our place: a row alone proves nothing."""
+        self._leave(self._note.partition(b"\0")[0] + b"\0%d %d" % (pid, start_ticks(pid) or 0))
+
+    def take_notes_of(self, lock_path: str) -> None:
+        """Leave the same word as a dead runner has left."""
+        self._leave(b"\0".join(_note_in(lock_path)))
+
+    def _leave(self, note: bytes) -> None:
+        self._note = note
+        try:
+            os.pwrite(self._fd, note, 0)
+        except OSError:
+            pass  # no room: the second directory frees itself with its last process, the command shows its environment
 
     def remove(self) -> None:
         """The session is final: the file says nothing any more."""
@@ -153,13 +177,88 @@ class ProofOfLife:
         os.close(self._fd)
 
 
+def _make_proof(directory: str, path: str) -> int:
+    """A file of our own in the proofs' directory, made if need be; whatever the umask, both are private."""
+    try:
+        os.mkdir(directory, 0o700)
+        os.chmod(directory, 0o700)
+    except FileExistsError:
+        pass  # looked at whenever the journal is opened
+    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    os.fchmod(fd, 0o600)
+    return fd
+
+
+def lay_proof_of_nobody(directory: str, token: str) -> str:
+    """A proof of life for the claim `token` that nobody holds; its path. Raises OSError."""
+    path = f"{directory}/{token}.lost"
+    os.close(_make_proof(directory, path))
+    return path
+
+
+_TOKEN = frozenset("0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ-_")
+
+
+def is_token(text: str) -> bool:
+    """Whether a claim can be called so: what is read becomes part of a file's name."""
+    return 0 < len(text) <= 64 and _TOKEN.issuperset(text)
+
+
+def proof_of(directory: str, token: str, said: str | None) -> str:
+    """Where the proof of life of a claim's runner lies, `said` being the path in the claim's row.
+
+    A row is data and no order. Only the name of the file counts, below our own directory, and only one of that claim.
+    """
+    name = os.path.basename(said or "")
+    return f"{directory}/{name if name.startswith(f'{token}.') else f'{token}.unknown'}"
+
+
+def holds_proof(pid: int, started: int | None, lock_path: str) -> bool:
+    """Whether `pid` is the process that started at `started` and has this very proof of life open."""
+    if started is None or start_ticks(pid) != started:
+        return False
+    try:
+        proof = os.lstat(lock_path)
+    except OSError:
+        return False
+    return any((one.st_dev, one.st_ino) == (proof.st_dev, proof.st_ino) for one in _open_files(pid))
+
+
+def _open_files(pid: int) -> Iterator[os.stat_result]:
+    try:
+        for fd in os.listdir(f"/proc/{pid}/fd"):
+            try:
+                yield os.stat(f"/proc/{pid}/fd/{fd}")
+            except OSError:
+                continue  # closed meanwhile
+    except OSError:
+        return
+
+
+def _note_in(lock_path: str) -> tuple[bytes, bytes]:
+    """(second name of the directory, the command's leader), as its runner has left them; empty where it has not."""
+    try:
+        fd = os.open(lock_path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError:
+        return b"", b""
+    try:
+        note = os.read(fd, _NOTE_BYTES)
+    except OSError:
+        return b"", b""
+    finally:
+        os.close(fd)
+    directory, _, leader = note.partition(b"\0")
+    return directory, leader
+
+
 def noted_directory(lock_path: str) -> str | None:
     """What a runner has left in its proof of life; None if nothing."""
-    try:
-        with open(lock_path, "rb") as file:
-            return os.fsdecode(file.read()) or None
-    except OSError:
-        return None
+    return os.fsdecode(_note_in(lock_path)[0]) or None
+
+
+def is_noted_command(lock_path: str, pid: int, started: int | None) -> bool:
+    """Whether the runner has left word in its proof of life that this process is its command."""
+    return started is not None and _note_in(lock_path)[1] == b"%d %d" % (pid, started)
 
 
 def is_proven_dead(lock_path: str, boot: str, pid: int | None, started: int | None) -> bool:
@@ -180,7 +279,7 @@ def is_proven_dead(lock_path: str, boot: str, pid: int | None, started: int | No
 
 
 def _can_be_locked(path: str) -> bool:
-    fd = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+    fd = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         return True
@@ -190,9 +289,9 @@ def _can_be_locked(path: str) -> bool:
         os.close(fd)
 
 
-def kill_if_same(pid: int, started: int | None, number: int) -> bool:
-    """Signal a process after checking that it is still the one that started at `started`."""
-    if started is None or start_ticks(pid) != started:
+def signal_holder(pid: int, started: int | None, lock_path: str, number: int) -> bool:
+    """Signal a runner that a row names, once its proof of life shows that it is one."""
+    if not holds_proof(pid, started, lock_path):
         return False
     try:
         os.kill(pid, number)
@@ -215,7 +314,8 @@ def reset_signals() -> None:
 def sweep_proofs(directory: str, needed: Collection[str], *, older_than_s: float) -> None:
     """Remove proofs that prove nothing: of dead runners, in no unfinished row (`needed`), and not quite new."""
     try:
-        found = [entry for entry in os.scandir(directory) if entry.path not in needed]
+        names = {os.path.basename(path) for path in needed}
+        found = [entry for entry in os.scandir(directory) if entry.name not in names]
     except OSError:
         return
     for entry in found:

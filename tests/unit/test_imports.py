@@ -30,6 +30,7 @@ TOP = {
     "pigeon.help": "base",
     "pigeon.mountinfo": "base",
     "pigeon.trace": "base",
+    "pigeon.trust": "base",
     "pigeon.settings": "config",
     "pigeon.config": "config",
     "pigeon.config_file": "config",

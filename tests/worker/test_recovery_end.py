@@ -32,7 +32,8 @@ class Place:
         self.session: SessionFiles = self.namespace.session(new_session_id())
         files.make_directory(self.session.directory)
         files.create(self.session.stream)
-        files.create(str(base / "proof"))
+        files.make_directory(str(base / "j.db.runners"))
+        files.create(str(base / "j.db.runners" / "t.1.99.alive"))
         files.create(self.session.claim, b"worker_id=me-1\n")
         self.publish("running")
         self.worker = Worker(
@@ -49,7 +50,7 @@ class Place:
                     "cwd": "/place",
                     "lock_mode": "cwd",
                     "boot_id": self.worker.boot,
-                    "runner_lock": str(base / "proof"),  # which nobody holds
+                    "runner_lock": str(base / "j.db.runners" / "t.1.99.alive"),  # which nobody holds
                 }
             )
         for frm, to in itertools.pairwise(STATES[: STATES.index(state) + 1]):
@@ -93,7 +94,6 @@ def test_an_end_and_its_row(tmp_path: Path, state: str, code: int) -> None:
     row = place.row
     assert (row.state, row.epoch, row.exit_code, row.ended_by) == ("final", 2, code, "recovery")
     assert os.listdir(place.worker.proof_directory) == []
-    assert not (tmp_path / "proof").exists()
 
 
 def test_of_two_who_saw_the_same_row_one_ends_it(tmp_path: Path) -> None:
@@ -119,12 +119,12 @@ def test_a_row_that_went_on_after_it_was_seen(tmp_path: Path) -> None:
 def test_who_recovers_lives_as_long_as_the_row_names_him(tmp_path: Path) -> None:
     place = Place(tmp_path, "running")
     proof = identity.ProofOfLife(place.worker.proof_directory, "t.2")
-    assert ending.is_dead(place.row)
+    assert ending.is_dead(place.worker.proof_directory, place.row)
     with Journal.open(place.worker.journal_path) as journal:
         assert ending.take(journal, place.worker, place.row, proof)
-    assert not ending.is_dead(place.row)
+    assert not ending.is_dead(place.worker.proof_directory, place.row)
     os.close(proof.descriptor)  # as by his death
-    assert ending.is_dead(place.row)
+    assert ending.is_dead(place.worker.proof_directory, place.row)
     assert place.end(place.row) == RunnerExit.DONE
     assert place.row.epoch == 3
 

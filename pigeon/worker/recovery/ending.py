@@ -15,7 +15,7 @@ from pigeon.journal.queries import Row
 from pigeon.journal.store import Journal
 from pigeon.wire import claim, files, publish, states, takeover
 from pigeon.wire.documents import Status
-from pigeon.wire.names import CLAIM_NAME, TAKEOVER_NAME, SessionFiles, new_token
+from pigeon.wire.names import CLAIM_NAME, TAKEOVER_NAME, SessionFiles, is_session_id, new_token
 from pigeon.wire.pacing import Backoff
 from pigeon.worker import cwdlock, identity, lifecycle
 from pigeon.worker.handover import Worker
@@ -31,9 +31,20 @@ EXECUTING_S = 0.1
 (execve(2)). So where its leader is not known, a second look follows after this long."""
 
 
-def is_dead(row: Row) -> bool:
+def proof_of(proof_directory: str, row: Row) -> str:
+    """The proof of life of the row's runner, in this journal's own directory of them."""
+    return identity.proof_of(proof_directory, row.claim_token, row.runner_lock)
+
+
+def is_dead(proof_directory: str, row: Row) -> bool:
     """Whether the runner of an unfinished row is proven dead."""
-    return identity.is_proven_dead(row.runner_lock or "", row.boot_id or "", row.runner_pid, row.runner_start)
+    proof = proof_of(proof_directory, row)
+    return identity.is_proven_dead(proof, row.boot_id or "", row.runner_pid, row.runner_start)
+
+
+def _is_sound(row: Row) -> bool:
+    """Whether it can be a row of ours: what it says becomes part of files' names. Nothing is done about any other."""
+    return identity.is_token(row.claim_token) and is_session_id(row.session_id) and row.state in RECOVERY
 
 
 def plan(
@@ -42,9 +53,9 @@ def plan(
     """(what to recover and how, rows whose runner lives or may live), for unfinished rows not in `skip` (tokens)."""
     dead, alive = [], []
     for row in journal.unfinished(worker.namespace.cache, worker.namespace.name):
-        if row.claim_token in skip:
+        if row.claim_token in skip or not _is_sound(row):
             continue
-        if is_dead(row):
+        if is_dead(worker.proof_directory, row):
             dead.append((row, RECOVERY[row.state]))
         else:
             alive.append(row)
@@ -71,15 +82,17 @@ def end(worker: Worker, row: Row, decision: Recovery) -> int:
     """Carry FORGET, END_AS_LOST or PUBLISH out, in a forked process. Returns a RunnerExit status."""
     proof = identity.ProofOfLife(worker.proof_directory, f"{row.claim_token}.{row.epoch + 1}")
     try:
+        left = proof_of(worker.proof_directory, row)
+        proof.take_notes_of(left)  # who recovers after this process finds no other
         with Journal.open(worker.journal_path, patient=True) as journal:
             if not take(journal, worker, row, proof):
                 return RunnerExit.SUPERSEDED
-        resolved = identity.noted_directory(row.runner_lock or "")
-        identity.discard_proof(row.runner_lock or "")
+        resolved, leader = identity.noted_directory(left), _proven_leader(row, left)
+        identity.discard_proof(left)
         if decision is Recovery.FORGET:
             _forget_taken(worker, row, resolved)
         else:
-            _end_taken(worker, row, decision, resolved)
+            _end_taken(worker, row, decision, resolved, leader)
     finally:
         proof.remove()
     return RunnerExit.DONE
@@ -92,15 +105,22 @@ def _forget_taken(worker: Worker, row: Row, resolved: str | None) -> None:
     worker.debug.say("queue", f"{row.session_id}: is not ours any more, forgotten")
 
 
-def _end_taken(worker: Worker, row: Row, decision: Recovery, resolved: str | None) -> None:
+def _end_taken(
+    worker: Worker, row: Row, decision: Recovery, resolved: str | None, leader: int | None
+) -> None:
     is_here = row.boot_id == worker.boot
-    if is_here and decision is Recovery.END_AS_LOST:
-        leader = row.command_pid
-        known = leader is not None and _is_leader(leader, row.command_start)
-        _end_processes(row.session_id, leader if known else None)
+    is_ours = _is_ours(worker.namespace.session(row.session_id), row)
+    if is_here and is_ours and decision is Recovery.END_AS_LOST:
+        _end_processes(row.session_id, leader)
     _free_strict(worker, row, resolved)
-    status = _publish(worker, row, decision)
-    if is_here and decision is Recovery.PUBLISH and row.lock_mode == "cwd" and row.cwd is not None:
+    status = _publish(worker, row, decision) if is_ours else _lost_status(row)
+    if (
+        is_here
+        and is_ours
+        and decision is Recovery.PUBLISH
+        and row.lock_mode == "cwd"
+        and row.cwd is not None
+    ):
         # The unlock was the dead runner's to make. Nobody else can: only the end of a leftover frees the directory.
         _end_processes(row.session_id, None, holding=worker.namespace.lock(row.cwd))
     with Journal.open(worker.journal_path, patient=True) as journal:
@@ -118,10 +138,28 @@ def _end_taken(worker: Worker, row: Row, decision: Recovery, resolved: str | Non
     worker.debug.say("failure", f"{row.session_id}: recovered: {decision.name.lower()}")
 
 
-def _is_leader(pid: int, started: int | None) -> bool:
-    """Whether `pid` is free or still ours, and not another process that got the number since."""
+def _is_ours(session: SessionFiles, row: Row) -> bool:
+    """Whether the session's claim may be the row's; one with another token says that it is somebody else's."""
+    try:
+        return claim.read_claim(session).token in ("", row.claim_token)
+    except OSError:
+        return True  # the share does not say now; the row was ours to begin with
+
+
+def _proven_leader(row: Row, proof: str) -> int | None:
+    """The leader of the command's processes, if it can be proven: by the session's mark in its environment, or by its
+    runner's word. With the number that the row has, and no more, it might be any process of this user's.
+
+    One that has ended counts as well: processes that it has started may still be in the session that it led.
+    """
+    pid, started = row.command_pid, row.command_start
+    if pid is None or pid <= 1:
+        return None
+    noted = identity.is_noted_command(proof, pid, started)
     found = identity.start_ticks(pid)
-    return found is None or started is None or found == started
+    if found is None:
+        return pid if noted else None
+    return pid if found == started and (noted or identity.carries(pid, row.session_id)) else None
 
 
 def _end_processes(session_id: str, leader: int | None, *, holding: str | None = None) -> None:

@@ -8,14 +8,12 @@ every 5 s; its next step in the journal fails by the epoch that recovery has rai
 
 from __future__ import annotations
 
-import os
-
 from pigeon.errors import JournalError
 from pigeon.journal.store import Journal
 from pigeon.wire import takeover
 from pigeon.wire.documents import Request
 from pigeon.wire.names import SessionFiles
-from pigeon.worker import lifecycle
+from pigeon.worker import identity, lifecycle
 from pigeon.worker.handover import Worker, tell
 from pigeon.worker.scheduler.catalog import Unpublished, read_request
 
@@ -29,14 +27,14 @@ def restore(worker: Worker, session: SessionFiles) -> bool:
     A journal that cannot be used is recovery's business as well. Raises OSError: it cannot be said now.
     """
     token = takeover.claim_of(session).token
-    if not token:
+    if not identity.is_token(token):
         return False
     try:
         with Journal.open(worker.journal_path, brief=True) as journal:
             row = journal.get(token)
             if row is not None:
                 return row.state != lifecycle.FINAL
-            proof = _proof_of_nobody(worker, token)
+            proof = identity.lay_proof_of_nobody(worker.proof_directory, token)
             journal.restore(_row(worker, session, token, proof), 1, lifecycle.STARTING)
     except JournalError:
         return True
@@ -45,14 +43,6 @@ def restore(worker: Worker, session: SessionFiles) -> bool:
         "and the journal had lost it; it is given an end"
     )
     return True
-
-
-def _proof_of_nobody(worker: Worker, token: str) -> str:
-    """A proof of life that nobody holds."""
-    os.makedirs(worker.proof_directory, mode=0o700, exist_ok=True)
-    path = f"{worker.proof_directory}/{token}.lost"
-    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600))
-    return path
 
 
 def _row(worker: Worker, session: SessionFiles, token: str, proof: str) -> dict[str, object]:

@@ -174,7 +174,8 @@ class Runner:
                 raise
             raise NotTried(f"pigeon worker: the journal fails: {error.message}; trying on") from error
         if row is not None:  # a claim of ours that a dead runner left or was about to make
-            identity.discard_proof(row.runner_lock or "")
+            left = identity.proof_of(self.worker.proof_directory, row.claim_token, row.runner_lock)
+            identity.discard_proof(left)
             if row.state == lifecycle.CLAIMED:
                 self._ownership.check_takeover()
                 return True
@@ -279,6 +280,8 @@ class Runner:
     def _say_running(self) -> bool:
         """Record that the command runs, and tell it. False: the session has been taken over."""
         try:
+            if self._pid is not None:
+                self.proof.note_command(self._pid)
             self._books.running(self._pid, self._started_at)
         except Superseded:
             return False  # the relay knows how to leave a command

@@ -41,7 +41,8 @@ class Running:
 class Crew:
     """All that run now, each once. Its length is their number, recoveries included."""
 
-    def __init__(self) -> None:
+    def __init__(self, proof_directory: str) -> None:
+        self._proof_directory = proof_directory
         self._children: dict[int, Running] = {}
         self._adopted: dict[str, Running] = {}
 
@@ -109,7 +110,9 @@ class Crew:
     def drop_dead(self) -> list[str]:
         """Forget the adopted ones that are proven dead; the ids of their sessions."""
         dead = [
-            token for token, one in self._adopted.items() if one.row is not None and ending.is_dead(one.row)
+            token
+            for token, one in self._adopted.items()
+            if one.row is not None and ending.is_dead(self._proof_directory, one.row)
         ]
         return [self._adopted.pop(token).session_id for token in dead]
 
@@ -149,4 +152,5 @@ class Crew:
                 identity.send([one.pid], signal.SIGTERM)
         for one in self._adopted.values():
             if one.row is not None:
-                identity.kill_if_same(one.pid, one.row.runner_start, signal.SIGTERM)
+                proof = ending.proof_of(self._proof_directory, one.row)
+                identity.signal_holder(one.pid, one.row.runner_start, proof, signal.SIGTERM)

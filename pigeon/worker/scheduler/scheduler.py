@@ -54,7 +54,7 @@ class Scheduler:
         self.catalog = Catalog(worker.namespace, route)
         self.housekeeping = Housekeeping(worker, self.catalog, retention)
         self.waiting: dict[str, Waiting] = {}
-        self.crew = Crew()
+        self.crew = Crew(worker.proof_directory)
         self.stops = 0
         self._said_stops = 0
         self._heartbeat = Heartbeat(
