@@ -77,7 +77,7 @@ def _dispatch(arguments: list[str]) -> int:
             return int(verb.main(invocation.words, invocation.flags))
         except SystemExit as ended:  # argparse has printed its help, which may still have to leave
             return int(ended.code or 0)
-    if not invocation.words and not os.isatty(0):
+    if not invocation.words and invocation.driven_by is None and not os.isatty(0):
         from pigeon.help import usage
 
         _say(f"pigeon: no command given, and stdin is not a terminal\n{usage(short=True)}\n")

@@ -27,9 +27,10 @@ _WITH_VALUE = {
     "--claim-timeout": "client.claim_timeout",
     "--worker-timeout": "client.worker_timeout",
     "--escape-char": "client.escape_char",
+    "--driven-by": "driven_by",
     "-e": "client.escape_char",
 }
-"""Option -> key of the settings that it overrides."""
+"""Option -> key of the settings that it overrides, or attribute of the Invocation."""
 
 _SWITCHES = (
     "-v",
@@ -51,7 +52,22 @@ _SWITCHES = (
 class Invocation:
     """What the command line asks for. `verb` is None for a command; then `words` are the user's, untouched."""
 
-    __slots__ = ("flags", "verb", "words", "verbose", "pty", "no_lock", "detach", "keep", "help", "version")
+    __slots__ = (
+        "flags",
+        "verb",
+        "words",
+        "verbose",
+        "pty",
+        "no_lock",
+        "detach",
+        "keep",
+        "help",
+        "version",
+        "driven_by",
+        "exact",
+        "shell",
+        "env",
+    )
 
     def __init__(self) -> None:
         self.flags: dict[str, str] = {}
@@ -64,6 +80,13 @@ class Invocation:
         self.keep = False
         self.help = False
         self.version = False
+        self.driven_by: int | None = None
+        """The descriptor from which a program says what to run (client/driven.py); the rest comes from there."""
+        self.exact = False
+        """The words are what is executed, or stand behind `[client] shell` (`shell`)."""
+        self.shell = False
+        self.env: dict[str, str] | None = None
+        """The command's variables in place of this process's own."""
 
 
 def parse(argv: list[str]) -> Invocation:
@@ -74,11 +97,13 @@ def parse(argv: list[str]) -> Invocation:
     """
     invocation = Invocation()
     position = 0
+    is_command = False
     while position < len(argv):
         word = argv[position]
         if word == "--":
-            invocation.words = argv[position + 1 :]
-            return invocation
+            position += 1
+            is_command = True
+            break
         if not word.startswith("-") or word == "-":
             break
         position += 1
@@ -89,7 +114,10 @@ def parse(argv: list[str]) -> Invocation:
                     raise UsageError(f"`{name}` needs a value", hint="`pigeon --help` lists the options")
                 value = argv[position]
                 position += 1
-            invocation.flags[_WITH_VALUE[name]] = value
+            if name == "--driven-by":
+                invocation.driven_by = _descriptor(value)
+            else:
+                invocation.flags[_WITH_VALUE[name]] = value
         elif word in _SWITCHES:
             _switch(invocation, word)
         elif len(word) > 2 and word[1] != "-" and all(f"-{letter}" in _SWITCHES for letter in word[1:]):
@@ -101,11 +129,22 @@ def parse(argv: list[str]) -> Invocation:
                 hint="`pigeon --help` lists the options; options of the command stand behind its name",
             )
     rest = argv[position:]
-    if rest and rest[0] in VERBS:
+    if rest and rest[0] in VERBS and not is_command:
         invocation.verb, rest = rest[0], rest[1:]
         _refuse_for_verb(invocation)
     invocation.words = rest
+    if invocation.driven_by is not None and (rest or invocation.verb or invocation.detach):
+        raise UsageError(
+            "with `--driven-by` the command comes from the driving program, and no word of it stands here",
+            hint="pigeon/docs/python.md says what the program writes",
+        )
     return invocation
+
+
+def _descriptor(text: str) -> int:
+    if not text.isascii() or not text.isdigit():
+        raise UsageError(f"`--driven-by` needs the number of a descriptor, not `{text}`")
+    return int(text)
 
 
 def _refuse_for_verb(invocation: Invocation) -> None:

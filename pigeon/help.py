@@ -34,6 +34,8 @@ options (before the command; `--` ends them):
   --claim-timeout S      give up after S seconds without a live worker (30)
   --worker-timeout S     tell after S seconds of silence of a running session (60)
   -e, --escape-char C    escapes at the start of a line (~): ~. ~d ~^Z ~? ~~; `none` switches them off
+  --driven-by FD         for programs: the command and how to run it come as a line of JSON from the socket FD, what
+                         happens to it goes back there, and pigeon ends as the command does
   -h, --help, --version
 
 exit codes: the command's own; 128+n when signal n ended it; 255 when pigeon itself failed; 2 for a usage or

@@ -24,6 +24,7 @@ DETACH = b"d"
 SUSPEND = b"z"
 RESUME = b"c"
 IS_RAW = b"R"  # RAW is done, after what may have been a stay in the background
+ORDER = b"o"  # payload: a line from the program that drives this client
 
 # pump -> guardian
 ALIVE = b"."  # no operation hangs
@@ -36,6 +37,8 @@ SUSPENDED = b"S"  # SUSPEND is done
 MESSAGE = b"m"  # lines for stderr, to be printed when the terminal has been restored
 ABNORMAL = b"x"  # the session did not end by its command's end
 BROKEN_PIPE = b"p"  # end like a program whose reader has gone
+STATE = b"j"  # payload: a line for the program that drives this client
+DIE = b"K"  # end by the signal that ended the command; payload: its number in ASCII
 EXIT = b"E"  # the last frame: everything has been written; payload: the exit code in ASCII
 
 _HEADER = 5
@@ -53,6 +56,13 @@ def split_modes(payload: bytes) -> tuple[bytes, bytes, bool]:
     return off, on, redraw == b"1"
 
 
+def line(event: str, **fields: object) -> bytes:
+    """A line for the program that drives this client; fields that are None are left out."""
+    from pigeon.wire.jsontext import encode  # which whoever is driven has loaded to read the request
+
+    return encode({"event": event, **{name: value for name, value in fields.items() if value is not None}})
+
+
 class FramePipe:
     """One process's end."""
 
@@ -63,6 +73,8 @@ class FramePipe:
         """Called at once when the peer turns out to have gone, before anything that may hang."""
         self.modes = b""
         """The payload of the last MODES frame that was sent from here."""
+        self.is_driven = False
+        """A program drives this client and hears of what `tell` says."""
         self._input = b""
         self._output = b""
         os.set_blocking(reading, False)
@@ -79,6 +91,11 @@ class FramePipe:
             self.modes = payload
         self._output += kind + len(payload).to_bytes(4, "big") + payload
         self.flush()
+
+    def tell(self, event: str, **fields: object) -> None:
+        """Let the program that drives this client know, if there is one."""
+        if self.is_driven:
+            self.send(STATE, line(event, **fields))
 
     def flush(self) -> None:
         """Write what the pipe takes now."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pigeon.client import frames
-from pigeon.errors import EXIT_PIGEON, PigeonError
+from pigeon.errors import EXIT_PIGEON, EXIT_USAGE, PigeonError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -46,22 +46,40 @@ class Options:
 
 
 class Outcome(Exception):
-    """The end of the pump: an exit code, and what to say once the terminal is restored."""
+    """The end of the pump: an exit code, and what to say once the terminal is restored.
+
+    `kind` says what failed where it was not the command that ended (pigeon/docs/python.md), `ran`
+    that the command may have been started, `signal` which signal ended the command, or this client in its place.
+    """
 
     def __init__(
-        self, code: int, message: str = "", *, abnormal: bool = False, broken_pipe: bool = False
+        self,
+        code: int,
+        message: str = "",
+        *,
+        abnormal: bool = False,
+        broken_pipe: bool = False,
+        kind: str = "",
+        ran: bool = True,
+        signal: int = 0,
     ) -> None:
         super().__init__(message)
         self.code = code
         self.message = message
         self.abnormal = abnormal
         self.broken_pipe = broken_pipe
+        self.kind = kind
+        self.ran = ran
+        self.signal = signal
+        self.hung_up: str | None = None
+        """Why the worker has ended the command."""
 
 
 def of_error(error: PigeonError) -> Outcome:
     """What a foreseen error comes to."""
     hint = f"\npigeon: hint: {error.hint}" if error.hint else ""
-    return Outcome(error.exit_code, f"pigeon: {error.message}{hint}", abnormal=True)
+    kind = "usage" if error.exit_code == EXIT_USAGE else "share"
+    return Outcome(error.exit_code, f"pigeon: {error.message}{hint}", abnormal=True, kind=kind)
 
 
 def printable(text: str) -> str:
@@ -77,10 +95,15 @@ def report(guardian: frames.FramePipe, session: Callable[[], Outcome]) -> int:
         outcome = session()
     except PigeonError as error:
         outcome = of_error(error)
+        outcome.ran = False  # nothing has been published
     except Exception as error:
         from pigeon.crash import report as crash_report
 
-        outcome = Outcome(EXIT_PIGEON, crash_report(error), abnormal=True)
+        outcome = Outcome(EXIT_PIGEON, crash_report(error), abnormal=True, kind="client")
+    if guardian.is_driven:
+        from pigeon.client.driven import tell_end
+
+        return tell_end(guardian, outcome)
     if outcome.message:
         guardian.send(frames.MESSAGE, f"{printable(outcome.message.rstrip())}\n".encode())
     if outcome.abnormal:

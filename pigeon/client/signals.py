@@ -15,6 +15,7 @@ else:
 __all__ = [
     "SIGHUP",
     "SIGINT",
+    "SIGKILL",
     "SIGQUIT",
     "SIGTERM",
     "become_pump",
@@ -28,6 +29,7 @@ SIGINT: int = signals.SIGINT
 SIGQUIT: int = signals.SIGQUIT
 SIGTERM: int = signals.SIGTERM
 SIGHUP: int = signals.SIGHUP
+SIGKILL: int = signals.SIGKILL
 
 _FORWARDED = ("SIGINT", "SIGQUIT", "SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2")
 _WATCHED = (*_FORWARDED, "SIGTSTP", "SIGCONT", "SIGWINCH", "SIGCHLD")

@@ -22,6 +22,8 @@ SESSION_VARIABLE = "PIGEON_SESSION"
 
 def main(invocation: Invocation) -> int:
     """The command's exit code, or pigeon's own. Raises PigeonError for what is wrong before anything was published."""
+    if invocation.driven_by is not None:
+        return _driven(invocation, invocation.driven_by)
     if os.environ.get(SESSION_VARIABLE):
         return _run_in_place(invocation)
     speaks = is_terminal(2) or invocation.verbose
@@ -32,12 +34,40 @@ def main(invocation: Invocation) -> int:
     )
 
 
+def _driven(invocation: Invocation, fd: int) -> int:
+    """The same for a program: it says what to run, and hears what happens. Raises UsageError for a bad descriptor."""
+    from pigeon.client import driven
+    from pigeon.client.terminal.driver import Driver
+
+    driver = Driver(fd)
+    try:
+        driven.apply(driver.read_request(), invocation)
+        if os.environ.get(SESSION_VARIABLE):
+            driver.say(frames.line("started", in_place=True))
+            return _run_in_place(invocation)
+    except PigeonError as error:
+        kind = "not_started" if error.exit_code in (EXIT_NOT_FOUND, EXIT_NOT_EXECUTABLE) else "usage"
+        what = {"message": error.message, "hint": error.hint, "code": error.exit_code}
+        driver.say(frames.line("failed", kind=kind, may_have_run=False, **what))
+        return error.exit_code
+
+    def pump(mine: frames.FramePipe) -> int:
+        driver.close()
+        return _pump(mine, invocation, speaks=False)
+
+    return guardian.run(pump, reads_keyboard=is_terminal(0), speaks=False, driver=driver)
+
+
 def _run_in_place(invocation: Invocation) -> int:
     """Inside a session this already is where it wants to be, and would wait for its own parent's lock."""
     settings = config.load(invocation.flags, environ=os.environ, cwd=_cwd())
-    argv, _ = commandline.build(
-        _words(invocation), shell=settings.client.shell, remote_env={}, local_env=os.environ, repair=False
-    )
+    if invocation.exact:
+        argv = _exact(invocation, settings)
+        os.environ.update(invocation.env or {})
+    else:
+        argv, _ = commandline.build(
+            _words(invocation), shell=settings.client.shell, remote_env={}, local_env=os.environ, repair=False
+        )
     for number in (signals.SIGPIPE, signals.SIGXFSZ):
         signals.signal(number, signals.SIG_DFL)  # Python ignores them, and the command would inherit that
     try:
@@ -62,6 +92,10 @@ def _words(invocation: Invocation) -> list[str]:
     return invocation.words or ["exec bash -l"]
 
 
+def _exact(invocation: Invocation, settings: config.Config) -> list[str]:
+    return [*settings.client.shell, *invocation.words] if invocation.shell else invocation.words
+
+
 def _pump(mine: frames.FramePipe, invocation: Invocation, *, speaks: bool) -> int:
     """In the child: publish and pump. Everything that can touch the share happens here, reading settings included."""
     return report(mine, lambda: _session(mine, invocation, speaks=speaks))
@@ -74,6 +108,7 @@ def _session(mine: frames.FramePipe, invocation: Invocation, *, speaks: bool) ->
     namespace = Namespace(settings.require_cache(), settings.namespace)
     session = submit.publish(namespace, request)
     trace.mark("client: published")
+    mine.tell("published", session=session.session_id)
     # Only now: a worker can be at it meanwhile.
     from pigeon.client.session.owner import OwnerState
     from pigeon.client.session.pump import Pump
@@ -109,19 +144,31 @@ def prepare(invocation: Invocation) -> tuple[config.Config, Request, list[str]]:
     settings.require_cache()
     files.fsync = settings.wire.fsync
     notes = list(settings.notes)
-    argv, repaired = commandline.build(
-        _words(invocation),
-        shell=settings.client.shell,
-        remote_env=settings.remote_env,
-        local_env=os.environ,
-        repair=settings.client.repair,
-    )
+    repaired: list[str] = []
+    if invocation.exact:
+        argv = _exact(invocation, settings)
+    else:
+        argv, repaired = commandline.build(
+            _words(invocation),
+            shell=settings.client.shell,
+            remote_env=settings.remote_env,
+            local_env=os.environ,
+            repair=settings.client.repair,
+        )
     request = Request(new_session_id(), argv, cwd)
+    own = _own_environment()
+    given = own if invocation.env is None else invocation.env
+    # Only what a program says of its own accord travels whatever `env_exclude` says: most hand a copy of their own on.
+    said = {} if given is own else {name: value for name, value in given.items() if own.get(name) != value}
     request.env = dict(
         commandline.forwarded_env(
-            _own_environment(), exclude=settings.client.env_exclude, remote_env=settings.remote_env, cwd=cwd
+            {name: value for name, value in given.items() if name not in said},
+            exclude=settings.client.env_exclude,
+            remote_env=settings.remote_env,
+            cwd=cwd,
         )
     )
+    request.env.update(said)
     request.requester = {"host": submit.host_name(), "pid": os.getpid(), "user": settings.user}
     request.stdin_isatty, request.stdout_isatty = is_terminal(0), is_terminal(1)
     # One that leaves at once has its terminal to itself, whatever it was started with.

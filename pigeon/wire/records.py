@@ -51,7 +51,7 @@ EVENTS: dict[str, tuple[str, ...]] = {
 }
 """Event of stream.jsonl -> fields beside `type`, `event` and `ts`."""
 
-CLIENT_EVENTS = ("suspended", "resumed", "detached", "hangup", "output_closed", "visitor")
+CLIENT_EVENTS = ("suspended", "resumed", "detached", "hangup", "kill", "output_closed", "visitor")
 """What a `client` record of control.jsonl can say."""
 
 CHANNELS = ("pty", "stdout", "stderr")

@@ -67,6 +67,7 @@ ROOMS: dict[str, set[str]] = {
     "pigeon.client.session": {
         "base",
         "wire",
+        "pigeon.client.driven",
         "pigeon.client.frames",
         "pigeon.client.outcome",
         "pigeon.client.signals",

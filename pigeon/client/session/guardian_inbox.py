@@ -6,7 +6,7 @@ from pigeon import clock
 from pigeon.client import frames
 from pigeon.client.outcome import Outcome
 from pigeon.client.session import submit
-from pigeon.client.signals import SIGHUP, SIGINT, SIGQUIT, SIGTERM, signal_name
+from pigeon.client.signals import SIGHUP, SIGINT, SIGKILL, SIGQUIT, SIGTERM, signal_name
 from pigeon.errors import EXIT_CANCELLED, EXIT_PIGEON
 
 TYPE_CHECKING = False
@@ -39,6 +39,7 @@ class GuardianInbox:
         self.cancel_wanted: Outcome | None = None
         """The session is to be withdrawn, if nobody has started it yet."""
         self._early_signals: list[int] = []
+        self._early_orders: list[bytes] = []
         self._asked_to_leave = False
         self._detach_wanted = False
         self._guardian = guardian
@@ -72,9 +73,11 @@ class GuardianInbox:
         elif kind == frames.IS_RAW:
             self._screen.release()
         elif kind == frames.HANG_UP:
-            self.hang_up(Outcome(EXIT_PIGEON, abnormal=True))
+            self.hang_up(Outcome(EXIT_PIGEON, abnormal=True, kind="hung_up"))
         elif kind == frames.GONE:
-            self._gone(Outcome(EXIT_PIGEON, abnormal=True))
+            self._gone(Outcome(EXIT_PIGEON, abnormal=True, kind="hung_up"))
+        elif kind == frames.ORDER:
+            return self._ordered(payload)
         elif kind == frames.DETACH:
             self._detach_wanted = True
         elif kind == frames.SUSPEND:
@@ -89,26 +92,45 @@ class GuardianInbox:
         keeps = number == SIGHUP and self._options.keeps
         if not self._upstream.is_started and number in (SIGINT, SIGTERM, SIGHUP, SIGQUIT) and not keeps:
             code = EXIT_CANCELLED if number == SIGINT else 128 + number
-            self.cancel_wanted = Outcome(code, f"pigeon: cancelled by {name} before the command ran")
+            text = f"pigeon: cancelled by {name} before the command ran"
+            self.cancel_wanted = Outcome(code, text, ran=False, signal=number)
             self._early_signals.append(number)
             return False
         is_over = self._ending.is_known and self._screen.is_waiting  # only the printing is left to be ended
         if self._options.read_only or (is_over and number in (SIGINT, SIGTERM, SIGHUP, SIGQUIT)):
-            raise Outcome(128 + number)
+            raise Outcome(128 + number, signal=number)
         if self._is_order_to_leave(number):
-            self._gone(Outcome(128 + number, abnormal=True))
+            self._gone(Outcome(128 + number, abnormal=True, signal=number))
         else:
             self._upstream.signal(number)
         self._screen.verbose(f"{name} passed on")
+        return True
+
+    def _ordered(self, line: bytes) -> bool:
+        """What the program that drives this client wants of the session, which this client follows to its end."""
+        from pigeon.client.driven import order_of
+
+        number, event = order_of(line)
+        if not self._upstream.is_started and number in (SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGKILL):
+            self.cancel_wanted = Outcome(128 + number, ran=False, signal=number)
+            self._early_orders.append(line)
+            return False
+        if number:
+            self._upstream.signal(number)
+        if event:
+            self._upstream.say(event)
         return True
 
     def started(self) -> None:
         """It is too late to withdraw the session: what was to do so goes to the command. Raises Outcome."""
         self.cancel_wanted = None
         early, self._early_signals = self._early_signals, []
+        orders, self._early_orders = self._early_orders, []
         for number in early:
             if not self._ending.is_known:
                 self._signalled(number)
+        for line in orders:
+            self._ordered(line)
 
     def _is_order_to_leave(self, number: int) -> bool:
         """Not only the command is meant. On a full share its end could not be told anyway."""

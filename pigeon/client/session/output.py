@@ -105,8 +105,9 @@ class Output:
             self._guardian.send(frames.ASKED, b"%d" % self._modes.questions)
             self._modes.questions = 0
 
-    def notice(self, text: str) -> None:
-        """A line for the user, if somebody reads stderr."""
+    def notice(self, text: str, *, event: str = "notice") -> None:
+        """A line for the user, if somebody reads stderr. `event`: its name for a driving program."""
+        self._guardian.tell(event, message=text)
         if self._options.speaks or self._options.verbose:
             self._print(text)
 

@@ -189,7 +189,7 @@ class Pump:
             if isinstance(error, FileNotFoundError) and files.is_removed(self.session):
                 where = self.session.directory
                 text = f"pigeon: the session's directory has been removed: `{where}`"
-                raise Outcome(EXIT_PIGEON, text, abnormal=True) from None
+                raise Outcome(EXIT_PIGEON, text, abnormal=True, kind="worker_lost") from None
             self.peer.failed()
             self._reading.began(error, self._now)
             return
@@ -222,9 +222,10 @@ class Pump:
         message = str(record.get("message", ""))
         if event == "started":
             trace.mark("client: started event read")
+            self.guardian.tell("started")
             self._start(f"started, pid {record.get('pid', 'unknown')}")
         elif event == "exit":
-            self._take_exit(integer(record, "exit_code"), record.get("hung_up"))
+            self._take_exit(integer(record, "exit_code"), record)
         elif event == "worker_error":
             self.ending.worker_error = message
             self.ending.next_look = self._now
@@ -239,24 +240,25 @@ class Pump:
         elif event == "client_lost":
             self.screen.verbose(message)
 
-    def _take_exit(self, code: int | None, hung_up: object) -> None:
+    def _take_exit(self, code: int | None, record: Record) -> None:
         trace.mark("client: exit event read")
         self._start("started")
         code = EXIT_PIGEON if code is None else code & 255
         self.screen.verbose(f"session {self.session.session_id}: {states.state_of(code)}, exit code {code}")
-        if isinstance(
-            hung_up, str
-        ):  # not the program's own end: what it has done to the terminal is still done
-            outcome = Outcome(code, f"pigeon: the command was hung up: {hung_up}", abnormal=True)
-        else:
-            outcome = Outcome(code)
+        outcome = Outcome(code, signal=max(0, -(integer(record, "raw_return_code") or 0)))
+        hung_up = record.get("hung_up")
+        if isinstance(hung_up, str):
+            # Not the program's own end: what it has done to the terminal is still done.
+            outcome.message, outcome.abnormal = f"pigeon: the command was hung up: {hung_up}", True
+            outcome.hung_up = hung_up
         self.ending.exited(outcome, self._now)
 
     def _attached(self, number: int) -> None:
         if self.options.read_only or number < self.peer.attachment:
             return
         if number > self.peer.attachment:
-            raise Outcome(0, "pigeon: detached: the session was attached to from elsewhere", abnormal=True)
+            text = "pigeon: detached: the session was attached to from elsewhere"
+            raise Outcome(0, text, abnormal=True, kind="detached")
         self.upstream.is_open = True
         self.screen.verbose(f"session {self.session.session_id}: attached as number {number}")
         self.upstream.redraw(self._now)
@@ -282,9 +284,12 @@ class Pump:
     def _output_failed(self, error: OSError) -> None:
         self.user.last_words("output_closed")
         if isinstance(error, BrokenPipeError):
-            raise Outcome(128 + 13, broken_pipe=True)
+            raise Outcome(128 + 13, broken_pipe=True, signal=13)
         raise Outcome(
-            EXIT_PIGEON, f"pigeon: cannot write the command's output: {error.strerror}", abnormal=True
+            EXIT_PIGEON,
+            f"pigeon: cannot write the command's output: {error.strerror}",
+            abnormal=True,
+            kind="output",
         )
 
     # States
@@ -302,11 +307,12 @@ class Pump:
             return
         verdict = self.peer.wait(self._now, self._now - self._born)
         if verdict.notice:
-            self.screen.notice(verdict.notice)
+            self.screen.notice(verdict.notice, event="waiting")
         if verdict.claimed_now:
             self.screen.verbose(f"session {self.session.session_id}: claimed by {verdict.claimed_now}")
         if verdict.give_up:
-            self._withdraw(Outcome(EXIT_PIGEON, verdict.give_up), verdict.give_up_reason, EXIT_PIGEON)
+            outcome = Outcome(EXIT_PIGEON, verdict.give_up, kind="no_worker", ran=False)
+            self._withdraw(outcome, verdict.give_up_reason, EXIT_PIGEON)
 
     def _withdraw(
         self, outcome: Outcome, reason: str = "withdrawn by its client", code: int = EXIT_CANCELLED
@@ -333,7 +339,7 @@ class Pump:
             raise outcome
         if self.peer.verdict is not None and not self.ending.is_known:
             self.user.last_words("hangup")
-            raise Outcome(EXIT_PIGEON, self.peer.verdict, abnormal=True)
+            raise Outcome(EXIT_PIGEON, self.peer.verdict, abnormal=True, kind="worker_lost")
 
     # Saying
 

@@ -12,7 +12,7 @@ from pigeon import clock
 from pigeon.client.outcome import Outcome
 from pigeon.client.session.submit import read_status
 from pigeon.errors import EXIT_PIGEON
-from pigeon.wire import files
+from pigeon.wire import files, states
 from pigeon.wire.names import TAKEOVER_NAME
 from pigeon.wire.pacing import interval
 
@@ -115,7 +115,7 @@ class SessionEnd:
             status = read_status(self._session)
         except files.Refused as error:
             text = f"pigeon: `{self._session.status}` cannot be trusted: {error.strerror}"
-            raise Outcome(EXIT_PIGEON, text, abnormal=True) from None
+            raise Outcome(EXIT_PIGEON, text, abnormal=True, kind="share") from None
         except OSError:
             return ""  # the stream, which is read far more often, tells what is wrong with the share
         if status is None:
@@ -151,10 +151,11 @@ class SessionEnd:
         if self._exit is not None and not self._is_overruled(self._exit.code):
             return self._exit
         if status is None:
-            return Outcome(EXIT_PIGEON)
+            return Outcome(EXIT_PIGEON, kind="worker_lost")
         error = status.text("error") or self.worker_error
         code = status.exit_code if status.exit_code is not None else EXIT_PIGEON
-        return Outcome(code & 255, f"pigeon: {error}" if error else "", abnormal=True)
+        kind, ran = _kind_of(status, error)
+        return Outcome(code & 255, f"pigeon: {error}" if error else "", abnormal=True, kind=kind, ran=ran)
 
     def _is_overruled(self, code: int) -> bool:
         """Whether the end that others have seen is another than the exit event's."""
@@ -162,6 +163,16 @@ class SessionEnd:
         if self._doubted_since is None or status is None or not status.text("ended_by"):
             return False
         return status.exit_code != code
+
+
+def _kind_of(status: Status, error: str) -> tuple[str, bool]:
+    """What an end without an exit event is, and whether the command may have been started (FORMAT.md, "The end")."""
+    ended_by = status.text("ended_by")
+    if ended_by in ("recovery", "takeover"):
+        return (
+            "worker_lost" if error else ""
+        ), True  # without an error it is the result that the journal held
+    return ("withdrawn" if status.state == states.CANCELLED else "not_started"), False
 
 
 def is_taken_over(session: SessionFiles) -> bool:

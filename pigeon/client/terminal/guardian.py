@@ -15,7 +15,7 @@ from pigeon.client import frames
 from pigeon.client.signals import become_pump, install, signals
 from pigeon.client.terminal import escapes
 from pigeon.client.terminal.giveup import GiveUp, presses_in
-from pigeon.client.terminal.raw import Terminal, has_keys, write_sequences
+from pigeon.client.terminal.raw import SWALLOW_S, Questions, Terminal, has_keys, write_sequences
 from pigeon.client.terminal.window import WindowReports
 from pigeon.client.tty import in_foreground
 from pigeon.clock import monotonic
@@ -25,6 +25,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from pigeon.client.terminal.driver import Driver
     from pigeon.client.terminal.foreground import Foreground
 
 LAST_WORDS_S = 1.5
@@ -32,11 +33,6 @@ LAST_WORDS_S = 1.5
 
 HUNG_S = 6.0
 """A pump that has not reported for this long sits in an operation on the share."""
-
-QUESTION_S = 1.0
-SWALLOW_S = 0.5
-"""A question that was asked within so many seconds before the end, or a stop, may be answered for so long after it; the
-answer must not be typed into the shell."""
 
 KEYBOARD_BYTES = 16 * 1024 * 1024
 """Typed (or pasted) and not yet passed on by the pump; beyond this the terminal holds the rest."""
@@ -51,19 +47,25 @@ REAP_S = 0.25
 
 
 def run(
-    pump: Callable[[frames.FramePipe], int], *, reads_keyboard: bool, speaks: bool, watches: bool = False
+    pump: Callable[[frames.FramePipe], int],
+    *,
+    reads_keyboard: bool,
+    speaks: bool,
+    watches: bool = False,
+    driver: Driver | None = None,
 ) -> int:
     """Fork `pump` and look after the terminal until it ends. Returns the exit code.
 
     `pump(link)` runs in the child and returns its exit code. `reads_keyboard`: stdin is a terminal.
     `speaks`: notices may be printed. `watches`: the session is not this user's to end, so Ctrl-C is enough to leave.
+    `driver`: the program that drives this client.
     """
     mine, other = frames.pair()
     wakeup_r, wakeup_w = os.pipe()
     os.set_blocking(wakeup_r, False)
     os.set_blocking(wakeup_w, False)
     terminal = Terminal()
-    guardian = Guardian(
+    guardian = (Guardian if driver is None else driver.guardian)(
         mine, terminal, wakeup_r, reads_keyboard=reads_keyboard, speaks=speaks, watches=watches
     )
     ignored = install(wakeup_w)
@@ -75,6 +77,7 @@ def run(
             os.close(wakeup_r)
             become_pump(ignored)
             os.close(wakeup_w)
+            other.is_driven = driver is not None
             other.on_end = lambda: _stand_in(terminal, other.modes)
             code = pump(other)
             other.send(frames.EXIT, b"%d" % code)
@@ -119,8 +122,7 @@ class Guardian:
         self._abnormal = False
         self._broken_pipe = False
         self._give_up = GiveUp()
-        self._questions = 0
-        self._asked_at = 0.0
+        self._questions = Questions()
         self._window = WindowReports(lambda size: mine.send(frames.SIZE, size))
         self._heard_at = self._turned_at = monotonic()
         self._said_hung = False
@@ -156,6 +158,7 @@ class Guardian:
         foreground = self._reads and in_foreground()
         if foreground and self._untaken < KEYBOARD_BYTES:
             poll.register(0, select.POLLIN)
+        self._watch_more(poll)
         for fd, _ in poll.poll(self._timeout(foreground) * 1000):
             if fd == self._wakeup:
                 self._signalled(os.read(fd, 512))
@@ -163,8 +166,19 @@ class Guardian:
                 self._hear()
             elif fd == self.link.writing:
                 self.link.flush()
-            else:
+            elif fd == 0:
                 self._read_keyboard()
+            else:
+                self._is_ready(fd)
+
+    def _watch_more(self, poll: select.poll) -> None:
+        """Register further descriptors (Driven)."""
+
+    def _is_ready(self, fd: int) -> None:
+        """One of them can be read or written."""
+
+    def _heard(self, kind: bytes, payload: bytes) -> None:
+        """A frame that only a driven client's pump sends."""
 
     def _timeout(self, foreground: bool) -> float:
         now = monotonic()
@@ -199,8 +213,7 @@ class Guardian:
             elif kind == frames.MODES:
                 self._modes = payload
             elif kind == frames.ASKED:
-                self._questions += int(payload)
-                self._asked_at = self._heard_at
+                self._questions.asked(int(payload))
             elif kind == frames.MESSAGE:
                 self._message += payload
             elif kind == frames.ABNORMAL:
@@ -213,6 +226,8 @@ class Guardian:
                 trace.mark("client: exit code heard")
                 self._code = self._as_left(int(payload))
                 self._must_reap = True
+            else:
+                self._heard(kind, payload)
 
     def _code_of(self, status: int) -> int:
         if os.WIFSIGNALED(status):
@@ -236,16 +251,12 @@ class Guardian:
         if self._code is not None:
             return
         if now - self._turned_at > HUNG_S + 1.0:
-            self._heard_at = (
-                now  # it is this process that was stopped, as a background job is that reads keys
-            )
+            self._heard_at = now  # this process was stopped itself, as a background job is that reads keys
         self._turned_at = now
         self._window.report(now)
         if self._give_up.due(now) == 0.0:
-            self._leave(
-                EXIT_PIGEON,
-                b"pigeon: left: the session did not answer; it is told to end as soon as it can be\n",
-            )
+            text = b"pigeon: left: the session did not answer; it is told to end as soon as it can be\n"
+            self._leave(EXIT_PIGEON, text)
         since = self._foreground.suspending_at
         if since is not None and now - since > LAST_WORDS_S:
             self._stop()
@@ -293,7 +304,7 @@ class Guardian:
             self._reads = False
             return
         trace.mark("client: key read")
-        self._note_answers(data)
+        self._questions.note_answers(data)
         passed, actions = self._escapes.feed(data)
         if passed:
             self._untaken += len(passed)
@@ -304,7 +315,7 @@ class Guardian:
             self._act(action)
 
     def _stop(self) -> None:
-        if self._foreground.suspending_at is not None and self._awaits_answers():
+        if self._foreground.suspending_at is not None and self._questions.await_answers():
             self.terminal.collect(self._pass_answers, SWALLOW_S)  # or the shell gets them
         if self._foreground.stop_here(self._modes):
             self._heard_at = monotonic()
@@ -328,20 +339,10 @@ class Guardian:
             text = escapes.help_text(self._escapes.character, watches=self._watches)
             self._write(b"\n" + text.encode() + b"\n")
 
-    def _awaits_answers(self) -> bool:
-        return bool(self._questions) and monotonic() - self._asked_at < QUESTION_S
-
     def _pass_answers(self, data: bytes) -> bool:
         self._untaken += len(data)
         self.link.send(frames.KEYS, data)
-        return self._note_answers(data)
-
-    def _note_answers(self, data: bytes) -> bool:
-        """Count what may be answers to the output's questions; whether none is missing now."""
-        if self._questions:
-            came = sum(data.count(b"\x1b" + kind) for kind in (b"[", b"]", b"P", b"_"))
-            self._questions = max(0, self._questions - came)
-        return not self._questions
+        return self._questions.note_answers(data)
 
     def _signalled(self, numbers: bytes) -> None:
         for number in numbers:
@@ -366,8 +367,8 @@ class Guardian:
     def _end(self, code: int) -> int:
         if self._abnormal:
             write_sequences(frames.split_modes(self._modes)[0])
-        if self._awaits_answers():
-            self.terminal.collect(self._note_answers, SWALLOW_S)
+        if self._questions.await_answers():
+            self.terminal.collect(self._questions.note_answers, SWALLOW_S)
         self.terminal.restore(discard_input=True)
         if self._message:
             self._write(self._message)

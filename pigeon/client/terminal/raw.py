@@ -121,6 +121,36 @@ def _through(call: Callable[[], None], is_called_away: Callable[[], bool] = lamb
     return False
 
 
+QUESTION_S = 1.0
+SWALLOW_S = 0.5
+"""A question that was asked within so many seconds before the end, or a stop, may be answered for so long after it; the
+answer must not be typed into the shell."""
+
+
+class Questions:
+    """What the output has asked the terminal, and whether answers are still to come among the keys."""
+
+    def __init__(self) -> None:
+        self._open = 0
+        self._asked_at = 0.0
+
+    def asked(self, count: int) -> None:
+        """So many more, just now."""
+        self._open += count
+        self._asked_at = monotonic()
+
+    def await_answers(self) -> bool:
+        """Whether one may still come."""
+        return bool(self._open) and monotonic() - self._asked_at < QUESTION_S
+
+    def note_answers(self, data: bytes) -> bool:
+        """Count what may be answers in what was typed; whether none is missing now."""
+        if self._open:
+            came = sum(data.count(b"\x1b" + kind) for kind in (b"[", b"]", b"P", b"_"))
+            self._open = max(0, self._open - came)
+        return not self._open
+
+
 def has_keys() -> bool:
     """Whether a read of the keyboard returns at once. What was there before a stop, the shell may have read."""
     poll = select.poll()

@@ -97,6 +97,13 @@ class Command:
         for number in numbers:
             identity.send(identity.session_members(self.pid), number)
 
+    def kill_all(self, session_id: str) -> None:
+        """SIGKILL for whatever the command has started, in whichever process group or session it is by now."""
+        leader = (
+            self.pid if self._return_code is None else None
+        )  # the number may be another's once it is reaped
+        identity.send(identity.processes_of(session_id, leader), signal.SIGKILL)
+
     def interrupt_keys(self) -> dict[int, int]:
         """Key byte -> signal, for the keys that interrupt now; empty unless the terminal has ISIG on."""
         if self.master is None:

@@ -307,6 +307,9 @@ class Relay:
             self.watch.note(f"client_{request}")
             if request == "hangup":
                 self._hang_up(cancelled="its client hung up")
+            elif request == "kill":
+                self.command.kill_all(self.session.session_id)
+                self._hang_up(cancelled="its client killed it")
             elif request == "stop":
                 self._hang_up(cancelled="it was stopped by `pigeon stop`")
             elif request == "detached":
