@@ -7,25 +7,26 @@ with paths and times made absolute first, since `.` and `2d` mean something else
 from __future__ import annotations
 
 import argparse
-import csv
-import io
-import json
 import os
 import socket
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import date, datetime, time, timedelta
+from collections.abc import Callable, Mapping
 
 from pigeon import clock
 from pigeon.commands.arguments import Parser, add_common, directory_of, flags_of, load_config
 from pigeon.config import Config
-from pigeon.errors import JournalError, NotFoundError, UsageError
-from pigeon.journal import place, queries
-from pigeon.journal.queries import Filter, Row
+from pigeon.errors import JournalError, PigeonError, UsageError
+from pigeon.journal import place
+from pigeon.journal.queries import Filter
 from pigeon.report import history_table as text
+from pigeon.report.history_answer import ORDERS, Answer, Question, answer
+from pigeon.report.moments import moment
+from pigeon.report.statistics import GROUPS
 
 DEFAULT_COUNT = 20
+DEFAULT_GROUPS = 12
+PAGE_COUNT = 5000
+"""A page of so many is some megabytes, and is drawn in a moment."""
 
 STATES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "claimed": (("claiming", "claimed"), ()),
@@ -38,39 +39,24 @@ STATES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
 }
 """`--state` -> the journal's states and outcomes that it means."""
 
-CSV_FIELDS = (
-    "session_id state outcome exit_code error seen_at claimed_at started_at ended_at final_at run_s lock_wait_s"
-    " slot_wait_s bytes_in bytes_out signals terminal cwd command requester_user requester_host worker_host namespace"
-).split()
-
-_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
-
 _EPILOG = """\
-times: a duration before now (90s, 30m, 2h, 2d, 1w) or an ISO date or time (2026-01-31, 2026-01-31T08:09), local
-unless it says otherwise. --until with a date includes that day.
+times: a duration before now (90s, 30m, 2h, 2d, 1w), `today`, `yesterday`, or an ISO date or time (2026-01-31,
+2026-01-31T08:09), local unless it says otherwise. --until with a day includes that day.
+columns: TOOK is the command's own time; WAIT what it waited before, for a free slot and for its directory.
 
 examples:
   pigeon history --cwd . --since 2d     what ran in this directory
   pigeon history --failed -n 5          the last five that failed
   pigeon history 1f2e3d4c               everything about one session
+  pigeon history --stats directory      how much ran, failed and waited, and where
+  pigeon history --sort waited -n 5     the five that waited longest
+  pigeon history --html day.html --since today
+                                        a page to look at: who waited for whom, bytes, failures
   pigeon history --json -n 0 | jq       all of them, for programs
 
 On a machine without a journal the question goes to a worker. PIGEON_JOURNAL names the journal; NO_COLOR switches
 colours off. Exit codes: 0; 1 no such session; 2 wrong usage; 255 no journal and no worker.
 """
-
-
-@dataclass(frozen=True)
-class Question:
-    """What is asked, with nothing in it that depends on the place or the moment of asking."""
-
-    wanted: Filter
-    states: tuple[str, ...]
-    """The words of `--state` and `--failed`."""
-    count: int
-    form: str
-    """`table`, `json`, `csv` or `path`."""
-    session: str | None
 
 
 def main(args: list[str], globals_: Mapping[str, str]) -> int:
@@ -81,13 +67,17 @@ def main(args: list[str], globals_: Mapping[str, str]) -> int:
     explicit = "worker.journal" in flags_of(arguments, globals_)
     path = config.worker.journal or place.default_path()
     if not explicit and not os.path.lexists(path):
+        if arguments.html is not None:
+            return _write_page(arguments.html, lambda: _ask(question, path, config))
         return _ask(question, path, config)
     from pigeon.journal.store import Journal  # heavy, and not needed to ask a worker
 
+    look = _look()
     with Journal.open_readonly(path) as journal:
-        lines = journal.read(lambda: list(_answer(question, journal.connection, journal.path)))
-    _print(lines)
-    return 0
+        answered = journal.read(lambda: answer(question, journal.connection, journal.path, look))
+    if arguments.html is not None:
+        return _write_page(arguments.html, lambda: _print(answered))
+    return _print(answered)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -106,8 +96,19 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--failed", action="store_true", help="only what failed; the same as --state failed")
     parser.add_argument("--state", action="append", choices=tuple(STATES), help="only these; may be repeated")
     parser.add_argument("--command", metavar="TEXT", help="only commands with TEXT in them, in any case")
+    parser.add_argument("--all", action="store_true", help="pigeon's own questions to a worker as well")
     parser.add_argument(
-        "-n", dest="count", type=int, default=DEFAULT_COUNT, metavar="N", help="the newest N; 0: all (20)"
+        "--sort", choices=tuple(ORDERS), help="the largest first, by running time, waiting time or bytes"
+    )
+    parser.add_argument(
+        "--stats",
+        nargs="?",
+        const="day",
+        choices=tuple(GROUPS),
+        help="sums by day, directory or program (day)",
+    )
+    parser.add_argument(
+        "-n", dest="count", type=int, metavar="N", help="the newest N; 0: all (20; --stats: 12; --html: 5000)"
     )
     form = parser.add_mutually_exclusive_group()
     form.add_argument(
@@ -117,7 +118,14 @@ def _parser() -> argparse.ArgumentParser:
         "--csv", dest="form", action="store_const", const="csv", help="CSV with a heading, stamps in UTC"
     )
     form.add_argument(
-        "--path", dest="form", action="store_const", const="path", help="where the journal is, its size"
+        "--path",
+        dest="form",
+        action="store_const",
+        const="path",
+        help="where the journal is; its size on stderr",
+    )
+    form.add_argument(
+        "--html", metavar="FILE", help="write one page to look at, which needs no network; `-`: to stdout"
     )
     parser.add_argument(
         "--journal", dest="worker.journal", metavar="PATH", help="read this journal (PIGEON_JOURNAL)"
@@ -127,10 +135,12 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _question(arguments: argparse.Namespace, flags: Mapping[str, str], now: float) -> Question:
-    if arguments.count < 0:
-        raise UsageError(f"`-n {arguments.count}`: a count cannot be negative", hint="`-n 0` shows all")
-    if arguments.session is not None and arguments.form == "csv":
-        raise UsageError("one session's story has no CSV form", hint="`--json` has everything")
+    form = "html" if arguments.html is not None else arguments.form or "table"
+    usual = {"html": PAGE_COUNT}.get(form, DEFAULT_COUNT if arguments.stats is None else DEFAULT_GROUPS)
+    count = usual if arguments.count is None else arguments.count
+    if count < 0:
+        raise UsageError(f"`-n {count}`: a count cannot be negative", hint="`-n 0` shows all")
+    _refuse_together(arguments, form)
     since = None if arguments.since is None else moment(arguments.since, now)
     until = None if arguments.until is None else moment(arguments.until, now, to_the_end=True)
     if since is not None and until is not None and since >= until:
@@ -145,29 +155,21 @@ def _question(arguments: argparse.Namespace, flags: Mapping[str, str], now: floa
         command=arguments.command,
         namespace=flags.get("namespace"),
         without=os.environ.get("PIGEON_QUESTION"),
+        own=arguments.all,
     )
-    return Question(wanted, tuple(words), arguments.count, arguments.form or "table", arguments.session)
+    return Question(
+        wanted, tuple(words), count, form, arguments.session, order=arguments.sort, stats=arguments.stats
+    )
 
 
-def moment(typed: str, now: float, *, to_the_end: bool = False) -> float:
-    """Unix seconds of a duration before `now` or of an ISO date or time. `to_the_end`: a date means its end.
-
-    Raises:
-        UsageError: neither.
-    """
-    number, unit = typed[:-1], typed[-1:]
-    try:
-        if unit in _UNITS and number.isascii() and number.replace(".", "", 1).isdigit():
-            return max(0.0, now - float(number) * _UNITS[unit])
-        if not set("T :").intersection(typed):
-            day = date.fromisoformat(typed) + timedelta(days=1 if to_the_end else 0)
-            return datetime.combine(day, time()).timestamp()
-        return datetime.fromisoformat(typed).timestamp()
-    except (ValueError, OverflowError, OSError):
+def _refuse_together(arguments: argparse.Namespace, form: str) -> None:
+    if arguments.session is not None and form in ("csv", "html"):
         raise UsageError(
-            f"`{text.visible(typed)}` is neither a duration nor a time",
-            hint="write `2d`, `90m`, `2026-01-31` or `2026-01-31T08:09`",
-        ) from None
+            f"one session's story has no {form.upper()} form",
+            hint="`--json` has everything; the page of `--html` tells each story on a click",
+        )
+    if arguments.stats is not None and (arguments.session is not None or form == "html"):
+        raise UsageError("`--stats` sums up sessions, so it goes neither with SESSION nor with `--html`")
 
 
 # Asking a worker
@@ -202,80 +204,16 @@ def words(question: Question) -> list[str]:
     asked += [
         f"--{name}={value}" for name, value in options if value is not None
     ]  # a value may begin with a dash
-    asked += [f"--{question.form}"] if question.form != "table" else []
+    asked += ["--all"] if wanted.own else []
+    asked += [f"--sort={question.order}"] if question.order is not None else []
+    asked += [f"--stats={question.stats}"] if question.stats is not None else []
+    asked += (
+        ["--html=-" if question.form == "html" else f"--{question.form}"] if question.form != "table" else []
+    )
     return asked + ([question.session] if question.session is not None else [])
 
 
-# Answering
-
-
-def _answer(question: Question, connection: queries.Connection, path: str) -> Iterator[str]:
-    if question.form == "path":
-        yield from _place(connection, path)
-    elif question.session is not None:
-        yield from _one(question, connection)
-    else:
-        rows = queries.select(connection, question.wanted, question.count)
-        yield from {"json": _json, "csv": _csv, "table": _table}[question.form](rows)
-
-
-def _place(connection: queries.Connection, path: str) -> Iterator[str]:
-    size = sum(os.path.getsize(name) for name in (path, f"{path}-wal") if os.path.exists(name))
-    yield text.visible(path)
-    yield f"{text.size(size)} ({size} bytes), {queries.count(connection)} sessions, on {socket.gethostname()}"
-
-
-def _one(question: Question, connection: queries.Connection) -> Iterator[str]:
-    assert question.session is not None
-    typed = text.visible(question.session)
-    found = queries.session_ids(connection, question.session) if question.session else []
-    if not found:
-        raise NotFoundError(
-            f"the journal knows no session `{typed}`",
-            hint="`pigeon history` lists them, `pigeon sessions` what waits",
-        )
-    if len(found) > 1:
-        some = ", ".join(f"`{one}`" for one in found[:3]) + (", …" if len(found) > 3 else "")
-        raise NotFoundError(
-            f"`{typed}` could be any of {len(found)} sessions: {some}", hint="give more of the id"
-        )
-    rows = queries.claims_of(connection, found[0])
-    waits, events = queries.waits_of(connection, found[0]), queries.events_of(connection, found[0])
-    if question.form == "json":
-        story = {
-            "claims": [text.record(row) for row in rows],
-            "events": [text.event_record(event) for event in events],
-            "session_id": found[0],
-            "waits": [text.wait_record(wait) for wait in waits],
-        }
-        yield json.dumps(story, indent=1)
-    else:
-        yield from text.story(rows, waits, events, _look())
-
-
-def _json(rows: Sequence[Row]) -> Iterator[str]:
-    """One array, one object a line: for programs, and for `grep`."""
-    records = [json.dumps(text.record(row)) for row in rows]
-    yield "[" + ",\n ".join(records) + "]"
-
-
-def _csv(rows: Sequence[Row]) -> Iterator[str]:
-    """Escapes as in the table, since it may be printed on a terminal; JSON has the exact bytes."""
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(CSV_FIELDS)
-    for row in rows:
-        fields = {**text.record(row), "bytes_out": row.bytes_out, "command": row.text}
-        values = (fields[name] for name in CSV_FIELDS)
-        writer.writerow(text.visible(value) if isinstance(value, str) else value for value in values)
-    yield out.getvalue().removesuffix("\n")
-
-
-def _table(rows: Sequence[Row]) -> Iterator[str]:
-    if not rows:
-        sys.stderr.write("pigeon: no session in the journal matches\n")
-        return
-    yield from text.table(rows, _look())
+# What stdout is
 
 
 def _look() -> text.Look:
@@ -293,9 +231,45 @@ def _look() -> text.Look:
     return text.Look(columns or None, colour, clock.wall(), ellipsis)
 
 
-def _print(lines: Sequence[str]) -> None:
+def _print(answered: Answer) -> int:
     """To stdout, in its encoding; what that cannot express becomes an escape."""
-    data = "".join(f"{line}\n" for line in lines).encode(sys.stdout.encoding, "backslashreplace")
+    data = "".join(f"{line}\n" for line in answered.lines).encode(sys.stdout.encoding, "backslashreplace")
     sys.stdout.flush()
     sys.stdout.buffer.write(data)
     sys.stdout.buffer.flush()
+    for note in answered.notes:
+        print(f"pigeon: {note}", file=sys.stderr)
+    return 0
+
+
+def _write_page(path: str, write: Callable[[], int]) -> int:
+    """Let `write` fill `path` (`-`: stdout) through stdout, whoever answers; the file appears when it is whole.
+
+    Raises:
+        PigeonError: it cannot be written.
+    """
+    if path == "-":
+        return write()
+    temporary = f"{path}.{os.getpid()}.tmp"
+    terminal = os.dup(1)
+    try:
+        fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        try:
+            os.dup2(fd, 1)
+        finally:
+            os.close(fd)
+        try:
+            code = write()
+        finally:
+            os.dup2(terminal, 1)
+        if code == 0:
+            os.replace(temporary, path)
+    except OSError as error:
+        raise PigeonError(f"`{text.visible(path)}` cannot be written: {error.strerror}") from error
+    finally:
+        os.close(terminal)
+        if os.path.lexists(temporary):
+            os.unlink(temporary)
+    if code == 0:
+        print(f"pigeon: wrote {text.visible(os.path.abspath(path))}", file=sys.stderr)
+    return code

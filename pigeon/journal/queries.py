@@ -10,7 +10,7 @@ import json
 import re
 import shlex
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
@@ -71,8 +71,24 @@ class Row:
     @property
     def text(self) -> str:
         """The command as a person would type it: a shell's text, or the words, quoted."""
-        words = self.command
-        return words[2] if len(words) == 3 and words[1] in ("-c", "-lc") else shlex.join(words)
+        return self.command[2] if self.is_text else shlex.join(self.command)
+
+    @property
+    def is_text(self) -> bool:
+        """It was given to a shell as one text."""
+        return len(self.command) == 3 and self.command[1] in ("-c", "-lc")
+
+    @property
+    def is_own(self) -> bool:
+        """Pigeon's own question to a worker: `client/ask.py` makes such sessions, and so does `pigeon doctor`."""
+        is_asking = self.command[:2] == ["bash", "-lc"] and self.is_text
+        is_apart = (self.cwd, self.lock_mode, self.terminal) == ("/", "none", 0)
+        return is_asking and is_apart and self.command[2].startswith("exec pigeon ")
+
+    @property
+    def wait_s(self) -> float:
+        """Seconds of waiting before it ran: for a slot and for the directory."""
+        return (self.slot_wait_s or 0.0) + (self.lock_wait_s or 0.0)
 
     @property
     def when(self) -> float | None:
@@ -127,6 +143,8 @@ class Filter:
     namespace: str | None = None
     without: str | None = None
     """A session that is not meant: the question itself."""
+    own: bool = False
+    """Pigeon's own questions to a worker as well."""
 
 
 def stored(value: object) -> object:
@@ -243,6 +261,8 @@ def select(connection: Connection, wanted: Filter, limit: int = 0) -> list[Row]:
     found: list[Row] = []
     try:
         for row in map(row_of, cursor):
+            if row.is_own and not wanted.own:
+                continue
             if wanted.command is None or _has_text(row, wanted.command):
                 found.append(row)
                 if len(found) == limit:
@@ -313,28 +333,37 @@ def waits_of(connection: Connection, session_id: str) -> list[Wait]:
     columns = "session_id, worker_id, reason, held_by, since, waited_s"
     sql = f"SELECT {columns} FROM waits WHERE session_id = ? ORDER BY rowid"
     found = connection.execute(sql, (stored(session_id),)).fetchall()
-    names = [one.name for one in fields(Wait)]
-    return [Wait(**_typed(Wait, dict(zip(names, map(loaded, values), strict=True)))) for values in found]
+    return [_wait(values) for values in found]
+
+
+def all_waits(connection: Connection) -> Iterator[Wait]:
+    """Every wait, oldest first."""
+    sql = "SELECT session_id, worker_id, reason, held_by, since, waited_s FROM waits ORDER BY rowid"
+    return map(_wait, connection.execute(sql).fetchall())
+
+
+def all_events(connection: Connection) -> Iterator[Event]:
+    """Every event, in the order in which they were written."""
+    sql = "SELECT session_id, at, event, detail FROM events ORDER BY rowid"
+    return map(_event, connection.execute(sql).fetchall())
 
 
 def events_of(connection: Connection, session_id: str) -> list[Event]:
     """The events of a session in the order in which they were written."""
     sql = "SELECT session_id, at, event, detail FROM events WHERE session_id = ? ORDER BY rowid"
     found = connection.execute(sql, (stored(session_id),)).fetchall()
-    return [
-        Event(
-            **_typed(
-                Event,
-                {
-                    "session_id": loaded(one),
-                    "at": at,
-                    "event": loaded(event),
-                    "detail": _object(loaded(detail)),
-                },
-            )
-        )
-        for one, at, event, detail in found
-    ]
+    return [_event(values) for values in found]
+
+
+def _event(values: tuple[Any, ...]) -> Event:
+    one, at, event, detail = values
+    named = {"session_id": loaded(one), "at": at, "event": loaded(event), "detail": _object(loaded(detail))}
+    return Event(**_typed(Event, named))
+
+
+def _wait(values: tuple[Any, ...]) -> Wait:
+    names = (one.name for one in fields(Wait))
+    return Wait(**_typed(Wait, dict(zip(names, map(loaded, values), strict=True))))
 
 
 def _object(text: object) -> dict[str, object]:

@@ -84,7 +84,8 @@ def cut(text: str, columns: int, ellipsis: str, *, keep_end: bool = False) -> st
     return ellipsis + "".join(reversed(kept)) if keep_end else "".join(kept) + ellipsis
 
 
-def _padded(text: str, columns: int, *, right: bool = False) -> str:
+def padded(text: str, columns: int, *, right: bool = False) -> str:
+    """`text` filled up with blanks to `columns`."""
     space = " " * (columns - columns_of(text))
     return space + text if right else text + space
 
@@ -204,7 +205,7 @@ def _cells(row: Row, look: Look, *, wide: bool) -> tuple[str, ...]:
         moment(row.when, look.now),
         ending(row)[1],
         duration(took),
-        duration(row.lock_wait_s) if row.lock_wait_s else "-",
+        duration(row.wait_s) if row.wait_s else "-",
         f"{size(row.bytes_in)}/{size(row.bytes_out)}",
         f"{stamp}-{code}" if wide else visible(code)[:_SHORT_ID],
         visible(row.cwd or "-"),
@@ -214,7 +215,7 @@ def _cells(row: Row, look: Look, *, wide: bool) -> tuple[str, ...]:
 
 def _fitted(cells: Sequence[str], widths: Sequence[int], ellipsis: str) -> Iterator[str]:
     for name, cell, width in zip(_HEADINGS, cells, widths, strict=True):
-        yield _padded(cut(cell, width, ellipsis, keep_end=name == "DIRECTORY"), width, right=name in _RIGHT)
+        yield padded(cut(cell, width, ellipsis, keep_end=name == "DIRECTORY"), width, right=name in _RIGHT)
 
 
 def _coloured(text: str, kind: str, look: Look) -> str:
@@ -241,7 +242,7 @@ def story(rows: Sequence[Row], waits: Sequence[Wait], events: Sequence[Event], l
             if value:
                 yield f"{name:<10}{value}"
         yield ""
-    moments = [(e.at, visible(e.event), _details(e.detail)) for e in events]
+    moments = [(e.at, visible(e.event), details(e.detail)) for e in events]
     for wait in waits:
         behind = f", held by {visible(wait.held_by)}" if wait.held_by else ""
         moments.append((wait.since, "waits", f"for the {visible(wait.reason)}{behind}"))
@@ -291,7 +292,8 @@ def _count(value: int | None) -> str:
     return "?" if value is None else str(value)
 
 
-def _details(detail: dict[str, object]) -> str:
+def details(detail: dict[str, object]) -> str:
+    """What an event says beside its name, on one line."""
     return ", ".join(f"{visible(name)} {visible(str(value))}" for name, value in detail.items())
 
 

@@ -13,6 +13,7 @@ import pytest
 
 from pigeon.commands import history
 from pigeon.errors import UsageError
+from pigeon.report.moments import moment
 from tests.helpers.book import Book, at
 from tests.helpers.journals import ROOT
 from tests.helpers.pigeon import Pigeon
@@ -135,29 +136,35 @@ def _berlin(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         ("2026-01-31 08:09:10", True, 1769843350.0),
         ("2026-01-31T08:09:10Z", False, 1769846950.0),
         ("2026-01-31T08:09:10.250000+02:00", False, 1769839750.25),
+        ("1h30m", False, 1_000_000 - 5400),
+        ("now", False, 1_000_000.0),
+        ("today", False, 946800.0),  # 1970-01-12, an hour before it in UTC
+        ("today", True, 946800.0 + DAY),
+        ("yesterday", False, 946800.0 - DAY),
+        ("yesterday", True, 946800.0),
     ],
 )
 def test_times(typed: str, to_the_end: bool, seconds: float) -> None:
-    assert history.moment(typed, 1_000_000.0, to_the_end=to_the_end) == seconds
+    assert moment(typed, 1_000_000.0, to_the_end=to_the_end) == seconds
 
 
 @pytest.mark.parametrize(
-    "typed", ["", "d", "2", "2y", "-2d", "2 d", "yesterday", "2026-13-01", "1e3d", "٢d", "..d"]
+    "typed", ["", "d", "2", "2y", "-2d", "2 d", "tomorrow", "1h30", "2026-13-01", "1e3d", "٢d", "..d"]
 )
 def test_times_that_are_none(typed: str) -> None:
     with pytest.raises(UsageError):
-        history.moment(typed, 1_000_000.0)
+        moment(typed, 1_000_000.0)
 
 
 # -- where -----------------------------------------------------------------------------------------------
 
 
-def test_place_and_size(book: Book) -> None:
+def test_the_place_stands_alone_for_other_programs(book: Book) -> None:
     book.add("x")
-    path, size = book.table("--path")
-    assert path == str(book.path)
-    assert "1 sessions" in size
-    assert "bytes)" in size
+    result = book.run("--path")
+    assert (result.code, result.stdout) == (0, f"{book.path}\n".encode())
+    assert "1 sessions" in result.words
+    assert "bytes)" in result.words
 
 
 def test_the_journal_that_the_environment_names(book: Book) -> None:
@@ -198,6 +205,11 @@ def test_a_journal_that_was_named_and_is_not_there(book: Book) -> None:
         ["--state", "odd"],
         ["a", "b"],
         ["a", "--csv"],
+        ["a", "--html", "x"],
+        ["a", "--stats"],
+        ["--stats", "year"],
+        ["--sort", "odd"],
+        ["--html", "x", "--json"],
         ["--since", "1d", "--until", "2d"],
         ["--no-such-option"],
     ],
