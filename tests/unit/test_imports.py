@@ -26,6 +26,7 @@ TOP = {
     "pigeon": "base",
     "pigeon.errors": "base",
     "pigeon.clock": "base",
+    "pigeon.durations": "base",
     "pigeon.crash": "base",
     "pigeon.help": "base",
     "pigeon.mountinfo": "base",
