@@ -12,8 +12,9 @@ from pigeon.errors import NotFoundError, ShareError, UsageError
 from pigeon.report import newest, session_view
 from pigeon.report.text import clean
 from pigeon.wire import files, states
-from pigeon.wire.names import STATUS_NAME, Namespace
+from pigeon.wire.names import STATUS_NAME, Namespace, is_control
 from pigeon.wire.pacing import HEARTBEAT_S
+from pigeon.wire.records import SUSPENDED
 
 READER_S = HEARTBEAT_S + 1.0
 """How long the control files are watched: a client that still reads acknowledges or sends a heartbeat."""
@@ -114,7 +115,7 @@ def _reader(namespace: Namespace, before: session_view.View) -> str:
         return "it has been removed meanwhile"
     if _controls(view) != _controls(before):
         return "somebody still reads it"
-    if newest.client_state(view) == newest.SUSPENDED:
+    if newest.client_state(view) == SUSPENDED:
         return "its client is suspended, and reads the rest when it is resumed"
     return ""
 
@@ -137,4 +138,4 @@ def _age(view: session_view.View) -> float:
 
 
 def _controls(view: session_view.View) -> dict[str, int]:
-    return {name: size for name, size in view.sizes.items() if name.startswith("control.")}
+    return {name: size for name, size in view.sizes.items() if is_control(name)}

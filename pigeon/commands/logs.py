@@ -15,7 +15,18 @@ from pigeon.report.text import clean
 from pigeon.wire import files
 from pigeon.wire.names import Namespace, SessionFiles
 from pigeon.wire.pacing import INTERACTIVE, interval
-from pigeon.wire.records import Record, data_of
+from pigeon.wire.records import (
+    EXIT,
+    NUMBERED_OUTPUT,
+    OUTPUT,
+    STDERR,
+    STDOUT,
+    Record,
+    channel_of,
+    data_of,
+    event_of,
+    type_of,
+)
 from pigeon.wire.tail import Tail
 
 TROUBLE_S = 30.0
@@ -38,8 +49,8 @@ def main(args: list[str], globals_: Mapping[str, str]) -> int:
 
 
 def _print(session: SessionFiles, namespace: Namespace, *, follow: bool) -> int:
-    tail = Tail(session.stream, ("output",))
-    sinks = {"stdout": NonBlockingOutput(1), "stderr": NonBlockingOutput(2)}
+    tail = Tail(session.stream, NUMBERED_OUTPUT)
+    sinks = {STDOUT: NonBlockingOutput(1), STDERR: NonBlockingOutput(2)}
     news_at = failed_at = clock.monotonic()
     while True:
         now = clock.monotonic()
@@ -70,13 +81,13 @@ def _print(session: SessionFiles, namespace: Namespace, *, follow: bool) -> int:
 
 def _take(record: Record, sinks: dict[str, NonBlockingOutput]) -> bool:
     """Print an output; True at the exit event."""
-    if record.get("type") == "output":
-        sink = sinks["stderr" if record.get("channel") == "stderr" else "stdout"]
+    if type_of(record) == OUTPUT:
+        sink = sinks[STDERR if channel_of(record) == STDERR else STDOUT]
         sink.write(data_of(record))
         while sink.is_waiting:
             clock.sleep(0.01)
             sink.flush()
-    return record.get("type") == "event" and record.get("event") == "exit"
+    return event_of(record) == EXIT
 
 
 def _has_ended(namespace: Namespace, session: SessionFiles, tail: Tail) -> bool:

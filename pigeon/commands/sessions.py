@@ -14,6 +14,7 @@ from pigeon.report.session_view import View
 from pigeon.report.text import clean, cut, print_table
 from pigeon.wire import states
 from pigeon.wire.names import Namespace
+from pigeon.wire.records import DETACHED
 from pigeon.wire.worker_file import WorkerFile
 
 WATCH_S = 2.5
@@ -141,7 +142,7 @@ def _notes(row: Mapping[str, object]) -> list[str]:
     if row["watched_by"] not in (None, row["worker"]):
         notes.append(f"watched by {row['watched_by']}")
     if row["client"] not in (None, newest.ALIVE):
-        notes.append(str(row["client"]) if row["client"] == newest.DETACHED else f"client {row['client']}")
+        notes.append(str(row["client"]) if row["client"] == DETACHED else f"client {row['client']}")
     if row["attachable"] and row["client"] != newest.ALIVE:
         notes.append("attachable")
     if row["error"]:

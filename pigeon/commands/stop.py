@@ -16,7 +16,7 @@ from pigeon.report import session_view
 from pigeon.wire import states, takeover
 from pigeon.wire.claim import Claim
 from pigeon.wire.names import TAKEOVER_NAME, Namespace
-from pigeon.wire.records import control_line
+from pigeon.wire.records import HANGUP, client_line, signal_line
 
 WAIT_S = 20.0
 """A hang-up takes up to 10 s to come to SIGKILL."""
@@ -101,11 +101,7 @@ def _signal_number(text: str) -> int:
 
 def _tell(namespace: Namespace, view: session_view.View, number: int | None) -> int:
     """As a visitor: the runner does what it says and goes on listening to its client."""
-    line = (
-        control_line("client", event="hangup")
-        if number is None
-        else control_line("signal", signal=number, seq=0)
-    )
+    line = client_line(HANGUP) if number is None else signal_line(0, number)
     attachment.create(view.files, visitor_records=line)
     if number is not None:
         print(f"session {view.session_id}: signal {number} is on its way")

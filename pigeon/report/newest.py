@@ -7,22 +7,42 @@ from collections.abc import Iterator
 
 from pigeon import clock
 from pigeon.report.session_view import View
-from pigeon.wire import files
-from pigeon.wire.names import attachment_number
+from pigeon.wire import files, states
+from pigeon.wire.names import attachment_number, is_control
 from pigeon.wire.pacing import HEARTBEAT_S
-from pigeon.wire.records import Record, decode_line, integer
+from pigeon.wire.records import (
+    ACK,
+    ATTACHED,
+    CLIENT,
+    DETACHED,
+    EVENT,
+    OUTPUT,
+    SUSPENDED,
+    VISITOR,
+    Record,
+    attacher_of,
+    client_event_of,
+    decode_line,
+    event_of,
+    offset_of,
+    quoted,
+    stamp_of,
+    type_of,
+)
 
 STEP_BYTES = 256 * 1024
 FARTHEST_BYTES = 8 * 1024 * 1024
 """So far back from the end a search goes: days of heartbeats."""
 
-ALIVE, SILENT, SUSPENDED, DETACHED = "alive", "silent", "suspended", "detached"
+ALIVE, SILENT = "alive", "silent"
 
 SILENT_S = 3 * HEARTBEAT_S
 
 
-def newest_first(path: str, word: bytes) -> Iterator[Record]:
-    """The complete records that hold `word`, from the end of the file backwards; none where it cannot be read."""
+def newest_first(path: str, name: str) -> Iterator[Record]:
+    """The complete records that may be of this type or event, from the end of the file backwards; none where it cannot
+    be read."""
+    word = quoted(name)
     try:
         fd = files.open_checked(path)
     except OSError:
@@ -53,32 +73,27 @@ def newest_first(path: str, word: bytes) -> Iterator[Record]:
 
 def output_at(view: View) -> float | None:
     """Unix seconds of the last output, by the clock of the worker's host; None if there is none (in reach)."""
-    for record in newest_first(view.files.stream, b'"output"'):
-        if record.get("type") == "output":
-            return clock.utc_seconds(str(record.get("ts")))
+    for record in newest_first(view.files.stream, OUTPUT):
+        if type_of(record) == OUTPUT:
+            return clock.utc_seconds(stamp_of(record))
     return None
 
 
 def output_quiet_s(view: View) -> float | None:
     """Seconds without output, of a session that runs: for people only."""
-    if view.state != "running":
+    if view.state != states.RUNNING:
         return None
     at = output_at(view)
     if at is None:
-        at = clock.utc_seconds(str(view.status.fields.get("started_at"))) if view.status else None
+        at = clock.utc_seconds(view.status.text("started_at") or "") if view.status else None
     return None if at is None else max(0.0, clock.wall() - at)
 
 
 def present_attachment(view: View) -> int:
     """The n of the client that has spoken last; visitors, who only give orders, do not count."""
-    spoke = [
-        (at, attachment_number(name))
-        for name, at in view.modified.items()
-        if name == "control.jsonl" or attachment_number(name)
-    ]
+    spoke = [(at, attachment_number(name)) for name, at in view.modified.items() if is_control(name)]
     for _, number in sorted(spoke, reverse=True):
-        events = [record.get("event") for record in newest_first(view.files.control(number), b'"visitor"')]
-        if "visitor" not in events:
+        if VISITOR not in map(client_event_of, newest_first(view.files.control(number), VISITOR)):
             return number
     return 0
 
@@ -87,9 +102,9 @@ def client_state(view: View) -> str | None:
     """What is known of the one who is, or was, at the session; None for a client without heartbeats."""
     number = present_attachment(view)
     name = os.path.basename(view.files.control(number))
-    for record in newest_first(view.files.control(number), b'"client"'):
-        if record.get("type") == "client" and record.get("event") in (SUSPENDED, DETACHED):
-            return str(record["event"])
+    for record in newest_first(view.files.control(number), CLIENT):
+        if client_event_of(record) in (SUSPENDED, DETACHED):
+            return client_event_of(record)
         break
     if number == 0 and (view.request is None or not view.request.sends_heartbeats):
         keeps = view.request is not None and view.request.keeps
@@ -100,17 +115,17 @@ def client_state(view: View) -> str | None:
 
 def read_bytes(view: View, number: int) -> int:
     """Bytes of the stream that the client has printed, as far as it has said so."""
-    for record in newest_first(view.files.control(number), b'"ack"'):
-        if record.get("type") == "ack":
-            return integer(record, "offset") or 0
+    for record in newest_first(view.files.control(number), ACK):
+        if type_of(record) == ACK:
+            return offset_of(record) or 0
     return 0
 
 
 def taken_bytes(view: View, number: int) -> int:
     """Bytes of that client's input that the command has taken, as far as the runner has said so."""
-    for record in newest_first(view.files.stream, b'"event"'):
-        if record.get("event") == "ack":
-            return integer(record, "offset") or 0
-        if record.get("event") == "attached" and record.get("n") == number:
+    for record in newest_first(view.files.stream, EVENT):
+        if event_of(record) == ACK:
+            return offset_of(record) or 0
+        if event_of(record) == ATTACHED and attacher_of(record) == number:
             return 0
     return 0

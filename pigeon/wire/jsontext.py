@@ -7,9 +7,15 @@ changed, `json` itself serves.
 
 from __future__ import annotations
 
+import os
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+
+CHECKS = os.environ.get("PIGEON_DEBUG") == "1"
+"""Whatever is written to the share is read back first; for those who work on pigeon."""
 
 
 def _refuse_constant(name: str) -> float:
@@ -76,7 +82,11 @@ except (ImportError, TypeError, AttributeError):  # another Python than the ones
 
 def encode(value: object) -> bytes:
     """Compact ASCII JSON with sorted keys (FORMAT.md, "Encoding"). Lone surrogates become `\\udc80` escapes."""
-    return _to_text(value).encode("ascii")
+    text = _to_text(value)
+    if CHECKS:
+        again = _to_text(_from_text(text))
+        assert again == text, f"what was written reads back as something else: {text[:200]!r}"
+    return text.encode("ascii")
 
 
 def decode(data: bytes | str) -> object:

@@ -128,6 +128,11 @@ class SessionFiles:
         )
 
 
+def is_control(name: str) -> bool:
+    """Whether this is the client's file of control records, or an attacher's."""
+    return name == "control.jsonl" or attachment_number(name) > 0
+
+
 def attachment_number(name: str) -> int:
     """The n of `control.<n>.jsonl`, else 0."""
     head, _, rest = name.partition(".")

@@ -1,7 +1,8 @@
-"""The records of the `.jsonl` files: encode, decode, and what fields each has. No I/O.
+"""The records of the `.jsonl` files: building, decoding, and what fields each has. No I/O.
 
-`RECORDS` and `EVENTS` are the tables of FORMAT.md, which a test compares with them. Readers ignore types and fields
-that are not listed.
+`RECORDS`, `EVENTS` and `OPTIONAL` are the tables of FORMAT.md, which a test compares with them; whoever builds a record
+is held to them. Readers ignore types and fields that are not listed. The events of a runner are built in `events.py`,
+which no client needs.
 """
 
 from __future__ import annotations
@@ -10,7 +11,8 @@ from binascii import Error as Base64Error
 from binascii import a2b_base64, b2a_base64
 
 from pigeon.clock import utc_text
-from pigeon.wire.jsontext import decode, encode
+from pigeon.wire.documents import pixel_fields
+from pigeon.wire.jsontext import CHECKS, decode, encode
 
 MAX_DATA_BYTES = 128 * 1024
 """Payload of one output or stdin record. A record costs about 100 bytes and 20 µs beside its payload; larger ones
@@ -19,42 +21,69 @@ only delay the first byte."""
 MAX_LINE_BYTES = 16 * 1024 * 1024
 """A longer line is damage: no peer writes one."""
 
+OUTPUT, EVENT = "output", "event"
+"""Types of stream.jsonl."""
+
+STDIN, STDIN_EOF = "stdin", "stdin_eof"
+"""Of stdin.jsonl."""
+
+SIGNAL, RESIZE, HEARTBEAT, ACK, CLIENT = "signal", "resize", "heartbeat", "ack", "client"
+"""Of control.jsonl; a runner's HEARTBEAT and ACK are events."""
+
+STARTED, EXIT, WORKER_ERROR, FALLBACK = "started", "exit", "worker_error", "pty_fallback_to_pipes"
+CLIENT_LOST, ATTACHED, NOTICE = "client_lost", "attached", "notice"
+"""Events of stream.jsonl beside HEARTBEAT and ACK."""
+
+SUSPENDED, RESUMED, DETACHED, HANGUP = "suspended", "resumed", "detached", "hangup"
+KILL, OUTPUT_CLOSED, VISITOR = "kill", "output_closed", "visitor"
+CLIENT_EVENTS = (SUSPENDED, RESUMED, DETACHED, HANGUP, KILL, OUTPUT_CLOSED, VISITOR)
+"""What a CLIENT record can say."""
+
 RECORDS: dict[str, dict[str, tuple[str, ...]]] = {
     "stream.jsonl": {
-        "output": ("seq", "ts", "channel", "data_b64"),
-        "event": ("event", "ts"),
+        OUTPUT: ("seq", "ts", "channel", "data_b64"),
+        EVENT: ("event", "ts"),
     },
     "stdin.jsonl": {
-        "stdin": ("seq", "ts", "data_b64"),
-        "stdin_eof": ("seq", "ts"),
+        STDIN: ("seq", "ts", "data_b64"),
+        STDIN_EOF: ("seq", "ts"),
     },
     "control.jsonl": {
-        "signal": ("seq", "ts", "signal"),
-        "resize": ("seq", "ts", "cols", "rows"),
-        "heartbeat": ("ts",),
-        "ack": ("offset", "ts"),
-        "client": ("event", "ts"),
+        SIGNAL: ("seq", "ts", "signal"),
+        RESIZE: ("seq", "ts", "cols", "rows"),
+        HEARTBEAT: ("ts",),
+        ACK: ("offset", "ts"),
+        CLIENT: ("event", "ts"),
     },
 }
 """File -> record type -> fields beside `type`."""
 
 EVENTS: dict[str, tuple[str, ...]] = {
-    "started": ("pid",),
-    "exit": ("exit_code", "raw_return_code"),
-    "worker_error": ("message",),
-    "pty_fallback_to_pipes": (),
-    "heartbeat": (),
-    "ack": ("offset",),
-    "client_lost": ("message",),
-    "attached": ("n",),
-    "notice": ("message",),
+    STARTED: ("pid",),
+    EXIT: ("exit_code", "raw_return_code"),
+    WORKER_ERROR: ("message",),
+    FALLBACK: (),
+    HEARTBEAT: (),
+    ACK: ("offset",),
+    CLIENT_LOST: ("message",),
+    ATTACHED: ("n",),
+    NOTICE: ("message",),
 }
 """Event of stream.jsonl -> fields beside `type`, `event` and `ts`."""
 
-CLIENT_EVENTS = ("suspended", "resumed", "detached", "hangup", "kill", "output_closed", "visitor")
-"""What a `client` record of control.jsonl can say."""
+OPTIONAL: dict[str, tuple[str, ...]] = {
+    RESIZE: ("xpixel", "ypixel"),
+    EXIT: ("hung_up",),
+    NOTICE: ("verbose",),
+}
+"""Record type or event -> fields that it may have besides."""
 
-CHANNELS = ("pty", "stdout", "stderr")
+NUMBERED_OUTPUT = (OUTPUT,)
+NUMBERED_INPUT = (STDIN, STDIN_EOF)
+"""The types whose `seq` counts from 0 without gaps in one file."""
+
+PTY, STDOUT, STDERR = "pty", "stdout", "stderr"
+CHANNELS = (PTY, STDOUT, STDERR)
 
 Record = dict[str, object]
 
@@ -67,43 +96,93 @@ _CUT = b"="
 """Stands in place of a payload that was cut out; by itself it is not base64."""
 
 
+# Building
+
+
 def output_line(seq: int, channel: str, data: bytes) -> bytes:
     """An `output` record. Written by concatenation: the general encoder would scan the payload once more."""
-    return b'{"channel":"%s","data_b64":"%s","seq":%d,"ts":"%s","type":"output"}\n' % (
+    line = b'{"channel":"%s","data_b64":"%s","seq":%d,"ts":"%s","type":"output"}\n' % (
         channel.encode(),
         b2a_base64(data, newline=False),
         seq,
         utc_text().encode(),
     )
+    if CHECKS:
+        _check_payload(line, RECORDS["stream.jsonl"][OUTPUT], seq, data)
+    return line
 
 
 def stdin_line(seq: int, data: bytes) -> bytes:
     """A `stdin` record, written like `output_line`."""
-    return b'{"data_b64":"%s","seq":%d,"ts":"%s","type":"stdin"}\n' % (
+    line = b'{"data_b64":"%s","seq":%d,"ts":"%s","type":"stdin"}\n' % (
         b2a_base64(data, newline=False),
         seq,
         utc_text().encode(),
     )
+    if CHECKS:
+        _check_payload(line, RECORDS["stdin.jsonl"][STDIN], seq, data)
+    return line
+
+
+def _check_payload(line: bytes, fields: tuple[str, ...], seq: int, data: bytes) -> None:
+    record = decode_payload_line(line, 0, len(line) - 1)
+    assert record.keys() == {"type", DECODED, *fields}, line
+    assert (data_of(record), record["seq"]) == (data, seq), line
 
 
 def stdin_eof_line(seq: int) -> bytes:
     """The end of the input."""
-    return _line({"type": "stdin_eof", "seq": seq})
+    return _line("stdin.jsonl", STDIN_EOF, seq=seq)
+
+
+def signal_line(seq: int, number: int) -> bytes:
+    """A signal for the command. `seq` counts signals and sizes together."""
+    return _line("control.jsonl", SIGNAL, seq=seq, signal=number)
+
+
+def resize_line(seq: int, cols: int, rows: int, pixels: tuple[int, int] = (0, 0)) -> bytes:
+    """The client's terminal has this size now. `pixels`: width and height, zeros where they are not known."""
+    return _line("control.jsonl", RESIZE, seq=seq, cols=cols, rows=rows, **pixel_fields(pixels))
+
+
+def heartbeat_line() -> bytes:
+    """The client lives."""
+    return _line("control.jsonl", HEARTBEAT)
+
+
+def ack_line(offset: int) -> bytes:
+    """The client has printed everything before this byte of stream.jsonl."""
+    return _line("control.jsonl", ACK, offset=offset)
+
+
+def client_line(event: str) -> bytes:
+    """What the client does or wants: one of CLIENT_EVENTS."""
+    assert event in CLIENT_EVENTS, event
+    return _line("control.jsonl", CLIENT, event=event)
 
 
 def event_line(event: str, **fields: object) -> bytes:
-    """An `event` record of stream.jsonl."""
-    return _line({"type": "event", "event": event, **fields})
+    """An event of stream.jsonl; `events.py` has a function for each."""
+    assert _fits(fields, EVENTS[event], event), (event, fields)
+    return _encode({"type": EVENT, "event": event, **fields, "ts": utc_text()})
 
 
-def control_line(kind: str, **fields: object) -> bytes:
-    """A record of control.jsonl."""
-    return _line({"type": kind, **fields})
+def _line(file: str, kind: str, **fields: object) -> bytes:
+    fields["ts"] = utc_text()
+    assert _fits(fields, RECORDS[file][kind], kind), (kind, fields)
+    return _encode({"type": kind, **fields})
 
 
-def _line(record: Record) -> bytes:
-    record["ts"] = utc_text()
+def _fits(fields: Record, table: tuple[str, ...], name: str) -> bool:
+    """Whether a record has the fields of its table, and besides only such as it may have."""
+    return fields.keys() >= set(table) and fields.keys() <= {*table, *OPTIONAL.get(name, ())}
+
+
+def _encode(record: Record) -> bytes:
     return encode(record) + b"\n"
+
+
+# Reading
 
 
 def decode_line(line: bytes) -> Record:
@@ -166,3 +245,81 @@ def integer(record: Record, field: str) -> int | None:
     """An integer field, or None when it is absent or something else."""
     value = record.get(field)
     return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def type_of(record: Record) -> str:
+    """The record's type; "" if it has none."""
+    kind = record.get("type")
+    return kind if isinstance(kind, str) else ""
+
+
+def event_of(record: Record) -> str:
+    """Which event of stream.jsonl it is; "" for any other record."""
+    return _text(record, "event") if record.get("type") == EVENT else ""
+
+
+def client_event_of(record: Record) -> str:
+    """What a client says in it; "" for any other record."""
+    return _text(record, "event") if record.get("type") == CLIENT else ""
+
+
+def channel_of(record: Record) -> str:
+    """One of CHANNELS, as far as its writer is one that is known."""
+    return _text(record, "channel")
+
+
+def stamp_of(record: Record) -> str:
+    """When it was written, by its writer's clock: for people only."""
+    return _text(record, "ts")
+
+
+def message_of(record: Record) -> str:
+    """The words of a WORKER_ERROR, NOTICE or CLIENT_LOST."""
+    return _text(record, "message")
+
+
+def is_verbose(record: Record) -> bool:
+    """Whether a NOTICE is only for users who have asked for more words."""
+    return record.get("verbose") is True
+
+
+def offset_of(record: Record) -> int | None:
+    """Up to where an ACK, record or event, says that something has been taken."""
+    return integer(record, "offset")
+
+
+def signal_of(record: Record) -> int | None:
+    """The number of a SIGNAL, 1 to 64; None if it has none that is a signal's."""
+    number = integer(record, "signal")
+    return number if number is not None and 0 < number < 65 else None
+
+
+def attacher_of(record: Record) -> int:
+    """The number of the attacher that an ATTACHED event accepts; 0 if it makes no sense."""
+    return integer(record, "n") or 0
+
+
+def pid_of(record: Record) -> int | None:
+    """That of the command in a STARTED event."""
+    return integer(record, "pid")
+
+
+class Exit:
+    """An EXIT event. `return_code`: as Python gives it (`-n`: signal n); `hung_up`: why the runner ended it."""
+
+    __slots__ = ("exit_code", "return_code", "hung_up")
+
+    def __init__(self, record: Record) -> None:
+        self.exit_code = integer(record, "exit_code")
+        self.return_code = integer(record, "raw_return_code")
+        self.hung_up = _text(record, "hung_up")
+
+
+def quoted(name: str) -> bytes:
+    """The bytes that a line cannot lack if it has `name` as a type, event or field; other lines may have them too."""
+    return b'"%s"' % name.encode()
+
+
+def _text(record: Record, field: str) -> str:
+    value = record.get(field)
+    return value if isinstance(value, str) else ""

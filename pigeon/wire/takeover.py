@@ -10,7 +10,7 @@ from pigeon.wire import claim, files, publish, states
 from pigeon.wire.documents import BadDocument, Status
 from pigeon.wire.names import Namespace, SessionFiles, new_token
 from pigeon.wire.pacing import Silence
-from pigeon.wire.records import decode_line, integer
+from pigeon.wire.records import EXIT, Exit, decode_line, event_of
 from pigeon.wire.worker_file import parse_worker_file, read_worker_file
 
 TYPE_CHECKING = False
@@ -178,4 +178,4 @@ def _exit_in(session: SessionFiles) -> int | None:
         record = decode_line(lines[-2]) if len(lines) > 1 else {}
     except ValueError:
         return None  # the middle of a long record, or one that was torn
-    return integer(record, "raw_return_code") if record.get("event") == "exit" else None
+    return Exit(record).return_code if event_of(record) == EXIT else None

@@ -26,22 +26,36 @@ def names(cell: str) -> tuple[str, ...]:
     return tuple(re.findall(r"`([^`]+)`", cell))
 
 
+def fields(cell: str) -> tuple[set[str], set[str]]:
+    """(Those that a record has, those in brackets that it may have besides)."""
+    always, _, sometimes = cell.partition("[")
+    return set(names(always)), set(names(sometimes))
+
+
 def test_record_table() -> None:
     table = {}
     for cells in rows(r"`(stream|stdin|control)\.jsonl`"):
         if len(cells) == 3:
-            table[(names(cells[0])[0], names(cells[1])[0])] = set(names(cells[2]))
+            table[(names(cells[0])[0], names(cells[1])[0])] = fields(cells[2])
     code = {
-        (file, kind): set(fields) for file, kinds in records.RECORDS.items() for kind, fields in kinds.items()
+        (file, kind): (set(always), set(records.OPTIONAL.get(kind, ())))
+        for file, kinds in records.RECORDS.items()
+        for kind, always in kinds.items()
     }
     assert table == code
 
 
 def test_event_table() -> None:
-    table = {names(cells[0])[0]: set(names(cells[1])) for cells in rows(r"`[a-z_]+`") if len(cells) == 3}
-    assert {event: table.get(event) for event in records.EVENTS} == {
-        e: set(f) for e, f in records.EVENTS.items()
+    table = {names(cells[0])[0]: fields(cells[1]) for cells in rows(r"`[a-z_]+`") if len(cells) == 3}
+    code = {
+        event: (set(always), set(records.OPTIONAL.get(event, ()))) for event, always in records.EVENTS.items()
     }
+    assert {event: table.get(event) for event in code} == code
+
+
+def test_the_optional_fields_belong_to_something() -> None:
+    types = {kind for kinds in records.RECORDS.values() for kind in kinds}
+    assert records.OPTIONAL.keys() <= types | records.EVENTS.keys()
 
 
 def test_state_table() -> None:

@@ -14,7 +14,7 @@ from pigeon.errors import DamagedSession
 from pigeon.wire import claim, files
 from pigeon.wire.files import Appender, Refused
 from pigeon.wire.names import SessionFiles
-from pigeon.wire.records import control_line, output_line, stdin_line
+from pigeon.wire.records import heartbeat_line, output_line, stdin_line
 from pigeon.wire.tail import Tail
 
 
@@ -107,7 +107,7 @@ def test_an_append_that_failed_is_overwritten_by_its_repetition(session: Session
     """What a failed write left (a part, or all of it) is never followed by a second copy."""
     files.create(session.stream)
     appender = Appender(session.stream)
-    appender.put(control_line("heartbeat"))
+    appender.put(heartbeat_line())
     appender.flush()
     first = files.read(session.stream, 1000)
     line = output_line(0, "stdout", b"payload")

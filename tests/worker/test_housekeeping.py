@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from pigeon.wire import files, publish
+from pigeon.wire import events, files, publish
 from pigeon.wire.documents import Request, Status
 from pigeon.wire.names import Namespace, SessionFiles, new_session_id
-from pigeon.wire.records import event_line, output_line
+from pigeon.wire.records import output_line
 from pigeon.wire.takeover import OwnerWatch, end
 from pigeon.worker.debug import Debug
 from pigeon.worker.handover import Worker
@@ -161,7 +161,7 @@ def test_an_exit_event_is_the_outcome(house: House, code: int, state: str, exit_
     session = claimed(house, OWNER)
     lines = [
         output_line(0, "stdout", b"x" * 9000),
-        event_line("exit", exit_code=exit_code, raw_return_code=code),
+        events.exited(exit_code, code),
     ]
     files.replace(session.stream, b"".join(lines))
     house.watch(0.0, 32)
@@ -170,9 +170,7 @@ def test_an_exit_event_is_the_outcome(house: House, code: int, state: str, exit_
     assert (status.state, status.exit_code, status.text("ended_by")) == (state, exit_code, "takeover")
 
 
-@pytest.mark.parametrize(
-    "end_of_it", [event_line("exit", exit_code=0, raw_return_code=0)[:-1], b"\0" * 60 + b"\n"]
-)
+@pytest.mark.parametrize("end_of_it", [events.exited(0, 0)[:-1], b"\0" * 60 + b"\n"])
 def test_a_torn_exit_event_is_none(house: House, end_of_it: bytes) -> None:
     session = claimed(house, OWNER)
     files.replace(session.stream, output_line(0, "stdout", b"x") + end_of_it)
@@ -190,7 +188,7 @@ def test_the_stream_is_read_after_the_right_to_end_it_was_taken(
     real = os.link
 
     def woken(source: str, target: str) -> None:
-        files.replace(session.stream, event_line("exit", exit_code=3, raw_return_code=3))
+        files.replace(session.stream, events.exited(3, 3))
         real(source, target)
 
     monkeypatch.setattr(os, "link", woken)

@@ -11,7 +11,7 @@ import pytest
 
 from pigeon.wire import files
 from pigeon.wire.names import Namespace, SessionFiles, new_session_id
-from pigeon.wire.records import control_line, stdin_line
+from pigeon.wire.records import SUSPENDED, client_line, heartbeat_line, stdin_line
 from pigeon.worker.relay.command import Command
 from pigeon.worker.relay.command import start as start_command
 from pigeon.worker.relay.inbound import AWAKE_BEATS, Inbound
@@ -55,7 +55,7 @@ def test_a_suspended_client_is_lost_if_it_was_still_awake(
     session: SessionFiles, command: Command, beats: int, is_lost: bool
 ) -> None:
     """One that is stopped with all its processes says nothing more; one that only left the foreground goes on to."""
-    said = [control_line("client", event="suspended"), *[control_line("heartbeat")] * beats]
+    said = [client_line(SUSPENDED), *[heartbeat_line()] * beats]
     files.create(session.control(), b"".join(said))
     inbound = Inbound(session)
     for second in range(12):

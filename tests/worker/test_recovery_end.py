@@ -10,10 +10,9 @@ import pytest
 
 from pigeon.journal.queries import Row
 from pigeon.journal.store import Journal
-from pigeon.wire import files, publish
+from pigeon.wire import events, files, publish
 from pigeon.wire.documents import Status
 from pigeon.wire.names import Namespace, SessionFiles, new_session_id
-from pigeon.wire.records import event_line
 from pigeon.worker import identity
 from pigeon.worker.debug import Debug
 from pigeon.worker.handover import Worker
@@ -148,7 +147,7 @@ def test_a_takeover_that_was_not_finished(tmp_path: Path, state: str, has_exit: 
     place = Place(tmp_path, state)
     files.create(place.session.takeover, b"taken_over_by=one that died\n")
     if has_exit:
-        files.replace(place.session.stream, event_line("exit", exit_code=7, raw_return_code=7))
+        files.replace(place.session.stream, events.exited(7, 7))
     assert place.end(place.row) == RunnerExit.DONE
     assert (place.status.state, place.status.exit_code) == ("failed", 7 if has_exit else 255)
     assert place.status.text("ended_by") == "takeover"

@@ -7,7 +7,7 @@ import os
 from pigeon.wire import files
 from pigeon.wire.files import Appender
 from pigeon.wire.names import SessionFiles, attachment_number, new_token
-from pigeon.wire.records import control_line
+from pigeon.wire.records import VISITOR, client_line, heartbeat_line
 
 
 class Attachment:
@@ -30,11 +30,7 @@ def create(session: SessionFiles, *, visitor_records: bytes = b"") -> Attachment
             files.create(session.stdin(number))
         except FileExistsError:
             continue
-        first = (
-            control_line("client", event="visitor") + visitor_records
-            if visitor_records
-            else control_line("heartbeat")
-        )
+        first = client_line(VISITOR) + visitor_records if visitor_records else heartbeat_line()
         # Whole from the start: an empty one may be taken for an attacher's, though a visitor makes it.
         if not files.try_link(session, session.control(number), new_token(), first):
             continue

@@ -8,11 +8,11 @@ from __future__ import annotations
 from pigeon.client.outcome import Options
 from pigeon.client.session.owner import OwnerState
 from pigeon.client.tty import pixel_size
-from pigeon.wire.documents import pixel_fields
+from pigeon.wire import records
 from pigeon.wire.files import Appender
 from pigeon.wire.names import SessionFiles
 from pigeon.wire.pacing import HEARTBEAT_S
-from pigeon.wire.records import MAX_DATA_BYTES, control_line, stdin_eof_line, stdin_line
+from pigeon.wire.records import MAX_DATA_BYTES, stdin_eof_line, stdin_line
 
 WINDOW_BYTES = 16 * 1024 * 1024
 """How far input runs ahead of a command that does not read, where the runner acknowledges."""
@@ -98,16 +98,16 @@ class Upstream:
 
     def say(self, event: str) -> None:
         """A `client` record."""
-        self._put("client", event=event)
+        self._put(records.client_line(event))
 
     def signal(self, number: int) -> None:
         """A signal for the command."""
-        self._put("signal", signal=number, seq=self._control_seq)
+        self._put(records.signal_line(self._control_seq, number))
         self._control_seq += 1
 
     def size(self, cols: int, rows: int) -> None:
         """The terminal has this size now."""
-        self._put("resize", cols=cols, rows=rows, **pixel_fields(pixel_size()), seq=self._control_seq)
+        self._put(records.resize_line(self._control_seq, cols, rows, pixel_size()))
         self._control_seq += 1
 
     def redraw(self, now: float) -> None:
@@ -121,11 +121,11 @@ class Upstream:
         """Everything before this byte of the stream has been printed."""
         if offset - self._acknowledged >= at_least:
             self._acknowledged = offset
-            self._put("ack", offset=offset)
+            self._put(records.ack_line(offset))
 
-    def _put(self, kind: str, **fields: object) -> None:
+    def _put(self, line: bytes) -> None:
         if not self._options.read_only:
-            self.control.put(control_line(kind, **fields))
+            self.control.put(line)
 
     # When
 
@@ -162,7 +162,7 @@ class Upstream:
             self.size(*self._options.window)
         if now >= self.heartbeat_at:
             self.heartbeat_at = now + HEARTBEAT_S
-            self._put("heartbeat")
+            self._put(records.heartbeat_line())
             self.acknowledge(printed, at_least=1)
         self.acknowledge(printed)
         if not self.control.queued_bytes and not self.input.queued_bytes:

@@ -16,7 +16,7 @@ from pigeon.report import session_view
 from pigeon.wire import files
 from pigeon.wire.files import Appender
 from pigeon.wire.names import Namespace
-from pigeon.wire.records import control_line
+from pigeon.wire.records import heartbeat_line
 from pigeon.worker import cwdlock
 
 PASS, WARN, FAIL = "PASS", "WARN", "FAIL"
@@ -154,7 +154,7 @@ def check_operations(patient: Patient, _: Config) -> list[Finding]:
     files.create(f"{base}.jsonl")
     appender = Appender(f"{base}.jsonl")
     for _number in range(20):
-        appender.put(control_line("heartbeat"))
+        appender.put(heartbeat_line())
         appender.flush()
     if files.size(f"{base}.jsonl") != appender.offset:
         findings.append(
@@ -177,7 +177,7 @@ def check_speed(patient: Patient, _: Config) -> list[Finding]:
     took = []
     for _number in range(20):
         began = clock.monotonic()
-        appender.put(control_line("heartbeat"))
+        appender.put(heartbeat_line())
         appender.flush()
         files.size(path)
         took.append(clock.monotonic() - began)

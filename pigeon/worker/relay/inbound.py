@@ -15,7 +15,26 @@ from pigeon.errors import DamagedSession
 from pigeon.wire.documents import size_of
 from pigeon.wire.names import SessionFiles
 from pigeon.wire.pacing import Silence
-from pigeon.wire.records import Record, data_of, integer
+from pigeon.wire.records import (
+    ACK,
+    CLIENT,
+    HANGUP,
+    HEARTBEAT,
+    NUMBERED_INPUT,
+    RESIZE,
+    RESUMED,
+    SIGNAL,
+    STDIN,
+    STDIN_EOF,
+    SUSPENDED,
+    VISITOR,
+    Record,
+    client_event_of,
+    data_of,
+    offset_of,
+    signal_of,
+    type_of,
+)
 from pigeon.wire.tail import Tail
 from pigeon.worker.relay.command import Command
 
@@ -26,6 +45,9 @@ WRITE_BYTES = 256 * 1024
 
 AWAKE_BEATS = 3
 """A suspended client that has sent so many heartbeats since is only out of the foreground."""
+
+STOP = "stop"
+"""What a visitor's HANGUP is called among the requests: it is not the client's own."""
 
 
 class Inbound:
@@ -48,7 +70,7 @@ class Inbound:
         self._open()
 
     def _open(self) -> None:
-        self._input = Tail(self.session.stdin(self.attachment), ("stdin", "stdin_eof"))
+        self._input = Tail(self.session.stdin(self.attachment), NUMBERED_INPUT)
         self._control = Tail(self.session.control(self.attachment), ())
         self._queue: list[bytes] = []
         self._queued = 0
@@ -78,13 +100,13 @@ class Inbound:
         records = Tail(self.session.control(attachment), ()).poll()
         if not records:
             return ""
-        if (records[0].get("type"), records[0].get("event")) != ("client", "visitor"):
+        if client_event_of(records[0]) != VISITOR:
             return "attacher"
         known = len(self.requests)
         for record in records[1:]:
             self._act(record, command)
         orders = self.requests[known:]  # `pigeon stop` hangs up a client that is not its own
-        self.requests[known:] = ["stop" if order == "hangup" else order for order in orders]
+        self.requests[known:] = [STOP if order == HANGUP else order for order in orders]
         return "visitor"
 
     @property
@@ -128,29 +150,29 @@ class Inbound:
         return caused
 
     def _act(self, record: Record, command: Command) -> int:
-        kind = record.get("type")
-        if kind == "signal":
-            number = integer(record, "signal")
-            if number is not None and 0 < number < 65:
+        kind = type_of(record)
+        if kind == SIGNAL:
+            number = signal_of(record)
+            if number is not None:
                 command.send_signal(number)
                 self.signals += 1
                 self.delivered.append(number)
             return 1
-        if kind == "resize":
+        if kind == RESIZE:
             self.resized = size_of(record) or self.resized
             return 1
-        if kind == "ack":
-            offset = integer(record, "offset")
+        if kind == ACK:
+            offset = offset_of(record)
             if offset is not None:
                 self.acknowledged = max(offset, self.acknowledged or 0)
-        elif kind == "heartbeat":
+        elif kind == HEARTBEAT:
             self._beats_since += 1
-        elif kind == "client":
-            event = record.get("event")
-            if event in ("suspended", "resumed"):
-                self._is_suspended = event == "suspended"
+        elif kind == CLIENT:
+            event = client_event_of(record)
+            if event in (SUSPENDED, RESUMED):
+                self._is_suspended = event == SUSPENDED
                 self._beats_since = 0
-            if isinstance(event, str):
+            if event:
                 self.requests.append(event)
             return 1
         return 0
@@ -169,9 +191,9 @@ class Inbound:
         if not records:
             return
         for record in records:
-            if record.get("type") == "stdin_eof":
+            if type_of(record) == STDIN_EOF:
                 self.saw_eof = True
-            elif record.get("type") == "stdin":
+            elif type_of(record) == STDIN:
                 self._enqueue(_payload(record, self._input), command)
         self._ends.append((self.input_bytes, self._input.offset))
         self._settle()
@@ -189,7 +211,7 @@ class Inbound:
             self._ahead, self._ahead_bytes = copy(self._input), self.input_bytes
         records = self._ahead.poll()
         for position, record in enumerate(records):
-            if record.get("type") != "stdin":
+            if type_of(record) != STDIN:
                 continue
             data = _payload(record, self._ahead)
             if any(key in data for key in keys):

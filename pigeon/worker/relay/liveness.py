@@ -9,7 +9,9 @@ from __future__ import annotations
 
 from pigeon import clock
 from pigeon.errors import DamagedSession
+from pigeon.wire import events
 from pigeon.wire.pacing import HEARTBEAT_S
+from pigeon.wire.records import HANGUP
 from pigeon.worker.relay.command import Command
 from pigeon.worker.relay.inbound import Inbound
 from pigeon.worker.relay.outbound import Outbound
@@ -49,16 +51,16 @@ class Answers:
         if self.due is not None and now >= self.due:
             self._acknowledge()
         if now - self.said_at >= HEARTBEAT_S:
-            self._outbound.say("heartbeat")
+            self._outbound.say(events.heartbeat())
             self.said_at = now  # once is enough however long a failing share keeps it back
 
     def _acknowledge(self) -> None:
         self.due = None
         if self._inbound.taken_offset != self._inbound.acknowledged_input:
             self._inbound.acknowledged_input = self._inbound.taken_offset
-            self._outbound.say("ack", offset=self._inbound.taken_offset)
+            self._outbound.say(events.ack(self._inbound.taken_offset))
         elif self.said_at < self._owes_since:
-            self._outbound.say("heartbeat")
+            self._outbound.say(events.heartbeat())
 
 
 class ClientWatch:
@@ -95,4 +97,4 @@ class ClientWatch:
         except (OSError, DamagedSession):
             return False
         silent = inbound.silence.seconds >= self._timeout_s
-        return "hangup" in inbound.requests or (self.judges and silent)
+        return HANGUP in inbound.requests or (self.judges and silent)

@@ -14,7 +14,7 @@ import re
 from collections.abc import Callable
 
 from pigeon.wire.files import Appender
-from pigeon.wire.records import MAX_DATA_BYTES, event_line, output_line
+from pigeon.wire.records import MAX_DATA_BYTES, output_line
 
 READ_BYTES = 256 * 1024
 WINDOW_BYTES = 64 * 1024 * 1024
@@ -122,10 +122,10 @@ class Outbound:
                     self.brisk_until = now + BRISK_S
         return True
 
-    def say(self, event: str, **fields: object) -> None:
-        """Queue an event behind all output read so far; it leaves with the next flush, which is due at once."""
+    def say(self, event: bytes) -> None:
+        """Queue an event (wire/events.py) behind all output read so far; it leaves with the next flush, due at once."""
         self._encode()
-        self.appender.put(event_line(event, **fields))
+        self.appender.put(event)
         self._urgent = True
 
     def due(self, now: float) -> float | None:

@@ -15,13 +15,14 @@ from dataclasses import dataclass
 
 from pigeon import clock, trace
 from pigeon.errors import DamagedSession
-from pigeon.wire import files
+from pigeon.wire import events, files
 from pigeon.wire.names import TAKEOVER_NAME, SessionFiles
 from pigeon.wire.pacing import INTERACTIVE, interval, polite
+from pigeon.wire.records import DETACHED, HANGUP, KILL, OUTPUT_CLOSED
 from pigeon.worker.relay.announcement import Chores
 from pigeon.worker.relay.command import Command
 from pigeon.worker.relay.hangup import Hangup
-from pigeon.worker.relay.inbound import Inbound
+from pigeon.worker.relay.inbound import STOP, Inbound
 from pigeon.worker.relay.liveness import Answers, ClientWatch
 from pigeon.worker.relay.outbound import BRISK_S, Outbound
 from pigeon.worker.relay.session_watch import Newcomers, Surroundings
@@ -214,8 +215,9 @@ class Relay:
         code = self.return_code
         if self.command.outputs and self.command.master is None and not self._hangup.has_begun:
             self.outbound.say(
-                "notice",
-                message="the command has ended; a background process holds its output open, and is left to it",
+                events.notice(
+                    "the command has ended; a background process holds its output open, and is left to it"
+                )
             )
         return Ending(
             return_code=-9 if code is None else code,
@@ -277,9 +279,10 @@ class Relay:
         if self._surroundings.lost_lock(self._now):
             self.watch.note("lock_lost")
             self.outbound.say(
-                "notice",
-                message="the lock of this directory was lost (the file server dropped it); "
-                "another command may start in the same directory",
+                events.notice(
+                    "the lock of this directory was lost (the file server dropped it); "
+                    "another command may start in the same directory"
+                )
             )
 
     def _switch(self, attacher: int) -> None:
@@ -289,7 +292,7 @@ class Relay:
         self._surroundings.is_alone = False
         self.watch.note("attached", n=attacher)
         self.outbound.acknowledged = self.outbound.appender.end
-        self.outbound.say("attached", n=attacher)
+        self.outbound.say(events.attached(attacher))
         self._brisk()
 
     def _left_alone(self) -> None:
@@ -305,17 +308,17 @@ class Relay:
             self.inbound.delivered.clear()
         for request in self.inbound.requests:
             self.watch.note(f"client_{request}")
-            if request == "hangup":
+            if request == HANGUP:
                 self._hang_up(cancelled="its client hung up")
-            elif request == "kill":
+            elif request == KILL:
                 self.command.kill_all(self.session.session_id)
                 self._hang_up(cancelled="its client killed it")
-            elif request == "stop":
+            elif request == STOP:
                 self._hang_up(cancelled="it was stopped by `pigeon stop`")
-            elif request == "detached":
+            elif request == DETACHED:
                 self.watch.client.detached()
                 self._left_alone()
-            elif request == "output_closed":
+            elif request == OUTPUT_CLOSED:
                 self._close_outputs()
         self.inbound.requests.clear()
         if self.watch.stop_requested():
@@ -338,7 +341,7 @@ class Relay:
         if message is None:
             return
         self.watch.note("client_lost", message=message)
-        self.outbound.say("client_lost", message=message)
+        self.outbound.say(events.client_lost(message))
         self._left_alone()
         if not self.watch.client.keeps:
             self._hang_up(cancelled=message)
@@ -368,7 +371,7 @@ class Relay:
             self._trouble_over(self._writing)
             if self.outbound.nearly_full():
                 self.outbound.say(
-                    "notice", message="nine tenths of what this session may write (`max_stream`) are used"
+                    events.notice("nine tenths of what this session may write (`max_stream`) are used")
                 )
         except OSError as error:
             self._trouble_began(self._writing, error)

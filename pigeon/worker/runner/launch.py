@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from pigeon.errors import EXIT_PIGEON
+from pigeon.wire import events
 from pigeon.worker import identity
 from pigeon.worker.handover import Task, Worker
 from pigeon.worker.relay.command import CannotStart, Command, NoTerminal
@@ -67,5 +68,5 @@ def start(
             until_exec=(proof,),
         )
     except NoTerminal:
-        outbound.say("pty_fallback_to_pipes")
+        outbound.say(events.fallback_to_pipes())
         return start_command(argv, env, size=None, pty=False, inherit=held, until_exec=(proof,))

@@ -13,7 +13,7 @@ import signal
 from pigeon import clock, trace
 from pigeon.errors import JournalError
 from pigeon.journal.store import Journal
-from pigeon.wire import claim, files, states
+from pigeon.wire import claim, events, files, states
 from pigeon.wire.names import SessionFiles
 from pigeon.worker import identity, lifecycle
 from pigeon.worker.handover import Refusal, StopOrder, Task, Worker, tell
@@ -236,9 +236,9 @@ class Runner:
         )
         if self.task.request.acknowledges:
             outbound.acknowledged = 0  # the window counts from the first byte on
-        outbound.say("started", pid=command.pid)
+        outbound.say(events.started(command.pid))
         for note in self._notes:
-            outbound.say("notice", message=note, verbose=True)
+            outbound.say(events.notice(note, verbose=True))
         self._relay(command, outbound, wakeup)
 
     def _stream_offset(self) -> int:
@@ -303,8 +303,7 @@ class Runner:
         self._ownership.look_before_step()
         if not ending.is_unkillable:
             reason = ending.cancelled or ending.failed
-            why = {"hung_up": reason} if reason else {}
-            outbound.say("exit", exit_code=code, raw_return_code=ending.return_code, **why)
+            outbound.say(events.exited(code, ending.return_code, hung_up=reason))
         client = relay.watch.client
         self._publication.write_last(
             outbound, lambda: ending.cancelled is not None or client.has_left(inbound, relay.command)
@@ -341,7 +340,7 @@ class Runner:
         try:
             offset = self._stream_offset()
             if refusal.event and offset == 0:
-                outbound.say("worker_error", message=reason)
+                outbound.say(events.worker_error(reason))
                 outbound.flush(clock.monotonic())
         except OSError:
             pass  # the status says it too, and is what decides

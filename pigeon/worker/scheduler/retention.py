@@ -16,7 +16,7 @@ from pigeon.errors import JournalError
 from pigeon.journal.store import Journal
 from pigeon.wire import files, publish, takeover
 from pigeon.wire.documents import MAX_REQUEST_BYTES, BadDocument, parse_request
-from pigeon.wire.names import SessionFiles, host_and_pid, worker_id_of
+from pigeon.wire.names import SessionFiles, host_and_pid, is_control, worker_id_of
 from pigeon.wire.pacing import Silence
 from pigeon.wire.worker_file import read_worker_file
 from pigeon.worker import identity
@@ -251,5 +251,5 @@ def _is_final(session: SessionFiles) -> bool:
 def _control_sizes(session: SessionFiles) -> tuple[int, ...]:
     """As the listing has them: what a client that lives adds within a retention time is much older than any cache."""
     with os.scandir(session.directory) as entries:
-        found = sorted((entry.name, entry) for entry in entries if entry.name.startswith("control."))
+        found = sorted((entry.name, entry) for entry in entries if is_control(entry.name))
     return tuple(entry.stat(follow_symlinks=False).st_size for _, entry in found)

@@ -1,0 +1,52 @@
+"""The events that a runner appends to stream.jsonl, each with its fields (FORMAT.md, "Records")."""
+
+from __future__ import annotations
+
+from pigeon.wire import records
+from pigeon.wire.records import event_line
+
+
+def started(pid: int) -> bytes:
+    """The command has been started."""
+    return event_line(records.STARTED, pid=pid)
+
+
+def exited(exit_code: int, return_code: int, hung_up: str | None = None) -> bytes:
+    """The command has ended, and every output stands before this. `hung_up`: why the runner ended it, for people."""
+    why = {} if hung_up is None else {"hung_up": hung_up}
+    return event_line(records.EXIT, exit_code=exit_code, raw_return_code=return_code, **why)
+
+
+def worker_error(message: str) -> bytes:
+    """The command could not be started."""
+    return event_line(records.WORKER_ERROR, message=message)
+
+
+def fallback_to_pipes() -> bytes:
+    """No terminal could be had for a command that was to have one."""
+    return event_line(records.FALLBACK)
+
+
+def heartbeat() -> bytes:
+    """The runner lives."""
+    return event_line(records.HEARTBEAT)
+
+
+def ack(offset: int) -> bytes:
+    """The command has taken everything before this byte of stdin.jsonl."""
+    return event_line(records.ACK, offset=offset)
+
+
+def client_lost(message: str) -> bytes:
+    """The client has been silent for too long."""
+    return event_line(records.CLIENT_LOST, message=message)
+
+
+def attached(number: int) -> bytes:
+    """From now on the files of this attacher are read."""
+    return event_line(records.ATTACHED, n=number)
+
+
+def notice(message: str, *, verbose: bool = False) -> bytes:
+    """Something that the user should know; `verbose`: if he has asked for more words."""
+    return event_line(records.NOTICE, message=message, **({"verbose": True} if verbose else {}))
