@@ -78,7 +78,8 @@ if TYPE_CHECKING:
 
 
 class Config:
-    """The effective settings. `files` are those that were read (one or none), `notes` what `-v` should say."""
+    """The effective settings. `files` are those that were read (one or none), `notes` what `-v` should say, `warnings`
+    what is to be said in any case."""
 
     __slots__ = (
         "cache",
@@ -90,6 +91,7 @@ class Config:
         "wire",
         "remote_env",
         "notes",
+        "warnings",
         "files",
         "_origins",
         "_passed_over",
@@ -104,6 +106,7 @@ class Config:
     wire: WireSection
     remote_env: dict[str, str]
     notes: list[str]
+    warnings: list[str]
     files: list[str]
     _origins: dict[str, str]
     _passed_over: list[str]
@@ -114,6 +117,7 @@ class Config:
         origins: dict[str, str],
         remote_env: dict[str, str],
         notes: list[str],
+        warnings: list[str],
         files: list[str],
         passed_over: list[str],
     ) -> None:
@@ -124,6 +128,7 @@ class Config:
             put(self, table, Section({s.name: values[s.key] for s in TABLE if s.table == table}))
         put(self, "remote_env", remote_env)
         put(self, "notes", notes)
+        put(self, "warnings", warnings)
         put(self, "files", files)
         put(self, "_origins", origins)
         put(self, "_passed_over", passed_over)
@@ -161,13 +166,14 @@ def load(flags: Mapping[str, str], *, environ: Mapping[str, str], cwd: str) -> C
         ConfigError: with the file (or variable, or flag) and the key.
     """
     notes: list[str] = []
+    warnings: list[str] = []
     found = config_file.find(flags, environ, cwd, notes)
     passed_over = list(notes)
     values: dict[str, object] = {setting.key: setting.default for setting in TABLE}
     origins: dict[str, str] = {}
     remote_env: dict[str, str] = {}
     if found is not None:
-        _read_file(*found, values, origins, remote_env, notes, environ)
+        _read_file(found, values, origins, remote_env, notes, warnings, environ)
     for setting in TABLE:
         if setting.variable and environ.get(setting.variable):
             values[setting.key] = _from_text(
@@ -184,26 +190,42 @@ def load(flags: Mapping[str, str], *, environ: Mapping[str, str], cwd: str) -> C
         elif isinstance(values[setting.key], list):
             values[setting.key] = list(values[setting.key])  # type: ignore[call-overload]  # the table keeps its own
     _fall_back(values, origins, environ, notes)
-    return Config(values, origins, remote_env, notes, [found[0]] if found else [], passed_over)
+    return Config(values, origins, remote_env, notes, warnings, [found.path] if found else [], passed_over)
+
+
+_LOGIN = "your login name"
+_FALLBACKS = ("$USER", "$LOGNAME", _LOGIN)
+
+
+def _login_name(environ: Mapping[str, str]) -> tuple[str, str]:
+    """(the user's name, where it comes from): cron and containers set no variable, and both sides must agree."""
+    for variable in ("USER", "LOGNAME"):
+        if environ.get(variable):
+            return environ[variable], f"${variable}"
+    from pwd import getpwuid
+
+    try:
+        return getpwuid(os.getuid()).pw_name, _LOGIN
+    except KeyError:
+        return "default", "default"
 
 
 def _fall_back(
     values: dict[str, object], origins: dict[str, str], environ: Mapping[str, str], notes: list[str]
 ) -> None:
     if values["user"] is None:
-        values["user"] = environ.get("USER") or "default"
-        origins["user"] = "$USER" if environ.get("USER") else "default"
+        values["user"], origins["user"] = _login_name(environ)
     if values["namespace"] is None:
         user = str(values["user"])
         values["namespace"], origins["namespace"] = user, "user" if user != "default" else "default"
         if not settings.is_directory_name(user):
-            if origins["user"] != "$USER":
+            if origins["user"] not in _FALLBACKS:
                 raise ConfigError(
                     f"{origins['user']}: `user` is {user!r}, which cannot stand in for the namespace",
                     hint="set `namespace`, PIGEON_NAMESPACE or `--namespace`",
                 )
             values["namespace"], origins["namespace"] = "default", "default"
-            notes.append(f"$USER is {user!r}, which cannot be a namespace: `default` is taken")
+            notes.append(f"{origins['user']} is {user!r}, which cannot be a namespace: `default` is taken")
     if values["worker.route"] is None and values["route"] is not None:
         values["worker.route"] = values["route"]
         origins["worker.route"] = "route"
@@ -213,20 +235,22 @@ def _fall_back(
 
 
 def _read_file(
-    path: str,
-    fd: int,
+    found: config_file.Found,
     values: dict[str, object],
     origins: dict[str, str],
     remote_env: dict[str, str],
     notes: list[str],
+    warnings: list[str],
     environ: Mapping[str, str],
 ) -> None:
     from pigeon import toml_memory
 
-    text, lasts = config_file.read(path, fd)
+    path = found.path
+    text, lasts = config_file.read(path, found.fd)
     known = toml_memory.recall(path, text, environ) if lasts else None
     parsed = config_file.parse(path, text) if known is None else known
-    for key, value in parsed.items():
+    counting = _allowed(path, text, parsed, warnings, environ) if found.is_local else parsed
+    for key, value in counting.items():
         if key == REMOTE_ENV:
             _read_remote_env(path, value, remote_env)
             origins[key] = path
@@ -241,8 +265,43 @@ def _read_file(
                 _set(path, f"{key}.{name}", inner, values, origins, environ)
         else:
             _set(path, key, value, values, origins, environ)
-    if known is None and lasts:  # only now is it known to be valid
+    if known is None and lasts and counting is parsed:  # only now is it known to be valid
         toml_memory.remember(path, text, parsed, environ)
+
+
+def needs_trust(parsed: Mapping[str, object]) -> list[str]:
+    """The keys in a file that count only where the user has placed or allowed it. Unknown ones are not among them."""
+    found = []
+    for key, value in parsed.items():
+        inner = [f"{key}.{name}" for name in value] if key in TABLES and isinstance(value, dict) else [key]
+        found += [one for one in inner if one == REMOTE_ENV or (one in BY_KEY and not BY_KEY[one].harmless)]
+    return found
+
+
+def _allowed(
+    path: str, text: bytes, parsed: dict[str, object], warnings: list[str], environ: Mapping[str, str]
+) -> dict[str, object]:
+    """What counts of a file in the current directory: all of it if the user has allowed it, else what does no harm."""
+    held = needs_trust(parsed)
+    if not held:
+        return parsed
+    from pigeon import config_trust
+
+    standing = config_trust.standing(path, text, environ)
+    if standing == config_trust.ALLOWED:
+        return parsed
+    why = "it has changed since you trusted it" if standing == config_trust.CHANGED else "it is not trusted"
+    warnings.append(
+        f"`{path}`: {', '.join(f'`{key}`' for key in held)} passed over, since {why}; "
+        "to let it count: `pigeon config trust`"
+    )
+    counting: dict[str, object] = {}
+    for key, value in parsed.items():
+        if key in TABLES and isinstance(value, dict):
+            value = {name: inner for name, inner in value.items() if f"{key}.{name}" not in held}
+        if key not in held:
+            counting[key] = value
+    return counting
 
 
 def _set(

@@ -1,13 +1,14 @@
 """Which configuration file counts, and what it holds as TOML; `config.py` says what that means.
 
-A file that was named must exist; one in the current directory counts only if it is the user's own and nobody else can
-write it, since any directory may hold somebody's bait. The TOML parser is imported only for a text that is new.
+A file that was named must exist. Every one must belong to the user or to root, and nobody else may write it, as ssh
+wants it of its own: else it is refused, or passed over where it lies in the current directory, since any directory may
+hold somebody's bait. The one of the checkout need only be as safe as the code beside it, which runs all the same. The
+TOML parser is imported only for a text that is new.
 """
 
 from __future__ import annotations
 
 import os
-import stat
 
 from pigeon.errors import ConfigError
 
@@ -16,8 +17,20 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 MAX_FILE_BYTES = 1 << 20
-_LOCAL_NAMES = (".pigeon.toml", "pigeon.toml")
+LOCAL_NAMES = (".pigeon.toml", "pigeon.toml")
 _OPEN_FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NOCTTY
+_OTHERS_WRITE = 0o022
+
+
+class Found:
+    """The file to read: its path, an open descriptor, and whether it is one of the current directory."""
+
+    __slots__ = ("path", "fd", "is_local")
+
+    def __init__(self, path: str, fd: int, *, is_local: bool = False) -> None:
+        self.path = path
+        self.fd = fd
+        self.is_local = is_local
 
 
 def places(environ: Mapping[str, str], cwd: str) -> list[str]:
@@ -29,7 +42,7 @@ def places(environ: Mapping[str, str], cwd: str) -> list[str]:
     checkout = checkout_root()
     if checkout is not None:
         found.append(f"{checkout}/.pigeon.toml")
-    return [*found, *(os.path.join(cwd, name) for name in _LOCAL_NAMES)]
+    return [*found, *(os.path.join(cwd, name) for name in LOCAL_NAMES)]
 
 
 def checkout_root() -> str | None:
@@ -55,28 +68,23 @@ def locate(flags: Mapping[str, str], *, environ: Mapping[str, str], cwd: str) ->
     found = find(flags, environ, cwd, notes)
     if found is None:
         return None, notes
-    os.close(found[1])
-    return found[0], notes
+    os.close(found.fd)
+    return found.path, notes
 
 
-def find(
-    flags: Mapping[str, str], environ: Mapping[str, str], cwd: str, notes: list[str]
-) -> tuple[str, int] | None:
-    """Path and open descriptor of the file to read, None if there is none. What is passed over is noted."""
+def find(flags: Mapping[str, str], environ: Mapping[str, str], cwd: str, notes: list[str]) -> Found | None:
+    """The file to read, None if there is none. What is passed over is noted.
+
+    Raises:
+        ConfigError: the file that counts cannot be read, or others could have written it.
+    """
     named = named_path(flags, environ, cwd)
     if named is not None:
-        path, where = named
-        try:
-            return path, os.open(path, _OPEN_FLAGS)  # may be a pipe, as `<(…)` makes
-        except (OSError, ValueError) as error:
-            reason = error.strerror if isinstance(error, OSError) else "no file has such a name"
-            raise ConfigError(
-                f"the file named by {where} cannot be read: `{path}`: {reason}",
-                hint="`pigeon config init` writes one" if isinstance(error, FileNotFoundError) else None,
-            ) from error
+        return _open_named(*named)
     candidates = places(environ, cwd)
+    checkout = checkout_root()
     for number, path in enumerate(candidates):
-        is_local = number >= len(candidates) - len(_LOCAL_NAMES)
+        is_local = number >= len(candidates) - len(LOCAL_NAMES)
         try:
             # not blocking: a FIFO that lies about must not hang every command
             fd = os.open(path, _OPEN_FLAGS | os.O_NONBLOCK)
@@ -87,29 +95,91 @@ def find(
                 raise ConfigError(f"`{path}` cannot be read: {error.strerror}") from error
             notes.append(f"`{path}` does not count: it cannot be read: {error.strerror}")
             continue
-        fault = _fault(path, fd) if is_local else ""
-        if not is_local and stat.S_ISFIFO(os.fstat(fd).st_mode):
-            os.close(fd)  # only a pipe that was named is meant
-            raise ConfigError(f"`{path}` is a FIFO and no file", hint="remove it, or name it with `--config`")
+        if checkout is not None and path == f"{checkout}/.pigeon.toml" and not is_local:
+            fault = _fault_beside_the_code(path, os.fstat(fd))
+        else:
+            fault = _local_fault(path, fd) if is_local else _fault(path, os.fstat(fd))
         if not fault:
-            return path, fd
+            return Found(path, fd, is_local=is_local)
         os.close(fd)
+        if not is_local:
+            raise _refused(path, fault)
         notes.append(f"`{path}` does not count: {fault}")
     return None
 
 
-def _fault(path: str, fd: int) -> str:
-    """Why a file in whatever directory one happens to be in must not decide what runs with one's rights."""
+def _open_named(path: str, where: str) -> Found:
+    try:
+        fd = os.open(path, _OPEN_FLAGS)  # may be a pipe, as `<(…)` makes
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "no file has such a name"
+        raise ConfigError(
+            f"the file named by {where} cannot be read: `{path}`: {reason}",
+            hint="`pigeon config init` writes one" if isinstance(error, FileNotFoundError) else None,
+        ) from error
+    found = os.fstat(fd)
+    fault = _fault(path, found) if found.st_mode & 0o170000 == 0o100000 else ""
+    if fault:
+        os.close(fd)
+        raise _refused(path, fault)
+    return Found(path, fd)
+
+
+def _refused(path: str, fault: str) -> ConfigError:
+    if fault == _IS_FIFO:
+        return ConfigError(f"`{path}` {fault}", hint="remove it, or name it with `--config`")
+    hint = (
+        f"`chmod go-w {path}`" if fault == _IS_OPEN else "take a copy that is your own (`cp`), or `chown` it"
+    )
+    return ConfigError(f"`{path}` is not read: {fault}", hint=hint)
+
+
+_IS_OPEN = "others can write it"
+_IS_FIFO = "is a FIFO and no file"
+
+
+def _fault(path: str, found: os.stat_result) -> str:
+    """Why a file must not decide what runs with one's rights: ssh's rule for ~/.ssh/config. "" if nothing is wrong."""
+    if found.st_mode & 0o170000 == 0o010000:
+        return _IS_FIFO  # only a pipe that was named is meant
+    if found.st_uid not in (os.geteuid(), 0):
+        return f"it belongs to another user (uid {found.st_uid})"
+    return _IS_OPEN if found.st_mode & _OTHERS_WRITE else ""
+
+
+def _local_fault(path: str, fd: int) -> str:
+    """The same for one in whatever directory one happens to be in."""
     opened = os.fstat(fd)
     try:
         named = os.lstat(path)  # a link of another user's to a file of one's own is still his choice
     except OSError:
         return "it has just been removed"
-    if opened.st_uid != os.geteuid() or named.st_uid != os.geteuid():
-        return "it belongs to another user"
+    if named.st_uid not in (os.geteuid(), 0):
+        return f"it belongs to another user (uid {named.st_uid})"
     if opened.st_mode & 0o170000 != 0o100000:
         return "it is no regular file"
-    return "others can write it" if opened.st_mode & 0o022 else ""
+    return _fault(path, opened)
+
+
+def _fault_beside_the_code(path: str, found: os.stat_result) -> str:
+    """The same for the file of the checkout: whoever could write the code that reads it needs no configuration."""
+    code = os.stat(__file__)
+    if found.st_uid == code.st_uid and not found.st_mode & _OTHERS_WRITE & ~code.st_mode:
+        return ""
+    return _fault(path, found)
+
+
+def read_local(path: str) -> bytes:
+    """The content of a file that may be in the current directory, if it may count at all. Raises ConfigError."""
+    try:
+        fd = os.open(path, _OPEN_FLAGS | os.O_NONBLOCK)
+    except OSError as error:
+        raise ConfigError(f"`{path}` cannot be read: {error.strerror}") from error
+    fault = _local_fault(path, fd)
+    if fault:
+        os.close(fd)
+        raise _refused(path, fault)
+    return read(path, fd)[0]
 
 
 def read(path: str, fd: int) -> tuple[bytes, bool]:
@@ -154,4 +224,9 @@ def expand(path: str, environ: Mapping[str, str]) -> str:
     """`~` and `~user` at its start replaced; as it is where there is no such home."""
     if path == "~" or path.startswith("~/"):
         return home(environ) + path[1:]
-    return os.path.expanduser(path) if path.startswith("~") else path
+    if not path.startswith("~"):
+        return path
+    try:
+        return os.path.expanduser(path)
+    except ValueError:  # a NUL, or what is no text: nobody is called so
+        return path

@@ -52,9 +52,14 @@ _YEAR = 366 * _DAY
 
 
 class Setting:
-    """One key. `low` and `high` bound a number (a time: a year); `table` is "" for a key at the top level."""
+    """One key. `low` and `high` bound a number (a time: a year); `table` is "" for a key at the top level.
 
-    __slots__ = ("key", "kind", "default", "help", "variable", "flag", "low", "high", "choices")
+    `harmless`: it chooses no program, environment, journal or network, nor what leaves this host; so it counts from a
+    file in whatever directory one happens to be in. All others do only once the user has allowed that file
+    (`config_trust.py`).
+    """
+
+    __slots__ = ("key", "kind", "default", "help", "variable", "flag", "low", "high", "choices", "harmless")
 
     def __init__(
         self,
@@ -68,6 +73,7 @@ class Setting:
         low: float = 0,
         high: float = _YEAR,
         choices: tuple[str, ...] = (),
+        harmless: bool = False,
     ) -> None:
         self.key = key
         self.kind = kind
@@ -78,6 +84,7 @@ class Setting:
         self.low = low
         self.high = high
         self.choices = choices
+        self.harmless = harmless
 
     @property
     def table(self) -> str:
@@ -92,17 +99,18 @@ class Setting:
 
 TABLE: tuple[Setting, ...] = (
     Setting("cache", PATH, None, "the shared directory; required from somewhere",
-            variable="PIGEON_CACHE", flag="--cache"),
+            variable="PIGEON_CACHE", flag="--cache", harmless=True),
     Setting("namespace", NAME, None,
             "clients and workers of one namespace see each other; default: the value of `user`",
-            variable="PIGEON_NAMESPACE", flag="--namespace"),
-    Setting("user", TEXT, None, "whom sessions name as requester; default: `$USER`, then `default`",
-            variable="PIGEON_USER", flag="--user"),
+            variable="PIGEON_NAMESPACE", flag="--namespace", harmless=True),
+    Setting("user", TEXT, None, "whom sessions name as requester; default: `$USER`, `$LOGNAME`, your login name",
+            variable="PIGEON_USER", flag="--user", harmless=True),
     Setting("route", TEXT, None, "a label: sessions go only to workers with the same one",
-            variable="PIGEON_ROUTE", flag="--route"),
-    Setting("worker.max_jobs", COUNT, 4, "commands that run at a time", flag="--max-jobs", low=1, high=4096),
+            variable="PIGEON_ROUTE", flag="--route", harmless=True),
+    Setting("worker.max_jobs", COUNT, 4, "commands that run at a time",
+            flag="--max-jobs", low=1, high=4096, harmless=True),
     Setting("worker.poll_interval", SECONDS, 0.2, "longest wait between two looks for new sessions",
-            flag="--poll-interval", low=0.001, high=60),
+            flag="--poll-interval", low=0.001, high=60, harmless=True),
     Setting("worker.debug", SWITCH, False, "say what happens, with previews of the bytes that move", flag="--debug"),
     Setting("worker.journal", PATH, None,
             "the journal's file, on a local disk; default: `~/.pigeon.db`, or in `/var/tmp`",
@@ -110,29 +118,34 @@ TABLE: tuple[Setting, ...] = (
     Setting("worker.lock", CHOICE, "auto", "how a directory is locked: `auto` decides by the filesystem",
             flag="--lock", choices=("auto", "flock", "strict")),
     Setting("worker.route", TEXT, None, "the worker's route; default: the top-level `route`",
-            variable="PIGEON_ROUTE", flag="--route"),
+            variable="PIGEON_ROUTE", flag="--route", harmless=True),
     # A client says something every 5 s: less than two heartbeats would hang up commands of clients that are well.
-    Setting("worker.client_timeout", SECONDS, 180.0, "silence after which a client counts as lost", low=10),
-    Setting("worker.host_timeout", SECONDS, 600.0, "silence after which another worker's sessions are ended", low=1),
+    Setting("worker.client_timeout", SECONDS, 180.0, "silence after which a client counts as lost",
+            low=10, harmless=True),
+    Setting("worker.host_timeout", SECONDS, 600.0, "silence after which another worker's sessions are ended",
+            low=1, harmless=True),
     Setting("worker.max_stream", BYTES, 16 * 1024**3, "what one session may write to the share",
-            low=1024**2, high=2**60),
-    Setting("worker.retention", SECONDS, _DAY, "finished sessions stay on the share for so long", high=10 * _YEAR),
+            low=1024**2, high=2**60, harmless=True),
+    Setting("worker.retention", SECONDS, _DAY, "finished sessions stay on the share for so long",
+            high=10 * _YEAR, harmless=True),
     Setting("worker.terminal_retention", SECONDS, 3600.0, "the same for those that had a terminal (typed passwords)",
-            high=10 * _YEAR),
+            high=10 * _YEAR, harmless=True),
     Setting("worker.journal_retention", SECONDS, 90 * _DAY, "finished sessions stay in the journal for so long",
-            high=10 * _YEAR),
+            high=10 * _YEAR, harmless=True),
     Setting("client.shell", WORDS, ["bash", "-lc"], "the words before the command's text"),
     Setting("client.env_exclude", WORDS, list(DEFAULT_ENV_EXCLUDE),
             "patterns of variables that stay behind (`NAME`, `PREFIX*`, …); a list of one's own replaces the default"),
     Setting("client.repair", SWITCH, True, "put right words that the local shell expanded too early"),
-    Setting("client.claim_timeout", SECONDS, 30.0, "give up without a live worker", flag="--claim-timeout"),
+    Setting("client.claim_timeout", SECONDS, 30.0, "give up without a live worker",
+            flag="--claim-timeout", harmless=True),
     Setting("client.worker_timeout", SECONDS, 60.0, "tell when a running session is silent for so long",
-            flag="--worker-timeout", low=1),
+            flag="--worker-timeout", low=1, harmless=True),
     Setting("client.on_disconnect", CHOICE, "hangup",
             "what becomes of a command whose client is lost; `keep` is `--keep`", choices=("hangup", "keep")),
     Setting("client.escape_char", CHARACTER, "~", "escapes at the start of a line (`~.` hangs up)",
             flag="--escape-char"),
-    Setting("wire.fsync", SWITCH, False, "make every write to the share durable, at the price of speed"),
+    Setting("wire.fsync", SWITCH, False, "make every write to the share durable, at the price of speed",
+            harmless=True),
 )  # fmt: skip
 
 REMOTE_ENV = "remote_env"
@@ -242,8 +255,15 @@ def is_directory_name(text: str) -> bool:
     return 0 < size <= 200 and text[0] != "." and "/" not in text and not _has_control(text)
 
 
+_TURNING = frozenset(
+    "\u061c\u200e\u200f\u2028\u2029\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\ufeff"
+)
+"""What changes the order of a line's text on a terminal (Unicode's bidirectional controls), or ends it."""
+
+
 def _has_control(text: str) -> bool:
-    return any(character < " " or character == "\x7f" for character in text)
+    """Whether a terminal would do something about it, instead of showing it: C0, DEL, C1, directions."""
+    return any(c < " " or "\x7f" <= c <= "\x9f" or c in _TURNING for c in text)
 
 
 def _bytes(text: str) -> int | None:

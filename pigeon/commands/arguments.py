@@ -9,6 +9,7 @@ from typing import NoReturn
 
 from pigeon import config
 from pigeon.errors import UsageError
+from pigeon.printing import complain
 
 _COMMON = ("config", "cache", "namespace", "user", "route")
 
@@ -44,8 +45,11 @@ def flags_of(arguments: argparse.Namespace, globals_: Mapping[str, str]) -> dict
 
 
 def load_config(arguments: argparse.Namespace, globals_: Mapping[str, str]) -> config.Config:
-    """The effective settings for a verb. Raises ConfigError."""
-    return config.load(flags_of(arguments, globals_), environ=os.environ, cwd=current_directory())
+    """The effective settings for a verb, once it is said what does not count. Raises ConfigError."""
+    effective = config.load(flags_of(arguments, globals_), environ=os.environ, cwd=current_directory())
+    for warning in effective.warnings:
+        complain(warning)
+    return effective
 
 
 def directory_of(path: str) -> str:

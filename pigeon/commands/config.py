@@ -1,15 +1,16 @@
-"""`pigeon config show|path|init`: which settings are in force, where they came from, and a file to start with."""
+"""`pigeon config show|path|init|trust|untrust`: which settings are in force, where they came from, a file to start
+with, and which files of directories that one happens to be in may choose what is run."""
 
 from __future__ import annotations
 
 import json
 import os
-import sys
 from collections.abc import Mapping
 
-from pigeon import config, config_file, settings
+from pigeon import config, config_file, config_trust, settings
 from pigeon.commands.arguments import Parser, add_common, current_directory, flags_of, load_config
 from pigeon.errors import ConfigError
+from pigeon.printing import complain, say
 from pigeon.settings import TABLE, shown
 
 # For keys that have no default of their own; each must be valid, since people take the `#` away.
@@ -27,21 +28,29 @@ _EXAMPLES = {
 def main(args: list[str], globals_: Mapping[str, str]) -> int:
     """Show, locate or begin the configuration."""
     parser = Parser(prog="pigeon config", description="Look at pigeon's settings, or begin a file.")
-    verbs = parser.add_subparsers(dest="verb", required=True, metavar="show|path|init")
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="show|path|init|trust|untrust")
     show = verbs.add_parser("show", help="each effective value and where it came from")
     show.add_argument("--json", action="store_true", help="as one JSON object")
     path = verbs.add_parser("path", help="the file that is read, and the places that are looked at")
     init = verbs.add_parser("init", help="write a commented file to the default place, or to --config FILE")
-    for one in (show, path, init):
+    trust = verbs.add_parser("trust", help="let all of ./.pigeon.toml (or ./pigeon.toml) count, as it is now")
+    untrust = verbs.add_parser("untrust", help="take that back")
+    for one in (trust, untrust):
+        one.add_argument("file", nargs="?", metavar="FILE", help="the file that is meant")
+    for one in (show, path, init, trust, untrust):
         add_common(one)
     arguments = parser.parse_args(args)
     if arguments.verb == "init":
         return _init(flags_of(arguments, globals_))
     if arguments.verb == "path":
         return _path(flags_of(arguments, globals_))
+    if arguments.verb == "trust":
+        return _trust(_local(arguments.file, must_exist=True))
+    if arguments.verb == "untrust":
+        return _untrust(_local(arguments.file, must_exist=False))
     effective = load_config(arguments, globals_)
     for note in effective.notes:
-        print(_printable(f"pigeon: {note}"), file=sys.stderr)
+        complain(note)
     return _show(effective, as_json=arguments.json)
 
 
@@ -54,17 +63,12 @@ def _show(effective: config.Config, *, as_json: bool) -> int:
     rows = [(s.key, _value(effective, s.key), effective.origin(s.key)) for s in TABLE]
     masked = [(f"{settings.REMOTE_ENV}.{name}", "***", effective.files[0]) for name in effective.remote_env]
     if as_json:
-        print(json.dumps({k: {"value": v, "origin": o} for k, v, o in [*rows, *masked]}, indent=2))
+        say(json.dumps({k: {"value": v, "origin": o} for k, v, o in [*rows, *masked]}, indent=2), lines=True)
         return 0
     for key, value, origin in [*rows, *masked]:
         text = str(value) if value == "***" else shown(value)
-        print(_printable(f"{key:<26} {text:<28} {origin}"))
+        say(f"{key:<26} {text:<28} {origin}")
     return 0
-
-
-def _printable(text: str) -> str:
-    """Names that are not UTF-8 must not end in a traceback."""
-    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def _path(flags: Mapping[str, str]) -> int:
@@ -72,14 +76,56 @@ def _path(flags: Mapping[str, str]) -> int:
     cwd = current_directory()
     read, notes = config_file.locate(flags, environ=os.environ, cwd=cwd)
     for note in notes:
-        print(_printable(f"pigeon: {note}"), file=sys.stderr)
-    print(_printable(read or "no configuration file is read"), file=sys.stdout if read else sys.stderr)
+        complain(note)
+    if read:
+        say(read, flush=True)
+    else:
+        complain("no configuration file is read")
     named = config_file.named_path(flags, os.environ, cwd)
     for place in [named[0]] if named else config_file.places(os.environ, cwd):
         state = "read" if place == read else "there" if os.path.exists(place) else "not there"
         by = f", named by {named[1]}" if named else ""
-        print(_printable(f"  {place} ({state}{by})"), file=sys.stderr)
+        complain(f"  {place} ({state}{by})")
     return 0 if read else 1
+
+
+def _local(given: str | None, *, must_exist: bool) -> str:
+    """The file that is meant, named as it is when it is read: in a resolved directory. Raises ConfigError."""
+    names = config_file.LOCAL_NAMES
+    if given is None:
+        here = [os.path.join(current_directory(), name) for name in names]
+        there = [path for path in here if os.path.lexists(path)]
+        if not there and must_exist:
+            raise ConfigError(
+                f"there is neither `{'` nor `'.join(here)}`", hint="name the file: `pigeon config trust FILE`"
+            )
+        return (there or here)[0]
+    path = os.path.join(os.path.realpath(os.path.dirname(given) or "."), os.path.basename(given))
+    if os.path.basename(path) not in names:
+        raise ConfigError(
+            f"`{given}` is read only where it is named, and then counts as it is",
+            hint=f"only files called `{'` or `'.join(names)}` need to be trusted",
+        )
+    return path
+
+
+def _trust(path: str) -> int:
+    text = config_file.read_local(path)
+    keys = config.needs_trust(config_file.parse(path, text))
+    config_trust.allow(path, text, os.environ)
+    if keys:
+        say(f"{path} counts as it is now, with {', '.join(keys)}")
+    else:
+        say(f"{path} counts as it is now; nothing in it needed that")
+    return 0
+
+
+def _untrust(path: str) -> int:
+    if config_trust.forget(path, os.environ):
+        say(f"{path} is not trusted any more")
+        return 0
+    complain(f"`{path}` was not trusted")
+    return 1
 
 
 def template() -> str:
@@ -113,7 +159,9 @@ def _init(flags: Mapping[str, str]) -> int:
         or os.environ.get("PIGEON_CONFIG")
         or config_file.places(os.environ, current_directory())[0]
     )
-    path = os.path.expanduser(path)
+    path = config_file.expand(path, os.environ)
+    if "\0" in path:
+        raise ConfigError(f"{path!r} cannot be the name of a file")
     if os.path.lexists(path):
         raise _exists(path)
     try:
@@ -125,5 +173,5 @@ def _init(flags: Mapping[str, str]) -> int:
         raise ConfigError(f"`{path}` cannot be written: {error.strerror}") from error
     with os.fdopen(fd, "w", encoding="utf-8") as file:
         file.write(template())
-    print(_printable(f"wrote {path}; set `cache` in it"))
+    say(f"wrote {path}; set `cache` in it")
     return 0

@@ -61,6 +61,7 @@ def _driven(invocation: Invocation, fd: int) -> int:
 def _run_in_place(invocation: Invocation) -> int:
     """Inside a session this already is where it wants to be, and would wait for its own parent's lock."""
     settings = config.load(invocation.flags, environ=os.environ, cwd=_cwd())
+    _warn(settings)
     if invocation.exact:
         argv = _exact(invocation, settings)
         os.environ.update(invocation.env or {})
@@ -77,6 +78,14 @@ def _run_in_place(invocation: Invocation) -> int:
         failure = PigeonError(f"`{argv[0]}` cannot be executed: {error.strerror}")
         failure.exit_code = EXIT_NOT_FOUND if found else EXIT_NOT_EXECUTABLE
         raise failure from error
+
+
+def _warn(settings: config.Config) -> None:
+    """Say what of a file does not count, before the terminal is made raw."""
+    for warning in settings.warnings:
+        from pigeon.printing import complain
+
+        complain(warning)
 
 
 def _cwd() -> str:
@@ -141,6 +150,7 @@ def prepare(invocation: Invocation) -> tuple[config.Config, Request, list[str]]:
     """The settings, the request, and what there is to say about them under `-v`. Raises PigeonError."""
     cwd = _cwd()
     settings = config.load(invocation.flags, environ=os.environ, cwd=cwd)
+    _warn(settings)
     settings.require_cache()
     files.fsync = settings.wire.fsync
     notes = list(settings.notes)

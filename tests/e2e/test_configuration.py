@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pwd
 import shutil
 import sys
 import uuid
@@ -52,6 +53,8 @@ class User:
 def test_a_file_in_the_current_directory(warm: Pigeon, name: str) -> None:
     user = User(warm)
     place(warm, user.cwd / name, "here")
+    assert user.source() == ""  # variables are nothing that a directory may bring along
+    assert user.run("config", "trust").code == 0
     assert user.source() == "here"
 
 
@@ -121,14 +124,15 @@ def test_variables_override_the_file_and_flags_both(pigeon: Pigeon) -> None:
 
 
 def test_the_namespace_falls_back(pigeon: Pigeon) -> None:
-    """To `user`, then to `$USER`, then to `default`."""
+    """To `user`, then to `$USER`, then to `$LOGNAME`, then to the login name."""
     path = pigeon.base / "minimal.toml"
     path.write_text(to_toml({"cache": str(pigeon.share.client_path)}))
     base: dict[str, str | None] = {"PIGEON_CONFIG": str(path), "PIGEON_JOURNAL": str(pigeon.journal)}
     for env, name in (
         ({"PIGEON_USER": "of-pigeon"}, "of-pigeon"),
         ({"USER": "of-the-system"}, "of-the-system"),
-        ({"USER": None, "LOGNAME": None}, "default"),
+        ({"USER": None, "LOGNAME": "of-cron"}, "of-cron"),
+        ({"USER": None, "LOGNAME": None}, pwd.getpwuid(os.getuid()).pw_name),
     ):
         both = {**base, **env}
         pigeon.settings["namespace"] = name

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import pwd
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -246,7 +247,8 @@ def test_a_local_file_that_others_can_write_is_passed_over(where: Where, mode: i
     assert "chmod" in (raised.value.hint or "")
     second = where.write(where.cwd / "pigeon.toml", "route = 'mine'")
     assert where.load().files == [str(second)]
-    assert where.load({"config": str(first)}).route == "bait"
+    with pytest.raises(ConfigError, match="others can write it"):
+        where.load({"config": str(first)})
 
 
 @needs_root
@@ -272,7 +274,7 @@ def test_a_local_pipe_or_loop_or_directory_hangs_nobody(where: Where) -> None:
 
 
 def test_the_default_file_counts_in_its_own_directory_too(where: Where) -> None:
-    where.write(where.default, "").chmod(0o664)
+    where.write(where.default, "")
     where.cwd = where.default.parent
     assert where.load().files == [str(where.default)]
 
@@ -330,10 +332,11 @@ def test_the_namespace_falls_back(where: Where) -> None:
     assert where.load({"user": "b"}).namespace == "b"
     assert where.load({"user": "b"}).origin("namespace") == "user"
     assert where.load().namespace == "me"
-    assert where.load(USER="").namespace == "default"
+    assert where.load(USER="", LOGNAME="you").namespace == "you"
     del where.env["USER"]
-    found = where.load(LOGNAME="ignored")
-    assert (found.namespace, found.user, found.origin("namespace")) == ("default", "default", "default")
+    found = where.load()
+    login = pwd.getpwuid(os.getuid()).pw_name
+    assert (found.namespace, found.user, found.origin("user")) == (login, login, "your login name")
 
 
 def test_a_user_that_cannot_be_a_namespace(where: Where) -> None:
@@ -645,7 +648,7 @@ def test_what_a_client_loads() -> None:
     code = (
         "import sys; before = set(sys.modules)\n"
         "from pigeon import config\n"
-        "config.load({}, environ={'HOME': '/nonexistent', 'PIGEON_CACHE': '/x'}, cwd='/')\n"
+        "config.load({}, environ={'HOME': '/nonexistent', 'USER': 'me', 'PIGEON_CACHE': '/x'}, cwd='/')\n"
         "print(*sorted(set(sys.modules) - before))"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60)

@@ -33,6 +33,7 @@ class Home:
     def load(self, text: str | None = None, flags: Mapping[str, str] | None = None, /, **env: str) -> Config:
         if text is not None:
             self.file.write_text(text)
+            self.file.chmod(0o600)
         return config.load(flags or {}, environ={**self.env, **env}, cwd="/")
 
     @property
