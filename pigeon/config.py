@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import NoReturn
 
+    from pigeon.wire.names import Namespace
+
 _SHOWN_CHARACTERS = 80
 
 
@@ -139,6 +141,14 @@ class Config:
     def origin(self, key: str) -> str:
         """Where the value of a key came from: `default`, a file, a variable or a flag."""
         return self._origins.get(key, "default")
+
+    def open_namespace(self) -> Namespace:
+        """Where clients and workers of these settings meet. Raises ConfigError, UsageError."""
+        from pigeon.wire import files
+        from pigeon.wire.names import Namespace
+
+        files.fsync = self.wire.fsync
+        return Namespace(self.require_cache(), self.namespace)
 
     def require_cache(self) -> str:
         """The shared directory. Raises ConfigError if none is set anywhere."""

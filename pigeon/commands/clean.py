@@ -41,7 +41,7 @@ def main(args: list[str], globals_: Mapping[str, str]) -> int:
     add_common(parser)
     arguments = parser.parse_args(args)
     config = load_config(arguments, globals_)
-    namespace = Namespace(config.require_cache(), config.namespace)
+    namespace = config.open_namespace()
     if not arguments.older_than >= 0:  # NaN neither
         raise UsageError(f"`--older-than` must be a number of seconds from 0, not {arguments.older_than}")
     return _clean(namespace, arguments.older_than, dry=arguments.dry_run)

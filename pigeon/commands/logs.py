@@ -43,7 +43,7 @@ def main(args: list[str], globals_: Mapping[str, str]) -> int:
     add_common(parser)
     arguments = parser.parse_args(args)
     config = load_config(arguments, globals_)
-    namespace = Namespace(config.require_cache(), config.namespace)
+    namespace = config.open_namespace()
     session = namespace.session(session_view.resolve(namespace, arguments.session))
     return _print(session, namespace, follow=arguments.follow)
 

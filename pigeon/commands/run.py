@@ -7,15 +7,14 @@ import os
 from pigeon import commandline, config, trace
 from pigeon.cli_arguments import Invocation
 from pigeon.client import frames
-from pigeon.client.outcome import Options, Outcome, report
+from pigeon.client.following import in_two_processes, options_of
+from pigeon.client.outcome import Outcome
 from pigeon.client.session import submit
 from pigeon.client.signals import signals
-from pigeon.client.terminal import guardian
 from pigeon.client.tty import is_terminal, pixel_size, window_size
 from pigeon.errors import EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND, PigeonError
-from pigeon.wire import files
 from pigeon.wire.documents import CLIENT_FEATURES, Request
-from pigeon.wire.names import Namespace, new_session_id
+from pigeon.wire.names import new_session_id
 
 SESSION_VARIABLE = "PIGEON_SESSION"
 
@@ -29,8 +28,8 @@ def main(invocation: Invocation) -> int:
     speaks = is_terminal(2) or invocation.verbose
     if invocation.detach:
         return _detached(invocation)
-    return guardian.run(
-        lambda mine: _pump(mine, invocation, speaks=speaks), reads_keyboard=is_terminal(0), speaks=speaks
+    return in_two_processes(
+        lambda mine: _talk(mine, invocation, speaks=speaks), reads_keyboard=is_terminal(0), speaks=speaks
     )
 
 
@@ -51,11 +50,11 @@ def _driven(invocation: Invocation, fd: int) -> int:
         driver.say(frames.line("failed", kind=kind, may_have_run=False, **what))
         return error.exit_code
 
-    def pump(mine: frames.FramePipe) -> int:
+    def talk(mine: frames.FramePipe) -> Outcome:
         driver.close()
-        return _pump(mine, invocation, speaks=False)
+        return _talk(mine, invocation, speaks=False)
 
-    return guardian.run(pump, reads_keyboard=is_terminal(0), speaks=False, driver=driver)
+    return in_two_processes(talk, reads_keyboard=is_terminal(0), speaks=False, driver=driver)
 
 
 def _run_in_place(invocation: Invocation) -> int:
@@ -105,45 +104,25 @@ def _exact(invocation: Invocation, settings: config.Config) -> list[str]:
     return [*settings.client.shell, *invocation.words] if invocation.shell else invocation.words
 
 
-def _pump(mine: frames.FramePipe, invocation: Invocation, *, speaks: bool) -> int:
-    """In the child: publish and pump. Everything that can touch the share happens here, reading settings included."""
-    return report(mine, lambda: _session(mine, invocation, speaks=speaks))
-
-
-def _session(mine: frames.FramePipe, invocation: Invocation, *, speaks: bool) -> Outcome:
+def _talk(mine: frames.FramePipe, invocation: Invocation, *, speaks: bool) -> Outcome:
+    """In the process for the share: everything that can touch it happens here, reading settings included."""
     trace.mark("client: pump started")
     settings, request, notes = prepare(invocation)
     trace.mark("client: request prepared")
-    namespace = Namespace(settings.require_cache(), settings.namespace)
-    session = submit.publish(namespace, request)
+    namespace = settings.open_namespace()
+    submission = submit.publish(namespace, request)
     trace.mark("client: published")
-    mine.tell("published", session=session.session_id)
+    mine.tell("published", session=request.session_id)
     # Only now: a worker can be at it meanwhile.
-    from pigeon.client.session.owner import OwnerState
-    from pigeon.client.session.pump import Pump
+    from pigeon.client.session.conversation import Conversation
+    from pigeon.client.session.guardian_front import GuardianFront
 
-    options = Options()
-    options.keyboard = request.stdin_isatty
-    options.pty = request.pty
-    options.keeps = request.keeps
-    options.raw = request.pty and request.stdin_isatty
-    options.escape_char = "" if settings.client.escape_char == "none" else settings.client.escape_char
-    options.verbose, options.speaks = invocation.verbose, speaks
-    options.window = request.size
-    peer = OwnerState(
-        namespace,
-        session,
-        cwd=request.cwd,
-        locks=request.locks,
-        route=request.route,
-        claim_timeout_s=settings.client.claim_timeout,
-        worker_timeout_s=settings.client.worker_timeout,
-    )
-    pump = Pump(mine, session, peer, options, created_at=request.created_at)
+    options = options_of(request, settings, speaks=speaks, verbose=invocation.verbose)
+    front = GuardianFront(mine, options)
     for note in notes:
-        pump.screen.verbose(note)
-    pump.screen.verbose(f"session {session.session_id}: published in namespace `{namespace.name}`")
-    return pump.run()
+        front.verbose(note)
+    front.verbose(f"session {request.session_id}: published in namespace `{namespace.name}`")
+    return Conversation(submission, options, front).run()
 
 
 def prepare(invocation: Invocation) -> tuple[config.Config, Request, list[str]]:
@@ -152,7 +131,6 @@ def prepare(invocation: Invocation) -> tuple[config.Config, Request, list[str]]:
     settings = config.load(invocation.flags, environ=os.environ, cwd=cwd)
     _warn(settings)
     settings.require_cache()
-    files.fsync = settings.wire.fsync
     notes = list(settings.notes)
     repaired: list[str] = []
     if invocation.exact:
@@ -214,10 +192,10 @@ def _own_environment() -> dict[str, str]:
 def _detached(invocation: Invocation) -> int:
     """Publish, print the id, and leave the session to run without a client."""
     settings, request, _ = prepare(invocation)
-    namespace = Namespace(settings.require_cache(), settings.namespace)
+    namespace = settings.open_namespace()
     from pigeon.wire.records import stdin_eof_line
 
-    session = submit.publish(namespace, request, typed=b"" if request.pty else stdin_eof_line(0))
+    submit.publish(namespace, request, typed=b"" if request.pty else stdin_eof_line(0))
     try:
         print(request.session_id, flush=True)
     except BrokenPipeError:
@@ -226,6 +204,6 @@ def _detached(invocation: Invocation) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # where Python's own last attempt goes
         raise PigeonError(
             f"the session runs, but its id cannot be printed: {error.strerror}",
-            hint=f"it is {session.session_id}: `pigeon stop {session.session_id}` ends it",
+            hint=f"it is {request.session_id}: `pigeon stop {request.session_id}` ends it",
         ) from error
     return 0

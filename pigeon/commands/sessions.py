@@ -35,7 +35,7 @@ def main(args: list[str], globals_: Mapping[str, str]) -> int:
     add_common(parser)
     arguments = parser.parse_args(args)
     config = load_config(arguments, globals_)
-    namespace = Namespace(config.require_cache(), config.namespace)
+    namespace = config.open_namespace()
     cwd = directory_of(arguments.cwd) if arguments.cwd else None
     views = collect(namespace, everything=arguments.all, cwd=cwd)
     workers, live = session_view.live_workers(namespace, patience_s=WATCH_S if views else 0.0)

@@ -43,7 +43,7 @@ def main(args: list[str], globals_: Mapping[str, str]) -> int:
     arguments = parser.parse_args(args)
     number = _signal_number(arguments.signal) if arguments.signal is not None else None
     config = load_config(arguments, globals_)
-    namespace = Namespace(config.require_cache(), config.namespace)
+    namespace = config.open_namespace()
     view = session_view.view(namespace, session_view.resolve(namespace, arguments.session))
     if view.state in states.FINAL:
         print(f"session {view.session_id} has ended already: {view.state}", file=sys.stderr)

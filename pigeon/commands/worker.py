@@ -76,8 +76,7 @@ def main(args: list[str], globals_: Mapping[str, str]) -> int:
 
 def _worker(config: Config) -> tuple[Worker, str]:
     """The worker, and what it says when it starts."""
-    namespace = Namespace(config.require_cache(), config.namespace)
-    files.fsync = config.wire.fsync
+    namespace = config.open_namespace()
     _make_share(namespace)
     explicit = config.worker.journal is not None
     journal_path = config.worker.journal or place.default_path()

@@ -10,8 +10,10 @@ from pathlib import Path
 import pytest
 
 from pigeon.client import frames
-from pigeon.client.outcome import Options, Outcome
-from pigeon.commands import attach
+from pigeon.client.outcome import Outcome
+from pigeon.client.session import replay
+from pigeon.client.session.guardian_front import GuardianFront
+from pigeon.client.session.options import Options
 from pigeon.wire.records import output_line
 from pigeon.wire.tail import Tail
 from tests.helpers import raw
@@ -229,13 +231,13 @@ def test_what_is_heard_while_the_output_so_far_is_read(
     code: int,
 ) -> None:
     """After a stay in the background it goes on, and says what it is doing; then the user leaves."""
-    monkeypatch.setattr(attach, "READING_S", 0.0)
+    monkeypatch.setattr(replay, "READING_S", 0.0)
     path = tmp_path / "stream.jsonl"
     path.write_bytes(b"".join(output_line(n, "pty", bytes(32768)) for n in range(100)))
     guardian, mine = frames.pair()
     options = Options()
     options.speaks = True
-    reader = attach.Reader(mine, options, str(path))
+    reader = replay.Reader(GuardianFront(mine, options), options, str(path))
     guardian.send(frames.KEYS, b"typed ahead")
     guardian.send(frames.SUSPEND)
     guardian.send(frames.SIZE, b"50 20")
@@ -250,7 +252,7 @@ def test_what_is_heard_while_the_output_so_far_is_read(
         reader.hear()
 
     with pytest.raises(Outcome) as raised:
-        attach.replay(Tail(str(path), ("output",)), hear=hear)
+        replay.replay(Tail(str(path), ("output",)), hear=hear)
     assert (pieces, raised.value.code, options.window) == (3, code, (50, 20))
     assert guardian.receive() == [(frames.SUSPENDED, b"")]
     assert capfd.readouterr().err == "pigeon: reading 3 MB of output so far\n"

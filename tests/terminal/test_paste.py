@@ -178,11 +178,11 @@ def test_more_than_a_runner_holds_arrives_whole(warm: Pigeon, mode: str) -> None
 
 SMALL_WINDOWS = """
 import sys
-from pigeon.client.session import guardian_inbox, upstream
+from pigeon.client.session import departure, upstream
 from pigeon.client.terminal import guardian
 upstream.KEYBOARD_BYTES = 1 << 19
 guardian.KEYBOARD_BYTES = 1 << 18
-guardian_inbox.TAKEN_BYTES = 1 << 14
+departure.TAKEN_BYTES = 1 << 14
 from pigeon.cli import main
 sys.exit(main())
 """

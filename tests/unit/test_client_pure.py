@@ -12,8 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pigeon.client import frames
-from pigeon.client.outcome import Options, Outcome
+from pigeon.client.outcome import Outcome
 from pigeon.client.session import session_end, upstream
+from pigeon.client.session.options import Options
 from pigeon.client.session.owner import OwnerState
 from pigeon.client.session.session_end import SessionEnd
 from pigeon.client.session.upstream import Upstream

@@ -38,6 +38,7 @@ TOP = {
     "pigeon.config_file": "config",
     "pigeon.config_trust": "config",
     "pigeon.toml_memory": "config",
+    "pigeon.text": "base",
     "pigeon.commandline": "commandline",
     "pigeon.cli_arguments": "commandline",
     "pigeon.cli": "cli",
@@ -258,11 +259,12 @@ def test_a_client_that_gives_up_loads_nothing_slow(tmp_path: Path) -> None:
 CLIENT = set(
     """
     pigeon pigeon.cli pigeon.cli_arguments pigeon.clock pigeon.commandline pigeon.config pigeon.config_file
-    pigeon.errors pigeon.settings pigeon.trace
+    pigeon.errors pigeon.settings pigeon.text pigeon.trace
     pigeon.commands pigeon.commands.run
-    pigeon.client pigeon.client.frames pigeon.client.outcome pigeon.client.session
-    pigeon.client.session.guardian_inbox pigeon.client.session.output pigeon.client.session.owner
-    pigeon.client.session.pump pigeon.client.session.session_end pigeon.client.session.submit
+    pigeon.client pigeon.client.following pigeon.client.frames pigeon.client.outcome pigeon.client.session
+    pigeon.client.session.conversation pigeon.client.session.departure pigeon.client.session.front
+    pigeon.client.session.guardian_front pigeon.client.session.options pigeon.client.session.output
+    pigeon.client.session.owner pigeon.client.session.session_end pigeon.client.session.submit
     pigeon.client.session.trouble pigeon.client.session.upstream
     pigeon.client.signals pigeon.client.terminal pigeon.client.terminal.escapes
     pigeon.client.terminal.foreground pigeon.client.terminal.giveup pigeon.client.terminal.guardian
@@ -296,5 +298,6 @@ def test_what_follows_a_session_is_loaded_after_its_publication() -> None:
     before = {name for name, _ in runs_at_import("pigeon.commands.run")}
     assert "pigeon.client.session.submit" in before
     assert not before & set(
-        "pigeon.client.session.owner pigeon.client.session.pump pigeon.client.session.output pigeon.wire.tail".split()
+        "pigeon.client.session.owner pigeon.client.session.conversation pigeon.client.session.output"
+        " pigeon.wire.tail".split()
     )

@@ -102,7 +102,7 @@ import os
 import pigeon.cli, pigeon.commands.run
 if os.fork() == 0:
     command = os.posix_spawnp("bash", ["bash", "-lc", "true"], os.environ)
-    import pigeon.client.session.pump
+    import pigeon.client.session.conversation, pigeon.client.session.guardian_front
     os._exit(os.waitstatus_to_exitcode(os.waitpid(command, 0)[1]))
 import pigeon.client.terminal.foreground, pigeon.client.terminal.keyreports
 os._exit(os.waitstatus_to_exitcode(os.wait()[1]))

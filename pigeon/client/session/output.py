@@ -1,4 +1,4 @@
-"""The user's side of the output: stdout and stderr, the terminal modes it leaves on, and pigeon's own lines."""
+"""The user's side of the output: stdout and stderr, and pigeon's own lines between the command's."""
 
 from __future__ import annotations
 
@@ -7,122 +7,14 @@ import os
 import select
 import stat
 
-from pigeon.client import frames
-from pigeon.client.outcome import Options, printable
+from pigeon.text import printable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from pigeon.client.session.modes import Modes
-
+    from pigeon.client.session.options import Options
 
 PORTION_BYTES = 4096
 """PIPE_BUF: where a descriptor had to stay blocking, a write this small does not block once poll(2) says writable."""
-
-
-class Output:
-    """Writes what the command said, and remembers how to undo what it did to the terminal."""
-
-    def __init__(self, guardian: frames.FramePipe, options: Options) -> None:
-        self._guardian = guardian
-        self._options = options
-        self._is_raw = False
-        self._modes: Modes | None = None
-        self._modes_told = frames.modes_payload(b"", b"", wants_redraw=False)
-        out = NonBlockingOutput(1)
-        # What goes to one file stays in order.
-        error = out if _same_file(1, 2) else NonBlockingOutput(2)
-        self._of_channel = {"stdout": out, "pty": out, "stderr": error}
-        self.sinks = [out] if error is out else [out, error]
-
-    @property
-    def is_waiting(self) -> bool:
-        """Something has not been taken yet."""
-        return any(sink.is_waiting for sink in self.sinks)
-
-    def write(self, channel: str, data: bytes) -> None:
-        """Output of the command. Raises OSError (BrokenPipeError: the reader has gone)."""
-        sink = self._of_channel.get(channel)
-        if sink is None:
-            return  # a channel of a newer worker
-        if channel == "pty" and (self._modes is not None or b"\x1b" in data):
-            self._follow_modes(data)
-        sink.write(data)
-
-    def flush(self) -> None:
-        """Go on with what was not taken. Raises as `write`."""
-        for sink in self.sinks:
-            sink.flush()
-
-    def go_raw(self) -> None:
-        """The session has a terminal: the guardian makes the user's raw and passes keys on as they are.
-
-        Until it says that this is done (`release`), which may take as long as a stay in the background, output waits:
-        a cooked terminal would show it with line ends of its own, and echo the answers to its questions.
-        """
-        self._is_raw = True
-        self._of_channel["pty"].is_held = True
-        self._guardian.send(frames.RAW, self._options.escape_char.encode())
-
-    def release(self) -> None:
-        """The terminal is raw. What was held goes with the next `flush`."""
-        self._of_channel["pty"].is_held = False
-
-    def show(self, screen: bytes, modes: Modes) -> None:
-        """Put the terminal into the state that the output so far has left. Raises as `write`.
-
-        Unless this client only watches, the program will be made to draw itself again.
-        """
-        from pigeon.client.session.modes import without_questions
-
-        self._modes = modes
-        modes.questions = 0  # asked long ago, of another terminal
-        self._tell_modes()
-        shown = modes.apply(margins=self._options.read_only) + without_questions(screen)
-        if not self._options.read_only:
-            shown += modes.forget_margins()
-        self._of_channel["stdout"].write(shown)
-
-    def _follow_modes(self, data: bytes) -> None:
-        if self._modes is None:
-            from pigeon.client.session.modes import Modes
-
-            self._modes = Modes()
-        self._modes.feed(data)
-        self._tell_modes()
-
-    def _tell_modes(self) -> None:
-        """Whatever kills this process, the guardian can switch off what is on."""
-        if self._modes is None:
-            return
-        # What is told is told before the terminal gets it.
-        told = frames.modes_payload(
-            self._modes.reset(), self._modes.apply(), wants_redraw=self._modes.wants_redraw
-        )
-        if told != self._modes_told:
-            self._modes_told = told
-            self._guardian.send(frames.MODES, told)
-        if self._modes.questions:
-            self._guardian.send(frames.ASKED, b"%d" % self._modes.questions)
-            self._modes.questions = 0
-
-    def notice(self, text: str, *, event: str = "notice") -> None:
-        """A line for the user, if somebody reads stderr. `event`: its name for a driving program."""
-        self._guardian.tell(event, message=text)
-        if self._options.speaks or self._options.verbose:
-            self._print(text)
-
-    def verbose(self, text: str) -> None:
-        """A line for `-v`."""
-        if self._options.verbose:
-            self._print(text)
-
-    def _print(self, text: str) -> None:
-        end = "\r\n" if self._is_raw else "\n"
-        line = printable(text).replace("\n", "\\n")
-        try:
-            self._of_channel["stderr"].write(f"pigeon: {line}{end}".encode())
-        except OSError:
-            pass  # nobody can be told
 
 
 class NonBlockingOutput:
@@ -133,7 +25,7 @@ class NonBlockingOutput:
     """
 
     def __init__(self, fd: int) -> None:
-        self.fd = fd
+        self.fd = self._given = fd
         self.is_held = False
         """Everything is kept for now."""
         self._portion = PORTION_BYTES
@@ -150,6 +42,11 @@ class NonBlockingOutput:
                 self._portion = 1 << 30
             except OSError:
                 pass  # no /proc, or another user's pipe: small portions then
+
+    def close(self) -> None:
+        """Close what was opened here, if anything."""
+        if self.fd != self._given:
+            os.close(self.fd)
 
     @property
     def is_waiting(self) -> bool:
@@ -190,6 +87,63 @@ class NonBlockingOutput:
         poll = select.poll()
         poll.register(self.fd, select.POLLOUT)
         return bool(poll.poll(0))
+
+
+class Output:
+    """Two descriptors and what goes where. `line_end`: of pigeon's own lines."""
+
+    def __init__(self, options: Options, stdout: int = 1, stderr: int = 2) -> None:
+        self.line_end = "\n"
+        self._options = options
+        self.out = NonBlockingOutput(stdout)
+        # What goes to one file stays in order.
+        self.error = self.out if _same_file(stdout, stderr) else NonBlockingOutput(stderr)
+
+    def close(self) -> None:
+        """What was opened here; for a process that lives longer."""
+        self.out.close()
+        if self.error is not self.out:
+            self.error.close()
+
+    @property
+    def is_waiting(self) -> bool:
+        """Something has not been taken yet."""
+        return self.out.is_waiting or self.error.is_waiting
+
+    def register(self, poll: select.poll) -> None:
+        """Wait for what has not been taken, unless it is held."""
+        for sink in (self.out, self.error):
+            if sink.is_waiting and not sink.is_held:
+                poll.register(sink.fd, select.POLLOUT)
+
+    def write(self, channel: str, data: bytes) -> None:
+        """Output of the command. Raises as `NonBlockingOutput.write`."""
+        if channel in ("stdout", "pty"):
+            self.out.write(data)
+        elif channel == "stderr":
+            self.error.write(data)  # anything else is of a newer worker
+
+    def flush(self) -> None:
+        """Go on with what was not taken. Raises as `write`."""
+        self.out.flush()
+        self.error.flush()
+
+    def notice(self, text: str) -> None:
+        """A line for the user, if somebody reads stderr."""
+        if self._options.speaks or self._options.verbose:
+            self._print(text)
+
+    def verbose(self, text: str) -> None:
+        """A line for `-v`."""
+        if self._options.verbose:
+            self._print(text)
+
+    def _print(self, text: str) -> None:
+        line = printable(text).replace("\n", "\\n")
+        try:
+            self.error.write(f"pigeon: {line}{self.line_end}".encode())
+        except OSError:
+            pass  # nobody can be told
 
 
 def _same_file(first: int, second: int) -> bool:

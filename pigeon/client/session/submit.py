@@ -35,7 +35,24 @@ def _unusable(cache: str, error: OSError) -> ShareError:
     )
 
 
-def publish(namespace: Namespace, request: Request, typed: bytes = b"") -> SessionFiles:
+class Submission:
+    """A session as one client has submitted it, or has found it."""
+
+    __slots__ = ("namespace", "session", "request", "_token")
+
+    def __init__(self, namespace: Namespace, session: SessionFiles, request: Request) -> None:
+        self.namespace = namespace
+        self.session = session
+        self.request = request
+        self._token = ""
+
+    def withdraw(self, reason: str, exit_code: int = EXIT_CANCELLED) -> bool:
+        """See `withdraw`. Raises OSError: it cannot be said; a repeated call knows its own claim."""
+        self._token = self._token or new_token()
+        return withdraw(self.session, self.request.created_at, reason, exit_code, token=self._token)
+
+
+def publish(namespace: Namespace, request: Request, typed: bytes = b"") -> Submission:
     """Make the session's files; with status.json, which comes last, workers can see it. `typed`: the first input.
 
     Raises:
@@ -53,7 +70,7 @@ def publish(namespace: Namespace, request: Request, typed: bytes = b"") -> Sessi
     except OSError as error:
         files.remove_session(session)  # nobody can have claimed it
         raise _unusable(namespace.cache, error) from error
-    return session
+    return Submission(namespace, session, request)
 
 
 def _make_directory(namespace: Namespace, session: SessionFiles) -> None:
@@ -64,19 +81,22 @@ def _make_directory(namespace: Namespace, session: SessionFiles) -> None:
         files.make_directory(session.directory)
 
 
-def withdraw(session: SessionFiles, created_at: str, reason: str, exit_code: int = EXIT_CANCELLED) -> bool:
+def withdraw(
+    session: SessionFiles, created_at: str, reason: str, exit_code: int = EXIT_CANCELLED, *, token: str = ""
+) -> bool:
     """Give up a session that nobody has claimed. False if somebody has: then it runs, and must be treated so.
 
-    `exit_code`: that of the client, if it does not leave by its user's will.
+    `exit_code`: that of the client, if it does not leave by its user's will. `token`: of the claim, the same in each
+    attempt.
 
     Raises:
-        OSError: it cannot be said; call again with the same session.
+        OSError: it cannot be said; call again with the same token.
     """
     from pigeon.wire.claim import try_claim, withdrawal
     from pigeon.wire.publish import OwnStatus
 
-    text = withdrawal(host_name(), os.getpid(), _token(session))
-    if not try_claim(session, _token(session), text):
+    token = token or new_token()
+    if not try_claim(session, token, withdrawal(host_name(), os.getpid(), token)):
         return False
     status = Status(
         session.session_id,
@@ -87,16 +107,8 @@ def withdraw(session: SessionFiles, created_at: str, reason: str, exit_code: int
         error=reason,
     )
     # False: it took so long that somebody has ended it for us, in the same way.
-    OwnStatus(session, _token(session)).publish(status.encode())
+    OwnStatus(session, token).publish(status.encode())
     return True
-
-
-_tokens: dict[str, str] = {}
-
-
-def _token(session: SessionFiles) -> str:
-    """One token for each session, so that a repeated withdrawal knows its own claim."""
-    return _tokens.setdefault(session.session_id, new_token())
 
 
 def read_status(session: SessionFiles) -> Status | None:

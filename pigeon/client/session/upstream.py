@@ -5,7 +5,6 @@ Everything is queued and written in turns; what a failing share does not take is
 
 from __future__ import annotations
 
-from pigeon.client.outcome import Options
 from pigeon.client.session.owner import OwnerState
 from pigeon.client.tty import pixel_size
 from pigeon.wire import records
@@ -13,6 +12,10 @@ from pigeon.wire.files import Appender
 from pigeon.wire.names import SessionFiles
 from pigeon.wire.pacing import HEARTBEAT_S
 from pigeon.wire.records import MAX_DATA_BYTES, stdin_eof_line, stdin_line
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pigeon.client.session.options import Options
 
 WINDOW_BYTES = 16 * 1024 * 1024
 """How far input runs ahead of a command that does not read, where the runner acknowledges."""

@@ -13,15 +13,16 @@ import statistics
 from collections.abc import Callable
 
 from pigeon import clock
+from pigeon.client.ask import question
 from pigeon.client.session import submit
+from pigeon.client.session.submit import Submission
 from pigeon.commands.doctor.checks import FAIL, PASS, WARN, Finding, Patient
 from pigeon.config import Config
 from pigeon.errors import PigeonError
 from pigeon.report import session_view
 from pigeon.wire import files
-from pigeon.wire.documents import Request
 from pigeon.wire.files import Appender
-from pigeon.wire.names import Namespace, SessionFiles, check_component, new_session_id
+from pigeon.wire.names import check_component
 from pigeon.worker import cwdlock
 
 HELP_S = 10.0
@@ -44,26 +45,23 @@ def check_other_side(patient: Patient, config: Config) -> list[Finding]:
     lock = os.open(f"{patient.room}/lock", os.O_RDWR | os.O_CLOEXEC)
     try:
         cwdlock.try_flock(lock)
-        session = _ask_for_help(patient, config)
-        return _converse(patient.room, session)
+        submission = _ask_for_help(patient, config)
+        return _converse(patient.room, submission)
     finally:
         os.close(lock)
 
 
-def _ask_for_help(patient: Patient, config: Config) -> SessionFiles:
-    words = ["doctor", "--help-out", patient.room_name]
-    request = Request(new_session_id(), ["bash", "-lc", f"exec pigeon {' '.join(words)}"], "/")
-    request.verb = words
-    request.pty, request.lock, request.route, request.on_disconnect = False, "none", patient.route, "keep"
-    request.requester = {"host": socket.gethostname(), "pid": os.getpid(), "user": config.user}
+def _ask_for_help(patient: Patient, config: Config) -> Submission:
+    request = question(["doctor", "--help-out", patient.room_name], config)
+    request.route, request.on_disconnect = patient.route, "keep"
     return submit.publish(patient.place, request)
 
 
-def _converse(room: str, session: SessionFiles) -> list[Finding]:
+def _converse(room: str, submission: Submission) -> list[Finding]:
     until = clock.monotonic() + HELP_S
     while "hello" not in os.listdir(room):
         if clock.monotonic() > until:
-            submit.withdraw(session, clock.utc_text(), "the doctor has left")
+            submission.withdraw("the doctor has left")
             text = "not measured: the worker did not come in time"
             return [Finding(WARN, text, "is it full? `pigeon sessions`")]
         clock.sleep(0.005)
@@ -143,7 +141,7 @@ def _judge_clocks(host: str, theirs: float, stamped: float) -> Finding:
 
 def help_out(name: str, config: Config) -> int:
     """The worker's part, bounded in time. `name`: the doctor's room in the namespace. Raises PigeonError."""
-    namespace = Namespace(config.require_cache(), config.namespace)
+    namespace = config.open_namespace()
     room = f"{namespace.root}/{check_component('room', name)}"
     try:
         _say_hello(room)

@@ -22,7 +22,7 @@ def release(config: Config, directory: str, gone_host: str | None = None) -> int
 
     `gone_host`: and from those on a host that the user knows to be down; refused if that shows signs of life.
     """
-    namespace = Namespace(config.require_cache(), config.namespace)
+    namespace = config.open_namespace()
     path = namespace.lock(directory)
     claims = cwdlock.strict_holders(path)
     if not claims:

@@ -1,0 +1,197 @@
+"""The front of a client at its user's descriptors.
+
+Keys, signals and wishes come as frames from the guardian, other input from stdin; output goes straight to stdout and
+stderr. The guardian is told what it must know to restore the terminal.
+"""
+
+from __future__ import annotations
+
+import select
+
+from pigeon.client import frames
+from pigeon.client.session.front import (
+    CLOSED,
+    DETACH,
+    GONE,
+    HANG_UP,
+    RESUME,
+    SUSPEND,
+    TOOK,
+    Front,
+    Input,
+    Order,
+    Resize,
+    Signal,
+    Wish,
+    read_input,
+)
+from pigeon.client.session.output import Output
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pigeon.client.session.front import Event
+    from pigeon.client.session.modes import Modes
+    from pigeon.client.session.options import Options
+
+_WISHES = {
+    frames.HANG_UP: HANG_UP,
+    frames.GONE: GONE,
+    frames.DETACH: DETACH,
+    frames.SUSPEND: SUSPEND,
+    frames.RESUME: RESUME,
+}
+
+
+class GuardianFront(Front):
+    """The pump's end of its guardian."""
+
+    def __init__(self, guardian: frames.FramePipe, options: Options) -> None:
+        self._guardian = guardian
+        self._options = options
+        self._output = Output(options)
+        self._modes: Modes | None = None
+        self._modes_told = frames.modes_payload(b"", b"", wants_redraw=False)
+        self._unread: list[Event] = []
+
+    @property
+    def is_printing(self) -> bool:
+        """See Front."""
+        return self._output.is_waiting
+
+    # What comes
+
+    def wait(self, timeout_s: float, *, wants_input: bool) -> list[Event]:
+        """See Front."""
+        events, self._unread = self._unread, []
+        poll = select.poll()
+        poll.register(self._guardian.reading, select.POLLIN)
+        if wants_input:
+            poll.register(0, select.POLLIN)
+        if not self.is_suspended:
+            self._output.register(poll)
+        if self._guardian.has_output:
+            poll.register(self._guardian.writing, select.POLLOUT)
+        for fd, _ in poll.poll(0 if events else timeout_s * 1000):
+            if fd == self._guardian.reading:
+                events += self._hear()
+            elif fd == 0:
+                events += read_input(0)
+            elif fd == self._guardian.writing:
+                self._guardian.flush()
+            else:
+                self._output.flush()
+                events.append(Wish(TOOK))
+        return events
+
+    def unread(self, events: list[Event]) -> None:
+        """Return these first from the next `wait`."""
+        self._unread = events
+
+    def _hear(self) -> list[Event]:
+        received = self._guardian.receive()
+        if received is None:  # the guardian was killed
+            return [Wish(CLOSED)]
+        return [event for kind, payload in received if (event := self._decoded(kind, payload)) is not None]
+
+    def _decoded(self, kind: bytes, payload: bytes) -> Event | None:
+        if kind == frames.KEYS:
+            return Input(payload, is_typed=True)
+        if kind == frames.KEYS_END:
+            return Input(b"", is_typed=True)
+        if kind == frames.SIGNAL:
+            return Signal(int(payload))
+        if kind == frames.SIZE:
+            cols, rows = map(int, payload.split())
+            return Resize(cols, rows)
+        if kind == frames.ORDER:
+            from pigeon.client.driven import order_of
+
+            return Order(*order_of(payload))
+        if kind == frames.IS_RAW:
+            self._output.out.is_held = False
+            return None
+        return Wish(_WISHES[kind]) if kind in _WISHES else None
+
+    # What goes
+
+    def output(self, channel: str, data: bytes) -> None:
+        """See Front."""
+        if channel == "pty" and (self._modes is not None or b"\x1b" in data):
+            self._follow_modes(data)
+        self._output.write(channel, data)
+
+    def started(self) -> None:
+        """The session has a terminal: the guardian makes the user's raw and passes keys on as they are.
+
+        Until it says that this is done, which may take as long as a stay in the background, output waits: a cooked
+        terminal would show it with line ends of its own, and echo the answers to its questions.
+        """
+        if self._options.raw:
+            self._output.line_end = "\r\n"
+            self._output.out.is_held = True
+            self._guardian.send(frames.RAW, self._options.escape_char.encode())
+
+    def running(self) -> None:
+        """See Front."""
+        self._guardian.tell("started")
+
+    def notice(self, text: str, *, about: str = "notice") -> None:
+        """See Front."""
+        self._guardian.tell(about, message=text)
+        self._output.notice(text)
+
+    def verbose(self, text: str) -> None:
+        """See Front."""
+        self._output.verbose(text)
+
+    def suspended(self) -> None:
+        """See Front."""
+        super().suspended()
+        self._guardian.send(frames.SUSPENDED)
+
+    def typed_taken(self, count: int) -> None:
+        """See Front."""
+        self._guardian.send(frames.TAKEN, b"%d" % count)
+
+    def alive(self) -> None:
+        """See Front."""
+        self._guardian.send(frames.ALIVE)
+
+    def answered(self) -> None:
+        """See Front."""
+        self._guardian.send(frames.ANSWERED)
+
+    # The terminal's modes
+
+    def show(self, screen: bytes, modes: Modes) -> None:
+        """Put the terminal into the state that the output so far has left. Raises as `output`.
+
+        Unless this client only watches, the program will be made to draw itself again.
+        """
+        from pigeon.client.session.modes import without_questions
+
+        self._modes = modes
+        modes.questions = 0  # asked long ago, of another terminal
+        self._tell_modes(modes)
+        shown = modes.apply(margins=self._options.read_only) + without_questions(screen)
+        if not self._options.read_only:
+            shown += modes.forget_margins()
+        self._output.write("stdout", shown)
+
+    def _follow_modes(self, data: bytes) -> None:
+        if self._modes is None:
+            from pigeon.client.session.modes import Modes
+
+            self._modes = Modes()
+        self._modes.feed(data)
+        self._tell_modes(self._modes)
+
+    def _tell_modes(self, modes: Modes) -> None:
+        """Whatever kills this process, the guardian can switch off what is on: so it is told first."""
+        told = frames.modes_payload(modes.reset(), modes.apply(), wants_redraw=modes.wants_redraw)
+        if told != self._modes_told:
+            self._modes_told = told
+            self._guardian.send(frames.MODES, told)
+        if modes.questions:
+            self._guardian.send(frames.ASKED, b"%d" % modes.questions)
+            modes.questions = 0

@@ -1,0 +1,41 @@
+"""How one client watches its session."""
+
+from __future__ import annotations
+
+
+class Options:
+    """How this client watches its session."""
+
+    __slots__ = (
+        "claim_timeout_s",
+        "escape_char",
+        "keeps",
+        "pty",
+        "raw",
+        "read_only",
+        "reads_stdin",
+        "speaks",
+        "verbose",
+        "window",
+        "worker_timeout_s",
+    )
+
+    def __init__(self) -> None:
+        self.reads_stdin = True
+        """Input goes to the command from stdin itself; what is typed is told as it comes."""
+        self.pty = False
+        """The session has a terminal."""
+        self.raw = False
+        """The user's terminal is raw while it runs."""
+        self.escape_char = "~"
+        self.verbose = False
+        self.speaks = False
+        """Notices are printed: somebody reads stderr."""
+        self.window: tuple[int, int] | None = None
+        self.read_only = False
+        self.claim_timeout_s = 30.0
+        """For so long no worker of the session's route has been seen to live: then the session is withdrawn."""
+        self.worker_timeout_s = 60.0
+        """For so long the session has been silent: then the user hears of it."""
+        self.keeps = False
+        """The command goes on when this client is lost (`--keep`)."""
