@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pigeon.errors import UsageError
+from pigeon.settings import options
 
 VERBS = (
     "worker",
@@ -18,35 +19,35 @@ VERBS = (
 )
 """Words that mean pigeon itself; no program that people run has such a name. `pigeon -- worker` means the command."""
 
+COMMON = ("", "client")
+"""The settings' tables whose flags stand before a command."""
+
+_DRIVEN_BY = "--driven-by"
+
 _WITH_VALUE = {
     "--config": "config",
-    "--cache": "cache",
-    "--namespace": "namespace",
-    "--user": "user",
-    "--route": "route",
-    "--claim-timeout": "client.claim_timeout",
-    "--worker-timeout": "client.worker_timeout",
-    "--escape-char": "client.escape_char",
-    "--driven-by": "driven_by",
-    "-e": "client.escape_char",
+    _DRIVEN_BY: "driven_by",
+    **{setting.flag: setting.key for setting in options(*COMMON)},
+    **{setting.letter: setting.key for setting in options(*COMMON) if setting.letter},
 }
 """Option -> key of the settings that it overrides, or attribute of the Invocation."""
 
-_SWITCHES = (
-    "-v",
-    "--verbose",
-    "-t",
-    "--tty",
-    "-T",
-    "--no-tty",
-    "--no-lock",
-    "--detach",
-    "-d",
-    "--keep",
-    "-h",
-    "--help",
-    "--version",
-)
+_SWITCHES: dict[str, tuple[str, bool]] = {
+    "-v": ("verbose", True),
+    "--verbose": ("verbose", True),
+    "-t": ("pty", True),
+    "--tty": ("pty", True),
+    "-T": ("pty", False),
+    "--no-tty": ("pty", False),
+    "--no-lock": ("no_lock", True),
+    "--detach": ("detach", True),
+    "-d": ("detach", True),
+    "--keep": ("keep", True),
+    "-h": ("help", True),
+    "--help": ("help", True),
+    "--version": ("version", True),
+}
+"""Option -> attribute of the Invocation, and what it becomes."""
 
 
 class Invocation:
@@ -114,7 +115,7 @@ def parse(argv: list[str]) -> Invocation:
                     raise UsageError(f"`{name}` needs a value", hint="`pigeon --help` lists the options")
                 value = argv[position]
                 position += 1
-            if name == "--driven-by":
+            if name == _DRIVEN_BY:
                 invocation.driven_by = _descriptor(value)
             else:
                 invocation.flags[_WITH_VALUE[name]] = value
@@ -165,19 +166,4 @@ def _refuse_for_verb(invocation: Invocation) -> None:
 
 
 def _switch(invocation: Invocation, word: str) -> None:
-    if word in ("-v", "--verbose"):
-        invocation.verbose = True
-    elif word in ("-t", "--tty"):
-        invocation.pty = True
-    elif word in ("-T", "--no-tty"):
-        invocation.pty = False
-    elif word == "--no-lock":
-        invocation.no_lock = True
-    elif word in ("-d", "--detach"):
-        invocation.detach = True
-    elif word == "--keep":
-        invocation.keep = True
-    elif word == "--version":
-        invocation.version = True
-    else:
-        invocation.help = True
+    setattr(invocation, *_SWITCHES[word])

@@ -1,12 +1,16 @@
-"""The text of `pigeon --help`."""
+"""The text of `pigeon --help`. What the settings' table and the list of verbs say is taken from there."""
 
 from __future__ import annotations
+
+from pigeon import cli_arguments, settings
+
+_COLUMNS = 110
+_INDENT = 25
 
 _SHORT = """\
 usage: pigeon [options] COMMAND [ARGUMENT…]     run a command on a worker, as if it ran here
        pigeon [options]                         a login shell over there (on a terminal)
-       pigeon VERB …                            worker, history, sessions, inspect, attach, logs, stop, doctor,
-                                                config, clean; `pigeon VERB --help` tells more"""
+       pigeon VERB …                            """
 
 _LONG = """
 
@@ -26,14 +30,7 @@ options (before the command; `--` ends them):
   -d, --detach           start it, print the session's id, and leave it to run
   --keep                 if this client is lost, the command goes on (`pigeon attach`)
   -v, --verbose          say what happens to the session, and what was put right in the command
-  --config FILE          read the settings from FILE (PIGEON_CONFIG)
-  --cache DIR            the shared directory (PIGEON_CACHE)
-  --namespace NAME       clients and workers of one namespace see each other (PIGEON_NAMESPACE)
-  --user NAME            whom to name as requester (PIGEON_USER)
-  --route NAME           only workers of this route (PIGEON_ROUTE)
-  --claim-timeout S      give up after S seconds without a live worker (30)
-  --worker-timeout S     tell after S seconds of silence of a running session (60)
-  -e, --escape-char C    escapes at the start of a line (~): ~. ~d ~^Z ~? ~~; `none` switches them off
+%(settings)s
   --driven-by FD         for programs: the command and how to run it come as a line of JSON from the socket FD, what
                          happens to it goes back there, and pigeon ends as the command does
   -h, --help, --version
@@ -44,4 +41,20 @@ configuration error; 130 when it was cancelled before it ran; 141 when pigeon's 
 
 def usage(*, short: bool = False) -> str:
     """The whole text, or its first lines."""
-    return _SHORT + "\n`pigeon --help` tells more" if short else _SHORT + _LONG
+    first = _SHORT + _wrapped(f"{', '.join(cli_arguments.VERBS)}; `pigeon VERB --help` tells more", 48)
+    return first + "\n`pigeon --help` tells more" if short else first + _LONG % {"settings": _settings()}
+
+
+def _settings() -> str:
+    lines = [("--config FILE", "read the settings from FILE (PIGEON_CONFIG)")]
+    for setting in settings.options(*cli_arguments.COMMON):
+        flags = f"{setting.letter}, {setting.flag}" if setting.letter else setting.flag
+        lines.append((f"{flags} {setting.metavar}", setting.told))
+    return "\n".join(f"  {name:<{_INDENT - 2}}{_wrapped(text, _INDENT)}" for name, text in lines)
+
+
+def _wrapped(text: str, indent: int) -> str:
+    """`text` in lines that begin in column `indent`, the first one apart."""
+    from textwrap import wrap  # brings `re`, which no command needs
+
+    return f"\n{' ' * indent}".join(wrap(text, _COLUMNS - indent, break_on_hyphens=False))

@@ -1,7 +1,7 @@
 """The one table of settings: every key with its type, default, unit, variable, flag and help.
 
-`config.py` reads and checks by it; the README's table, `config show` and `config init` are made from it. Light: it is
-imported by every command.
+`config.py` reads and checks by it; flags, choices and help of the client and of each verb, the README's table, `config
+show` and `config init` are made from it. Light: it is imported by every command.
 """
 
 from __future__ import annotations
@@ -54,12 +54,28 @@ _YEAR = 366 * _DAY
 class Setting:
     """One key. `low` and `high` bound a number (a time: a year); `table` is "" for a key at the top level.
 
+    `flag` overrides it on the command line, and so does `letter`; `metavar` is what their value is called there.
+    `example`: a value as it may stand in the file, for a key whose default does not show one.
     `harmless`: it chooses no program, environment, journal or network, nor what leaves this host; so it counts from a
     file in whatever directory one happens to be in. All others do only once the user has allowed that file
     (`config_trust.py`).
     """
 
-    __slots__ = ("key", "kind", "default", "help", "variable", "flag", "low", "high", "choices", "harmless")
+    __slots__ = (
+        "key",
+        "kind",
+        "default",
+        "help",
+        "variable",
+        "flag",
+        "letter",
+        "metavar",
+        "low",
+        "high",
+        "choices",
+        "example",
+        "harmless",
+    )
 
     def __init__(
         self,
@@ -70,9 +86,12 @@ class Setting:
         *,
         variable: str = "",
         flag: str = "",
+        letter: str = "",
+        metavar: str = "",
         low: float = 0,
         high: float = _YEAR,
         choices: tuple[str, ...] = (),
+        example: str = "",
         harmless: bool = False,
     ) -> None:
         self.key = key
@@ -81,9 +100,12 @@ class Setting:
         self.help = help
         self.variable = variable
         self.flag = flag
+        self.letter = letter
+        self.metavar = metavar
         self.low = low
         self.high = high
         self.choices = choices
+        self.example = example
         self.harmless = harmless
 
     @property
@@ -96,36 +118,42 @@ class Setting:
         """The key within its table."""
         return self.key.rpartition(".")[2]
 
+    @property
+    def told(self) -> str:
+        """Its help for a list of options: what it is, then default or variable in parentheses."""
+        origin = self.variable or ("" if self.default in (None, False) else _with_unit(self))
+        return f"{self.help} ({origin})" if origin else self.help
+
 
 TABLE: tuple[Setting, ...] = (
     Setting("cache", PATH, None, "the shared directory; required from somewhere",
-            variable="PIGEON_CACHE", flag="--cache", harmless=True),
+            variable="PIGEON_CACHE", flag="--cache", metavar="DIR", example='"/shared/pigeon"', harmless=True),
     Setting("namespace", NAME, None,
             "clients and workers of one namespace see each other; default: the value of `user`",
-            variable="PIGEON_NAMESPACE", flag="--namespace", harmless=True),
+            variable="PIGEON_NAMESPACE", flag="--namespace", metavar="NAME", example='"lab"', harmless=True),
     Setting("user", TEXT, None, "whom sessions name as requester; default: `$USER`, `$LOGNAME`, your login name",
-            variable="PIGEON_USER", flag="--user", harmless=True),
+            variable="PIGEON_USER", flag="--user", metavar="NAME", example='"me"', harmless=True),
     Setting("route", TEXT, None, "a label: sessions go only to workers with the same one",
-            variable="PIGEON_ROUTE", flag="--route", harmless=True),
+            variable="PIGEON_ROUTE", flag="--route", metavar="NAME", example='"internet"', harmless=True),
     Setting("worker.max_jobs", COUNT, 4, "commands that run at a time",
-            flag="--max-jobs", low=1, high=4096, harmless=True),
+            flag="--max-jobs", metavar="N", low=1, high=4096, harmless=True),
     Setting("worker.poll_interval", SECONDS, 0.2, "longest wait between two looks for new sessions",
-            flag="--poll-interval", low=0.001, high=60, harmless=True),
+            flag="--poll-interval", metavar="S", low=0.001, high=60, harmless=True),
     Setting("worker.debug", SWITCH, False, "say what happens, with previews of the bytes that move", flag="--debug"),
     Setting("worker.journal", PATH, None,
             "the journal's file, on a local disk; default: `~/.pigeon.db`, or in `/var/tmp`",
-            variable="PIGEON_JOURNAL", flag="--journal"),
+            variable="PIGEON_JOURNAL", flag="--journal", metavar="PATH", example='"~/.pigeon.db"'),
     Setting("worker.lock", CHOICE, "auto", "how a directory is locked: `auto` decides by the filesystem",
             flag="--lock", choices=("auto", "flock", "strict")),
     Setting("worker.route", TEXT, None, "the worker's route; default: the top-level `route`",
-            variable="PIGEON_ROUTE", flag="--route", harmless=True),
+            variable="PIGEON_ROUTE", flag="--route", metavar="NAME", example='"internet"', harmless=True),
     # A client says something every 5 s: less than two heartbeats would hang up commands of clients that are well.
     Setting("worker.client_timeout", SECONDS, 180.0, "silence after which a client counts as lost",
             low=10, harmless=True),
     Setting("worker.host_timeout", SECONDS, 600.0, "silence after which another worker's sessions are ended",
             low=1, harmless=True),
     Setting("worker.max_stream", BYTES, 16 * 1024**3, "what one session may write to the share",
-            low=1024**2, high=2**60, harmless=True),
+            low=1024**2, high=2**60, example='"16GiB"', harmless=True),
     Setting("worker.retention", SECONDS, _DAY, "finished sessions stay on the share for so long",
             high=10 * _YEAR, harmless=True),
     Setting("worker.terminal_retention", SECONDS, 3600.0, "the same for those that had a terminal (typed passwords)",
@@ -136,14 +164,15 @@ TABLE: tuple[Setting, ...] = (
     Setting("client.env_exclude", WORDS, list(DEFAULT_ENV_EXCLUDE),
             "patterns of variables that stay behind (`NAME`, `PREFIX*`, …); a list of one's own replaces the default"),
     Setting("client.repair", SWITCH, True, "put right words that the local shell expanded too early"),
-    Setting("client.claim_timeout", SECONDS, 30.0, "give up without a live worker",
-            flag="--claim-timeout", harmless=True),
+    Setting("client.claim_timeout", SECONDS, 30.0, "give up after so long without a live worker",
+            flag="--claim-timeout", metavar="S", harmless=True),
     Setting("client.worker_timeout", SECONDS, 60.0, "tell when a running session is silent for so long",
-            flag="--worker-timeout", low=1, harmless=True),
+            flag="--worker-timeout", metavar="S", low=1, harmless=True),
     Setting("client.on_disconnect", CHOICE, "hangup",
             "what becomes of a command whose client is lost; `keep` is `--keep`", choices=("hangup", "keep")),
-    Setting("client.escape_char", CHARACTER, "~", "escapes at the start of a line (`~.` hangs up)",
-            flag="--escape-char"),
+    Setting("client.escape_char", CHARACTER, "~",
+            "escapes at the start of a line: `~.` hangs up, `~?` tells the others; `none` switches them off",
+            flag="--escape-char", letter="-e", metavar="C"),
     Setting("wire.fsync", SWITCH, False, "make every write to the share durable, at the price of speed",
             harmless=True),
 )  # fmt: skip
@@ -153,6 +182,12 @@ REMOTE_ENV = "remote_env"
 
 OLD_TABLES = ("interactive",)
 """Tables that older versions of the program wrote into the same file: passed over, with a note."""
+
+
+def options(*tables: str) -> list[Setting]:
+    """Those of these tables that have a flag, in their order; "" is the top level."""
+    return [setting for setting in TABLE if setting.flag and setting.table in tables]
+
 
 BY_KEY = {setting.key: setting for setting in TABLE}
 TABLES = tuple({setting.table: None for setting in TABLE if setting.table})
@@ -168,6 +203,13 @@ _TRUTHS = {
     "no": False,
     "off": False,
 }
+
+
+def _with_unit(setting: Setting) -> str:
+    value = setting.default
+    if isinstance(value, float):
+        return f"{value:g} s"
+    return str(value)
 
 
 def wanted(setting: Setting) -> str:

@@ -10,8 +10,7 @@ from typing import NoReturn
 from pigeon import config
 from pigeon.errors import UsageError
 from pigeon.printing import complain
-
-_COMMON = ("config", "cache", "namespace", "user", "route")
+from pigeon.settings import BY_KEY, SWITCH, options
 
 
 class Parser(argparse.ArgumentParser):
@@ -28,10 +27,23 @@ def add_common(parser: argparse.ArgumentParser) -> None:
     """`--config`, `--cache`, `--namespace`, `--user`, `--route`, as they may also stand before the verb."""
     group = parser.add_argument_group("settings")
     group.add_argument("--config", metavar="FILE", help="read the settings from FILE (PIGEON_CONFIG)")
-    group.add_argument("--cache", metavar="DIR", help="the shared directory (PIGEON_CACHE)")
-    group.add_argument("--namespace", metavar="NAME", help="the namespace (PIGEON_NAMESPACE)")
-    group.add_argument("--user", metavar="NAME", help="the requester's name (PIGEON_USER)")
-    group.add_argument("--route", metavar="NAME", help="the route (PIGEON_ROUTE)")
+    add_settings(group, *(setting.key for setting in options("")))
+
+
+def add_settings(group: argparse._ActionsContainer, *keys: str) -> None:
+    """The flags of these settings, with what the settings' table says of them."""
+    for key in keys:
+        setting = BY_KEY[key]
+        if setting.kind == SWITCH:
+            group.add_argument(setting.flag, dest=key, action="store_const", const="true", help=setting.told)
+        else:
+            group.add_argument(
+                setting.flag,
+                dest=key,
+                metavar=setting.metavar or None,
+                choices=setting.choices or None,
+                help=setting.told.replace("%", "%%"),
+            )
 
 
 def flags_of(arguments: argparse.Namespace, globals_: Mapping[str, str]) -> dict[str, str]:
@@ -39,7 +51,7 @@ def flags_of(arguments: argparse.Namespace, globals_: Mapping[str, str]) -> dict
     given = {
         key: value
         for key, value in vars(arguments).items()
-        if isinstance(value, str) and (key in _COMMON or "." in key)
+        if isinstance(value, str) and (key == "config" or key in BY_KEY)
     }
     return {**globals_, **given}
 

@@ -13,17 +13,6 @@ from pigeon.errors import ConfigError
 from pigeon.printing import complain, say
 from pigeon.settings import TABLE, shown
 
-# For keys that have no default of their own; each must be valid, since people take the `#` away.
-_EXAMPLES = {
-    "cache": '"/shared/pigeon"',
-    "namespace": '"lab"',
-    "user": '"me"',
-    "route": '"internet"',
-    "worker.route": '"internet"',
-    "worker.journal": '"~/.pigeon.db"',
-    "worker.max_stream": '"16GiB"',
-}
-
 
 def main(args: list[str], globals_: Mapping[str, str]) -> int:
     """Show, locate or begin the configuration."""
@@ -136,7 +125,7 @@ def template() -> str:
         if setting.table != table:
             table = setting.table
             lines += [f"[{table}]"]
-        value = _EXAMPLES.get(setting.key) or shown(setting.default)
+        value = setting.example or shown(setting.default)
         unit = f" ({setting.kind})" if setting.kind in (settings.SECONDS, settings.BYTES) else ""
         lines += [f"# {setting.help}{unit}", f"# {setting.name} = {value}", ""]
     lines += [

@@ -13,7 +13,7 @@ import sys
 from collections.abc import Callable, Mapping
 
 from pigeon import clock
-from pigeon.commands.arguments import Parser, add_common, directory_of, flags_of, load_config
+from pigeon.commands.arguments import Parser, add_common, add_settings, directory_of, flags_of, load_config
 from pigeon.config import Config
 from pigeon.errors import JournalError, PigeonError, UsageError
 from pigeon.journal import place
@@ -127,9 +127,7 @@ def _parser() -> argparse.ArgumentParser:
     form.add_argument(
         "--html", metavar="FILE", help="write one page to look at, which needs no network; `-`: to stdout"
     )
-    parser.add_argument(
-        "--journal", dest="worker.journal", metavar="PATH", help="read this journal (PIGEON_JOURNAL)"
-    )
+    add_settings(parser, "worker.journal")
     add_common(parser)
     return parser
 

@@ -10,7 +10,7 @@ from dataclasses import asdict
 
 from pigeon import clock
 from pigeon.client.session.workers import duration
-from pigeon.commands.arguments import Parser, add_common, load_config
+from pigeon.commands.arguments import Parser, add_common, add_settings, load_config
 from pigeon.commands.sessions import collect, waits_for
 from pigeon.config import Config
 from pigeon.errors import JournalError, PigeonError, UsageError
@@ -65,7 +65,7 @@ def main(args: list[str], globals_: Mapping[str, str]) -> int:
         "-o", "--output", metavar="FIELDS", help="only these fields of --json, one a line, for scripts"
     )
     parser.add_argument("--here", action="store_true", help="only what can be seen from this machine")
-    parser.add_argument("--journal", dest="worker.journal", metavar="PATH", help="the journal to look into")
+    add_settings(parser, "worker.journal")
     add_common(parser)
     arguments = parser.parse_args(args)
     config = load_config(arguments, globals_)

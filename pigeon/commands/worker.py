@@ -8,11 +8,12 @@ import sys
 from collections.abc import Mapping
 
 from pigeon import mountinfo
-from pigeon.commands.arguments import Parser, add_common, load_config
+from pigeon.commands.arguments import Parser, add_common, add_settings, load_config
 from pigeon.config import Config
 from pigeon.errors import ShareError
 from pigeon.journal import place
 from pigeon.journal.store import Journal
+from pigeon.settings import options
 from pigeon.wire import files
 from pigeon.wire.names import Namespace, worker_id
 from pigeon.worker import cwdlock, identity
@@ -31,28 +32,7 @@ def main(args: list[str], globals_: Mapping[str, str]) -> int:
         "The first Ctrl-C takes no new ones and waits for those that run; the second hangs them up.",
     )
     add_common(parser)
-    parser.add_argument(
-        "--max-jobs", dest="worker.max_jobs", metavar="N", help="commands that run at a time (4)"
-    )
-    parser.add_argument(
-        "--poll-interval",
-        dest="worker.poll_interval",
-        metavar="S",
-        help="longest wait between two looks, in seconds (0.2)",
-    )
-    parser.add_argument(
-        "--journal", dest="worker.journal", metavar="PATH", help="the journal's file, on a local disk"
-    )
-    parser.add_argument(
-        "--lock", dest="worker.lock", choices=("auto", "flock", "strict"), help="kind of directory lock"
-    )
-    parser.add_argument(
-        "--debug",
-        dest="worker.debug",
-        action="store_const",
-        const="true",
-        help="say what happens, bytes included",
-    )
+    add_settings(parser, *(setting.key for setting in options("worker") if setting.key != "worker.route"))
     config = load_config(parser.parse_args(args), globals_)
     limits.check()
     worker, announcement = _worker(config)
