@@ -9,6 +9,7 @@ from __future__ import annotations
 from pigeon.client import frames
 from pigeon.errors import EXIT_PIGEON, UsageError
 from pigeon.wire.jsontext import decode
+from pigeon.wire.records import HANGUP, KILL
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -96,9 +97,9 @@ def order_of(text: bytes) -> tuple[int, str]:
         return 0, ""
     number = order.get("signal")
     if order.get("kill") is True:
-        return 9, "kill"
+        return 9, KILL
     if order.get("hangup") is True:
-        return 1, "hangup"
+        return 1, HANGUP
     return (number, "") if type(number) is int and 0 < number < 65 else (0, "")
 
 

@@ -19,6 +19,7 @@ from pigeon.config import Config
 from pigeon.errors import PigeonError
 from pigeon.report import session_view
 from pigeon.wire import states
+from pigeon.wire.records import NUMBERED_OUTPUT
 from pigeon.wire.tail import Tail
 
 
@@ -81,7 +82,7 @@ def _attach(
         view.request, config, speaks=speaks, verbose=arguments.verbose, reads_stdin=is_terminal(0)
     )
     options.read_only = arguments.read_only
-    tail = Tail(view.files.stream, ("output",))
+    tail = Tail(view.files.stream, NUMBERED_OUTPUT)
     front = GuardianFront(mine, options)
     reader = Reader(front, options, view.files.stream)
     screen, modes, ended = replay(tail, hear=reader.hear)

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from pigeon.client.session.workers import duration
+from pigeon.wire.records import DETACHED, SUSPENDED
 
 SILENT_S = 20.0
 """A heartbeat is due every 5 s from either side, and every second from a worker."""
@@ -74,7 +75,7 @@ def _holder(f: Facts) -> str:
 
 
 def _no_client(f: Facts) -> bool:
-    return f.client == "detached" or (f.client == "silent" and f.keeps)
+    return f.client == DETACHED or (f.client == "silent" and f.keeps)
 
 
 def _how(f: Facts) -> str:
@@ -216,7 +217,7 @@ VERDICTS: tuple[Rule, ...] = (
     ),
     (
         "client suspended",
-        lambda f: f.client == "suspended",
+        lambda f: f.client == SUSPENDED,
         lambda f: (
             f"runs; its client is suspended and reads nothing until it is resumed (`fg`); {_blocked(f)}"
         ),

@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Callable
 
 from pigeon.client.session.front import DETACH, HANG_UP, Event, Front, Input, Order, Resize, Signal, Wish
+from pigeon.wire.records import KILL
 
 
 class CallbackFront(Front):
@@ -66,7 +67,7 @@ class CallbackFront(Front):
 
     def kill(self) -> None:
         """SIGKILL for whatever the command has started."""
-        self._orders.append(Order(9, "kill"))
+        self._orders.append(Order(9, KILL))
         self._wake()
 
     def hang_up(self) -> None:

@@ -16,9 +16,9 @@ from pigeon.client.session.session_end import QUIET_S, SessionEnd
 from pigeon.client.session.trouble import NO_ROOM, ShareTrouble
 from pigeon.client.session.upstream import Upstream
 from pigeon.errors import EXIT_CANCELLED, EXIT_PIGEON, DamagedSession, PigeonError
-from pigeon.wire import files, states
+from pigeon.wire import files, records, states
 from pigeon.wire.pacing import WATCHING, interval, pending_interval, polite
-from pigeon.wire.records import Record, data_of, integer
+from pigeon.wire.records import HANGUP, OUTPUT_CLOSED, Exit, Record, data_of
 from pigeon.wire.tail import Tail
 
 TYPE_CHECKING = False
@@ -61,7 +61,7 @@ class Conversation:
         self.departure = Departure(submission, options, front, self.upstream, self.end)
         self._reading = ShareTrouble(self.session.directory, front.notice)
         self._writing = ShareTrouble(self.session.directory, front.notice)
-        self._stream = Tail(self.session.stream, ("output",))
+        self._stream = Tail(self.session.stream, records.NUMBERED_OUTPUT)
         self._born = self._active = self._next_look = self._next_alive = self._answered_told = self._now
         self._answered = False
 
@@ -87,7 +87,7 @@ class Conversation:
         except Outcome as outcome:
             return outcome
         except PigeonError as error:
-            self.departure.last_words("hangup")
+            self.departure.last_words(HANGUP)
             return of_error(error)
 
     def _turn(self, events: list[Event]) -> None:
@@ -188,7 +188,7 @@ class Conversation:
         self.end.polled(began, grew=self._stream.grew)
 
     def _take(self, record: Record) -> None:
-        if record.get("type") == "output":
+        if records.type_of(record) == records.OUTPUT:
             try:
                 data = data_of(record)
             except ValueError as error:
@@ -197,46 +197,45 @@ class Conversation:
             self._active = self._now
             trace.mark("client: output read")
             try:
-                self.front.output(str(record.get("channel")), data)
+                self.front.output(records.channel_of(record), data)
                 trace.mark("client: output printed")
             except OSError as error:
                 self._output_failed(error)
-        elif record.get("type") == "event":
-            self._take_event(str(record.get("event")), record)
+        else:
+            self._take_event(records.event_of(record), record)
 
     def _take_event(self, event: str, record: Record) -> None:
-        message = str(record.get("message", ""))
-        if event == "started":
+        if event == records.STARTED:
             trace.mark("client: started event read")
             self.front.running()
-            self._start(f"started, pid {record.get('pid', 'unknown')}")
-        elif event == "exit":
-            self._take_exit(integer(record, "exit_code"), record)
-        elif event == "worker_error":
-            self.end.worker_error = message
+            self._start(f"started, pid {records.pid_of(record) or 'unknown'}")
+        elif event == records.EXIT:
+            self._take_exit(Exit(record))
+        elif event == records.WORKER_ERROR:
+            self.end.worker_error = records.message_of(record)
             self.end.next_look = self._now
-        elif event == "pty_fallback_to_pipes":
+        elif event == records.FALLBACK:
             self.front.notice("the worker has no terminal left for this session: it runs on pipes")
-        elif event == "ack":
-            self.owner.input_taken(integer(record, "offset"))
-        elif event == "notice":
-            (self.front.verbose if record.get("verbose") is True else self.front.notice)(message)
-        elif event == "attached":
-            self._attached(integer(record, "n") or 0)
-        elif event == "client_lost":
-            self.front.verbose(message)
+        elif event == records.ACK:
+            self.owner.input_taken(records.offset_of(record))
+        elif event == records.NOTICE:
+            say = self.front.verbose if records.is_verbose(record) else self.front.notice
+            say(records.message_of(record))
+        elif event == records.ATTACHED:
+            self._attached(records.attacher_of(record))
+        elif event == records.CLIENT_LOST:
+            self.front.verbose(records.message_of(record))
 
-    def _take_exit(self, code: int | None, record: Record) -> None:
+    def _take_exit(self, told: Exit) -> None:
         trace.mark("client: exit event read")
         self._start("started")
-        code = EXIT_PIGEON if code is None else code & 255
+        code = EXIT_PIGEON if told.exit_code is None else told.exit_code & 255
         self.front.verbose(f"session {self.session.session_id}: {states.state_of(code)}, exit code {code}")
-        outcome = Outcome(code, signal=max(0, -(integer(record, "raw_return_code") or 0)))
-        hung_up = record.get("hung_up")
-        if isinstance(hung_up, str):
+        outcome = Outcome(code, signal=max(0, -(told.return_code or 0)))
+        if told.hung_up:
             # Not the program's own end: what it has done to the terminal is still done.
-            outcome.message, outcome.abnormal = f"pigeon: the command was hung up: {hung_up}", True
-            outcome.hung_up = hung_up
+            outcome.message, outcome.abnormal = f"pigeon: the command was hung up: {told.hung_up}", True
+            outcome.hung_up = told.hung_up
         self.end.exited(outcome, self._now)
 
     def _attached(self, number: int) -> None:
@@ -260,7 +259,7 @@ class Conversation:
         self.departure.started()
 
     def _output_failed(self, error: OSError) -> None:
-        self.departure.last_words("output_closed")
+        self.departure.last_words(OUTPUT_CLOSED)
         if isinstance(error, BrokenPipeError):
             raise Outcome(128 + 13, broken_pipe=True, signal=13)
         raise Outcome(
@@ -318,7 +317,7 @@ class Conversation:
         if outcome is not None:
             raise outcome
         if self.owner.verdict is not None and not self.end.is_known:
-            self.departure.last_words("hangup")
+            self.departure.last_words(HANGUP)
             raise Outcome(EXIT_PIGEON, self.owner.verdict, abnormal=True, kind="worker_lost")
 
     # Saying

@@ -22,6 +22,7 @@ from pigeon.client.session.front import (
 )
 from pigeon.client.signals import SIGHUP, SIGINT, SIGKILL, SIGQUIT, SIGTERM, signal_name
 from pigeon.errors import EXIT_CANCELLED, EXIT_PIGEON
+from pigeon.wire.records import DETACHED, HANGUP, RESUMED, SUSPENDED
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -83,7 +84,7 @@ class Departure:
         elif kind == SUSPEND:
             self._suspend()
         elif kind == RESUME:
-            self._upstream.say("resumed")
+            self._upstream.say(RESUMED)
             self._front.resumed()
 
     def _signalled(self, number: int) -> bool:
@@ -145,7 +146,7 @@ class Departure:
         return self._options.pty
 
     def _suspend(self) -> None:
-        self._upstream.say("suspended")
+        self._upstream.say(SUSPENDED)
         try:
             self._upstream.flush()
         except OSError:
@@ -166,7 +167,7 @@ class Departure:
             return
         if not self._upstream.is_started:
             self.cancel_wanted = outcome
-        self._upstream.say("hangup")
+        self._upstream.say(HANGUP)
         if not self._upstream.is_open:
             # An attacher that the runner has not noticed, and who may be gone when it does.
             try:
@@ -177,17 +178,17 @@ class Departure:
     def _gone(self, outcome: Outcome) -> None:
         """The user's terminal has gone. A session that is to be kept goes on, or is started, without a client."""
         if self._options.keeps:
-            self.last_words("detached")
+            self.last_words(DETACHED)
             raise outcome
         self.hang_up(outcome)
-        self.last_words("hangup")
+        self.last_words(HANGUP)
 
     def last_words(self, event: str) -> None:
         """Tell the runner why this client leaves, if the share takes it now."""
         if self._options.read_only or not self._upstream.is_open:
             return
         try:
-            if event == "hangup" and not self._upstream.is_started and self.withdraw("its client left"):
+            if event == HANGUP and not self._upstream.is_started and self.withdraw("its client left"):
                 return
             self._upstream.say(event)
             self._upstream.flush()
@@ -205,7 +206,7 @@ class Departure:
         self._detach_wanted = False
         if not self._upstream.is_started or self._end.is_known:
             return  # there is nothing to come back to
-        self._upstream.say("detached")
+        self._upstream.say(DETACHED)
         try:
             self._upstream.flush()
         except OSError:

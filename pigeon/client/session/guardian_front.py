@@ -26,6 +26,7 @@ from pigeon.client.session.front import (
     read_input,
 )
 from pigeon.client.session.output import Output
+from pigeon.wire.records import PTY, STDOUT
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -116,7 +117,7 @@ class GuardianFront(Front):
 
     def output(self, channel: str, data: bytes) -> None:
         """See Front."""
-        if channel == "pty" and (self._modes is not None or b"\x1b" in data):
+        if channel == PTY and (self._modes is not None or b"\x1b" in data):
             self._follow_modes(data)
         self._output.write(channel, data)
 
@@ -176,7 +177,7 @@ class GuardianFront(Front):
         shown = modes.apply(margins=self._options.read_only) + without_questions(screen)
         if not self._options.read_only:
             shown += modes.forget_margins()
-        self._output.write("stdout", shown)
+        self._output.write(STDOUT, shown)
 
     def _follow_modes(self, data: bytes) -> None:
         if self._modes is None:

@@ -8,6 +8,7 @@ import select
 import stat
 
 from pigeon.text import printable
+from pigeon.wire.records import PTY, STDERR, STDOUT
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -118,9 +119,9 @@ class Output:
 
     def write(self, channel: str, data: bytes) -> None:
         """Output of the command. Raises as `NonBlockingOutput.write`."""
-        if channel in ("stdout", "pty"):
+        if channel in (STDOUT, PTY):
             self.out.write(data)
-        elif channel == "stderr":
+        elif channel == STDERR:
             self.error.write(data)  # anything else is of a newer worker
 
     def flush(self) -> None:

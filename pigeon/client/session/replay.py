@@ -21,7 +21,7 @@ from pigeon.client.session.modes import Modes
 from pigeon.client.signals import SIGHUP, SIGINT, SIGQUIT, SIGTERM
 from pigeon.clock import monotonic
 from pigeon.errors import EXIT_PIGEON
-from pigeon.wire.records import data_of
+from pigeon.wire.records import EXIT, OUTPUT, PTY, channel_of, data_of, event_of, type_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -115,12 +115,12 @@ def replay(tail: Tail, *, hear: Callable[[], None]) -> tuple[bytes, Modes, bool]
         records = tail.poll()
         of_terminal = []
         for record in records:
-            if record.get("type") == "output":
+            if type_of(record) == OUTPUT:
                 data = data_of(record)
-                if record.get("channel") == "pty":
+                if channel_of(record) == PTY:
                     of_terminal.append(data)
                 kept += data
-            elif record.get("event") == "exit":
+            elif event_of(record) == EXIT:
                 ended = True
                 break
         modes.feed(b"".join(of_terminal))
