@@ -11,7 +11,7 @@ from pigeon.client.outcome import Outcome, of_error
 from pigeon.client.terminal import guardian
 from pigeon.client.tty import is_terminal, window_size
 from pigeon.errors import EXIT_PIGEON, PigeonError
-from pigeon.text import printable
+from pigeon.printing import visible_lines
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def _report(mine: frames.FramePipe, talk: Callable[[frames.FramePipe], Outcome])
 
         return tell_end(mine, outcome)
     if outcome.message:
-        mine.send(frames.MESSAGE, f"{printable(outcome.message.rstrip())}\n".encode())
+        mine.send(frames.MESSAGE, f"{visible_lines(outcome.message.rstrip())}\n".encode())
     if outcome.abnormal:
         mine.send(frames.ABNORMAL)
     if outcome.broken_pipe:

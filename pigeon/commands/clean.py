@@ -6,11 +6,11 @@ import os
 from collections.abc import Mapping
 
 from pigeon import clock
-from pigeon.client.session.workers import duration
 from pigeon.commands.arguments import Parser, add_common, load_config
 from pigeon.errors import NotFoundError, ShareError, UsageError
 from pigeon.report import newest, session_view
 from pigeon.report.text import clean
+from pigeon.text import duration
 from pigeon.wire import files, states
 from pigeon.wire.names import STATUS_NAME, Namespace, is_control
 from pigeon.wire.pacing import HEARTBEAT_S

@@ -9,9 +9,8 @@ from collections.abc import Mapping
 from dataclasses import asdict
 
 from pigeon import clock
-from pigeon.client.session.workers import duration
 from pigeon.commands.arguments import Parser, add_common, add_settings, load_config
-from pigeon.commands.sessions import collect, waits_for
+from pigeon.commands.sessions import collect
 from pigeon.config import Config
 from pigeon.errors import JournalError, PigeonError, UsageError
 from pigeon.journal import place, queries
@@ -21,6 +20,7 @@ from pigeon.report import newest, processes, session_view
 from pigeon.report.session_view import View
 from pigeon.report.text import clean
 from pigeon.report.verdict import Facts, verdict
+from pigeon.text import duration
 from pigeon.wire import states
 from pigeon.wire.names import STREAM_NAME, Namespace
 from pigeon.wire.worker_file import WorkerFile
@@ -160,8 +160,7 @@ def facts_of(known: Known) -> Facts:
         if request.acknowledges or known.attachment:
             facts.unread_bytes = max(0, view.sizes.get(STREAM_NAME, 0) - known.read_bytes)
         facts.untaken_bytes = max(0, known.input_bytes - known.taken_bytes)
-        _add_workers(facts, known, request.route)
-        _add_holder(facts, known)
+        _add_wait(facts, known)
     facts.runner_state = known.runner_state
     facts.process_states = [(p.state, p.wait_channel) for p in known.processes]
     facts.cpu_is_used = any(p.is_busy for p in known.processes)
@@ -173,37 +172,27 @@ def facts_of(known: Known) -> Facts:
     return facts
 
 
-def _add_workers(facts: Facts, known: Known, route: str | None) -> None:
-    fitting = session_view.fitting(known.workers, known.live, route)
-    facts.workers = len(fitting)
-    facts.workers_full = sum(worker.is_full for worker in fitting.values())
-    of_route = [
-        name for name, worker in known.workers.items() if name in known.live and worker.route == route
-    ]
-    facts.workers_ending = len(of_route) - len(fitting)
-
-
-def _add_holder(facts: Facts, known: Known) -> None:
-    """Who has, or wants earlier, the directory of a session that waits."""
-    if not facts.locks or facts.state != states.PENDING:
+def _add_wait(facts: Facts, known: Known) -> None:
+    """For what it waits, and what is known of that."""
+    if known.view.state != states.PENDING:
         return
     namespace = Namespace(*_place_of(known))
-    living = [worker for name, worker in known.workers.items() if name in known.live]
-    for entry in session_view.running_entries(living):
-        if not entry.holds(facts.cwd) or entry.session_id == known.view.session_id:
-            continue
-        facts.holder, facts.holder_since_s = entry.session_id, entry.since_s
+    views = collect(namespace, everything=False, cwd=facts.cwd)
+    wait = session_view.wait_of(known.view, views, known.workers, known.live)
+    if wait is None:
+        return
+    facts.waits_for = wait.kind
+    facts.workers, facts.workers_full, facts.workers_ending = wait.workers, wait.full, wait.ending
+    facts.behind = wait.behind or None
+    if wait.holder is not None:
+        facts.holder, facts.holder_since_s = wait.holder.session_id, wait.holder.since_s
         try:
-            holder = session_view.view(namespace, entry.session_id)
+            holder = session_view.view(namespace, wait.holder.session_id)
         except PigeonError:
             return  # it has just ended
         facts.holder_command, facts.holder_client = holder.command, newest.client_state(holder)
-        return
-    views = collect(namespace, everything=False, cwd=facts.cwd)
-    reason = waits_for(known.view, views, known.workers, known.live) or ""
-    if " behind " in reason:
-        facts.behind = reason.rpartition(" ")[2]
-    facts.locked_by = processes.flock_holder(namespace.lock(facts.cwd))
+    elif facts.locks:
+        facts.locked_by = processes.flock_holder(namespace.lock(facts.cwd))
 
 
 def _place_of(known: Known) -> tuple[str, str]:

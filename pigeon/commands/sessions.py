@@ -6,12 +6,12 @@ import json
 import sys
 from collections.abc import Mapping
 
-from pigeon.client.session.workers import duration
 from pigeon.commands.arguments import Parser, add_common, directory_of, load_config
 from pigeon.errors import NotFoundError
 from pigeon.report import newest, session_view
 from pigeon.report.session_view import View
-from pigeon.report.text import clean, cut, print_table
+from pigeon.report.text import clean, print_table
+from pigeon.text import cut, duration
 from pigeon.wire import states
 from pigeon.wire.names import Namespace
 from pigeon.wire.records import DETACHED
@@ -74,6 +74,7 @@ def describe(
     request = view.request
     ended = view.state in states.FINAL
     watcher = None if ended else session_view.watcher_of(view, workers, live)
+    wait = session_view.wait_of(view, views, workers, live)
     return {
         "session_id": view.session_id,
         "state": view.state,
@@ -89,29 +90,13 @@ def describe(
         "worker_alive": None if ended or view.owner is None else watcher is not None,
         "watched_by": watcher,
         "client": None if ended else newest.client_state(view),
-        "waits_for": None if ended else waits_for(view, views, workers, live),
+        "waits_for": str(wait) if wait is not None else None,
         "attachable": view.state == states.RUNNING and view.claim is not None and view.claim.takes_attachers,
     }
 
 
 def _rounded(seconds: float | None) -> float | None:
     return None if seconds is None else round(seconds, 1)
-
-
-def waits_for(view: View, views: list[View], workers: Mapping[str, WorkerFile], live: set[str]) -> str | None:
-    """For what an unclaimed session waits, as far as the share tells."""
-    if view.state != states.PENDING or view.request is None:
-        return None
-    if view.request.locks:
-        for entry in session_view.running_entries(workers.values()):
-            if entry.holds(view.request.cwd):
-                return f"the directory, held by {entry.session_id}"
-        for other in views:
-            rival = other.request
-            earlier = other.session_id < view.session_id and other.state in ("pending", "claimed")
-            if earlier and rival is not None and (rival.cwd, rival.lock) == (view.request.cwd, "cwd"):
-                return f"the directory, behind {other.session_id}"
-    return "a free slot" if session_view.fitting(workers, live, view.request.route) else "a worker"
 
 
 def _print(rows: list[dict[str, object]]) -> None:

@@ -7,18 +7,19 @@ characters, the marks that reorder text, and bytes that are not UTF-8 are shown 
 from __future__ import annotations
 
 import signal
-import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 
-from pigeon import clock
+from pigeon import clock, text
 from pigeon.journal.queries import Event, Row, Wait
-from pigeon.report.text import typed
+from pigeon.printing import visible as visible
+from pigeon.text import cut as cut
+from pigeon.text import typed
+from pigeon.text import width as columns_of
 
 RECORD_TIMES = ("seen_at", "claimed_at", "started_at", "ended_at", "final_at")
 
 _COLOURS = {"ok": "32", "failed": "31", "cancelled": "33", "open": "36"}
-_EMOJI_STYLE = "\ufe0f"
 _SHORT_ID = 8
 """Characters behind the dash of a session id that a narrow table shows; `history` takes them for the id."""
 
@@ -36,54 +37,6 @@ class Look:
     ellipsis: str
 
 
-# Text that is safe to print
-
-
-def visible(text: str) -> str:
-    """`text` on one line, with an escape for everything that a terminal would act upon."""
-    if text.isascii() and text.isprintable():
-        return text
-    return "".join(map(_visible, text))
-
-
-def _visible(char: str) -> str:
-    code = ord(char)
-    if 0xDC80 <= code <= 0xDCFF:
-        return f"\\x{code - 0xDC00:02x}"  # a byte that is not UTF-8
-    if char in "\n\r\t":
-        return {"\n": "\\n", "\r": "\\r", "\t": "\\t"}[char]
-    kind = unicodedata.category(char)
-    if kind[0] != "C" and kind not in ("Zl", "Zp"):
-        return char
-    if code < 0x100:
-        return f"\\x{code:02x}"
-    return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
-
-
-def columns_of(text: str) -> int:
-    """Terminal columns that visible text takes; rather one too many than one too few."""
-    return len(text) if text.isascii() else sum(map(_columns, text))
-
-
-def _columns(char: str) -> int:
-    if unicodedata.category(char) in ("Mn", "Me"):
-        return 1 if char == _EMOJI_STYLE else 0
-    return 2 if unicodedata.east_asian_width(char) in "WF" else 1
-
-
-def cut(text: str, columns: int, ellipsis: str, *, keep_end: bool = False) -> str:
-    """`text` in at most `columns`, with an ellipsis where something is missing."""
-    if columns_of(text) <= columns:
-        return text
-    room, kept = columns - len(ellipsis), list[str]()
-    for char in reversed(text) if keep_end else text:
-        room -= _columns(char)
-        if room < 0:
-            break
-        kept.append(char)
-    return ellipsis + "".join(reversed(kept)) if keep_end else "".join(kept) + ellipsis
-
-
 def padded(text: str, columns: int, *, right: bool = False) -> str:
     """`text` filled up with blanks to `columns`."""
     space = " " * (columns - columns_of(text))
@@ -91,21 +44,8 @@ def padded(text: str, columns: int, *, right: bool = False) -> str:
 
 
 def duration(seconds: float | None) -> str:
-    """`35ms`, `3.2s`, `3m07s`, `2h05m`, `3d04h`; `-` if not known."""
-    if seconds is None:
-        return "-"
-    if seconds < 0.9995:
-        return f"{max(0.0, seconds) * 1000:.0f}ms"
-    if seconds < 9.95:
-        return f"{seconds:.1f}s"
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole}s"
-    if whole < 3600:
-        return f"{whole // 60}m{whole % 60:02d}s"
-    if whole < 86400:
-        return f"{whole // 3600}h{whole % 3600 // 60:02d}m"
-    return f"{whole // 86400}d{whole % 86400 // 3600:02d}h"
+    """As `text.duration`; `-` if not known."""
+    return "-" if seconds is None else text.duration(seconds)
 
 
 def size(count: int | None) -> str:

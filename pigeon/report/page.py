@@ -16,7 +16,7 @@ import pigeon
 from pigeon.journal import queries
 from pigeon.journal.queries import Row
 from pigeon.report import history_table as text
-from pigeon.report.text import typed
+from pigeon.text import typed
 
 _PROGRAM = ("data.js", "page.js")
 

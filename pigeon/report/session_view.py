@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from pigeon import clock
 from pigeon.errors import NotFoundError, ShareError
-from pigeon.wire import files, states
+from pigeon.text import typed
+from pigeon.wire import files, states, waits
 from pigeon.wire.claim import Claim, read_claim
 from pigeon.wire.documents import (
     MAX_DOCUMENT_BYTES,
@@ -20,7 +21,7 @@ from pigeon.wire.documents import (
     parse_status,
 )
 from pigeon.wire.names import CLAIM_NAME, Namespace, SessionFiles, is_session_id
-from pigeon.wire.worker_file import RunningEntry, WorkerFile, WorkerFiles
+from pigeon.wire.worker_file import WorkerFile, WorkerFiles
 
 
 @dataclass
@@ -54,10 +55,7 @@ class View:
         """The command as a person would name it."""
         if self.request is None:
             return "?"
-        argv = self.request.command
-        if len(argv) == 3 and argv[1] in ("-lc", "-c"):
-            return argv[2]
-        return " ".join(argv)
+        return typed(self.request.command)
 
     @property
     def owner(self) -> str | None:
@@ -206,9 +204,26 @@ def watcher_of(view: View, workers: Mapping[str, WorkerFile], live: Collection[s
     return view.owner if view.owner in live else None
 
 
-def running_entries(workers: Iterable[WorkerFile]) -> Iterator[RunningEntry]:
-    """What these workers say that they run."""
-    return (entry for worker in workers for entry in worker.entries)
+def wait_of(
+    view: View, views: Iterable[View], workers: Mapping[str, WorkerFile], live: Collection[str]
+) -> waits.Wait | None:
+    """For what an unclaimed session waits, as far as the share tells; None for any other. `views`: of its namespace."""
+    request = view.request
+    if view.state != states.PENDING or request is None:
+        return None
+    earlier = [
+        other.session_id
+        for other in views
+        if other.session_id < view.session_id
+        and other.state in ("pending", "claimed")
+        and other.request is not None
+        and other.request.locks
+        and other.request.cwd == request.cwd
+    ]
+    living = [worker for name, worker in workers.items() if name in live]
+    return waits.why(
+        view.session_id, request.cwd, request.route, living, locks=request.locks, earlier=earlier
+    )
 
 
 def seconds_since(stamp: object) -> float | None:

@@ -10,6 +10,7 @@ from pigeon import clock
 from pigeon.journal.queries import Row
 from pigeon.report import history_table as text
 from pigeon.report.history_table import Look
+from pigeon.text import width
 
 BAR_COLUMNS = 12
 
@@ -116,7 +117,7 @@ def table(every: Sequence[Sum], count: int, by: str, order: str | None, look: Lo
         total.bytes_in += one.bytes_in
         total.bytes_out += one.bytes_out
     cells = [heading, *map(_cells, found), _cells(total)]
-    widths = [max(text.columns_of(line[n]) for line in cells) for n in range(len(heading))]
+    widths = [max(width(line[n]) for line in cells) for n in range(len(heading))]
     if look.columns is not None:
         room = look.columns - sum(widths[1:]) - 2 * len(widths) - BAR_COLUMNS
         widths[0] = max(9, min(widths[0], room))

@@ -3,47 +3,14 @@
 from __future__ import annotations
 
 import os
-import shlex
 import shutil
 import sys
-import unicodedata
 from collections.abc import Sequence
 
-USUAL_SHELL = ["bash", "-lc"]
-"""What pigeon puts before a text."""
+from pigeon.printing import visible as clean
+from pigeon.text import cut, width
 
-
-def typed(argv: Sequence[str]) -> str:
-    """A command as it was typed: the text, or the words, quoted. Who wrote a shell himself wants to see that he did."""
-    if len(argv) == 3 and list(argv[:2]) == USUAL_SHELL:
-        return argv[2]
-    return shlex.join(argv)
-
-
-def clean(text: str) -> str:
-    """`text` on one line, control characters and what cannot be encoded shown as escapes."""
-    shown = text.encode("utf-8", "backslashreplace").decode()
-    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in shown)
-
-
-def width(text: str) -> int:
-    """Columns on a terminal: wide characters take two, combining ones none."""
-    return sum(
-        0 if unicodedata.combining(c) else 2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text
-    )
-
-
-def cut(text: str, columns: int) -> str:
-    """`text` in at most `columns` columns, with an ellipsis if something is missing."""
-    if width(text) <= columns:
-        return text
-    kept, used = "", 0
-    for c in text:
-        used += width(c)
-        if used > columns - 1:
-            break
-        kept += c
-    return kept + "…"
+__all__ = ["clean", "print_table", "terminal_columns"]
 
 
 def terminal_columns() -> int | None:

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from pigeon.client.session.workers import duration
+from pigeon.text import duration
+from pigeon.wire import waits
 from pigeon.wire.records import DETACHED, SUSPENDED
 
 SILENT_S = 20.0
@@ -39,6 +40,8 @@ class Facts:
     """Whether somebody watches over it: the owner's file, or that of a worker that lists it, changed before us."""
     watcher: str | None = None
     """Who that is."""
+    waits_for: str | None = None
+    """The kind of `wire.waits.Wait`, while nobody has claimed it."""
     workers: int = 0
     workers_full: int = 0
     workers_ending: int = 0
@@ -137,12 +140,12 @@ VERDICTS: tuple[Rule, ...] = (
     ),
     (
         "waits for the directory",
-        lambda f: f.state == "pending" and f.holder is not None,
+        lambda f: f.waits_for == waits.DIRECTORY,
         lambda f: f"waits for the lock on {f.cwd}, {_holder(f)}",
     ),
     (
         "directory held from elsewhere",
-        lambda f: f.state == "pending" and f.locked_by is not None,
+        lambda f: f.waits_for is not None and f.locked_by is not None,
         lambda f: (
             f"waits for the lock on {f.cwd}, which pid {f.locked_by} took for no session that is known here; "
             "if it has ended, what it started still has it"
@@ -150,22 +153,22 @@ VERDICTS: tuple[Rule, ...] = (
     ),
     (
         "workers ending",
-        lambda f: f.state == "pending" and f.workers == 0 and f.workers_ending > 0,
+        lambda f: f.waits_for == waits.ENDING,
         lambda f: "waits for a worker: those of its route are ending and take no more sessions",
     ),
     (
         "no worker",
-        lambda f: f.state == "pending" and f.workers == 0,
+        lambda f: f.waits_for == waits.WORKER,
         lambda f: f"waits for a worker for {duration(f.age_s)}: none of its route is alive",
     ),
     (
         "workers full",
-        lambda f: f.state == "pending" and f.workers_full >= f.workers,
+        lambda f: f.waits_for == waits.SLOT,
         lambda f: f"waits for a free slot: all {f.workers} workers of its route are full",
     ),
     (
         "behind another",
-        lambda f: f.state == "pending" and f.behind is not None,
+        lambda f: f.waits_for == waits.BEHIND,
         lambda f: f"waits for {f.cwd}, behind {f.behind}, which wants it too and came earlier",
     ),
     ("waits", lambda f: f.state == "pending", lambda f: "waits to be taken by a worker"),

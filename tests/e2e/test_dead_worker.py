@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from pigeon.client.session.owner import OwnerState
-from pigeon.client.session.workers import Watchers, duration
+from pigeon.client.session.workers import Watchers
+from pigeon.text import duration
 from pigeon.wire.names import Namespace
 from tests.helpers import raw
 from tests.helpers.pigeon import Pigeon

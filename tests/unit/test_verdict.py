@@ -34,32 +34,36 @@ CASES: dict[str, tuple[dict[str, Any], str]] = {
     "waits for the directory": (
         {
             "state": "pending",
+            "waits_for": "directory",
             "cwd": "/x",
             "holder": "17-ab",
             "holder_command": "pip install y",
             "holder_since_s": 2460.0,
             "holder_client": "silent",
         },
-        "waits for the lock on /x, held by 17-ab ‘pip install y’ for 41 min, whose client is gone",
+        "waits for the lock on /x, held by 17-ab ‘pip install y’ for 41m, whose client is gone",
     ),
     "behind another": (
-        {"state": "pending", "cwd": "/x", "behind": "17-cd", "workers": 1},
+        {"state": "pending", "waits_for": "behind", "cwd": "/x", "behind": "17-cd"},
         "waits for /x, behind 17-cd",
     ),
     "directory held from elsewhere": (
-        {"state": "pending", "cwd": "/x", "locked_by": 77, "workers": 1},
+        {"state": "pending", "waits_for": "turn", "cwd": "/x", "locked_by": 77},
         "waits for the lock on /x, which pid 77 took for no session that is known here",
     ),
-    "workers ending": ({"state": "pending", "workers_ending": 1}, "are ending and take no more"),
-    "no worker": ({"state": "pending", "age_s": 7200.0}, "waits for a worker for 2 h: none of its route"),
+    "workers ending": ({"state": "pending", "waits_for": "ending"}, "are ending and take no more"),
+    "no worker": (
+        {"state": "pending", "waits_for": "worker", "age_s": 7200.0},
+        "waits for a worker for 2h: none of its route",
+    ),
     "workers full": (
-        {"state": "pending", "workers": 2, "workers_full": 2},
+        {"state": "pending", "waits_for": "slot", "workers": 2},
         "waits for a free slot: all 2 workers of its route are full",
     ),
-    "waits": ({"state": "pending", "workers": 2, "workers_full": 1}, "waits to be taken by a worker"),
+    "waits": ({"state": "pending", "waits_for": "turn"}, "waits to be taken by a worker"),
     "host silent": (
         {"state": "running", "owner": "cpu_m-7", "owner_alive": False, "stream_quiet_s": 10800.0},
-        "worker cpu_m-7 silent for 3 h: its host is down or cut off",
+        "worker cpu_m-7 silent for 3h: its host is down or cut off",
     ),
     "runner gone": ({"state": "running", "runner_state": "-"}, "its runner is dead"),
     "runner stopped": ({"state": "running", "runner_state": "T"}, "its runner is stopped (SIGSTOP)"),
@@ -70,7 +74,7 @@ CASES: dict[str, tuple[dict[str, Any], str]] = {
     "claimed, not started": ({"state": "claimed", "owner": "w"}, "claimed by w and not started"),
     "runner silent": (
         {"state": "running", "owner_alive": True, "stream_quiet_s": 300.0},
-        "its runner has been silent for 5 min though its worker lives",
+        "its runner has been silent for 5m though its worker lives",
     ),
     "client gone": ({"state": "running", "client": "silent"}, "runs, but its client is gone"),
     "client suspended": ({"state": "running", "client": "suspended"}, "its client is suspended"),
@@ -85,7 +89,7 @@ CASES: dict[str, tuple[dict[str, Any], str]] = {
     "no client": ({"state": "running", "client": "detached"}, "runs on without a client"),
     "quiet": (
         {"state": "running", "output_quiet_s": 720.0, "process_states": [("S", "n_tty_read")]},
-        "runs, no output for 12 min, blocked reading its terminal: it waits for input",
+        "runs, no output for 12m, blocked reading its terminal: it waits for input",
     ),
     "worker gone": (
         {"state": "running", "owner": "w", "owner_alive": False, "stream_quiet_s": 2.0},
@@ -131,7 +135,7 @@ def test_what_the_processes_do(processes: list[tuple[str, str]], busy: bool, wan
 
 
 def test_a_session_that_is_kept_waits_for_a_worker_even_without_its_client() -> None:
-    assert verdict(Facts("pending", client="silent", keeps=True))[0] == "no worker"
+    assert verdict(Facts("pending", client="silent", keeps=True, waits_for="worker"))[0] == "no worker"
     assert verdict(Facts("running", client="silent", keeps=True))[0] == "no client"
 
 

@@ -86,7 +86,7 @@ def test_what_the_table_says(book: Book) -> None:
     assert [cells[2][1], cells[2][2], cells[2][-1]] == ["SIGKILL", "1h02m", "sleep 'a b'"]
     assert cells[3][1:4] == ["lost", "-", "-"]
     assert cells[4][1] == "cancelled"
-    assert cells[5][1:3] == ["running", "2h00m"]
+    assert cells[5][1:3] == ["running", "2h"]
 
 
 def test_a_shell_that_was_written_out_is_shown(book: Book) -> None:

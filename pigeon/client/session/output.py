@@ -7,7 +7,7 @@ import os
 import select
 import stat
 
-from pigeon.text import printable
+from pigeon.printing import visible
 from pigeon.wire.records import PTY, STDERR, STDOUT
 
 TYPE_CHECKING = False
@@ -140,9 +140,8 @@ class Output:
             self._print(text)
 
     def _print(self, text: str) -> None:
-        line = printable(text).replace("\n", "\\n")
         try:
-            self.error.write(f"pigeon: {line}{self.line_end}".encode())
+            self.error.write(f"pigeon: {visible(text)}{self.line_end}".encode())
         except OSError:
             pass  # nobody can be told
 

@@ -217,7 +217,7 @@ class OwnerState:
             return self._judge_watchers(now, silence, due)
         if silence < due:
             return ""
-        from pigeon.client.session.workers import duration
+        from pigeon.text import duration
 
         return self._notice_once(
             "older",
@@ -226,7 +226,8 @@ class OwnerState:
         )
 
     def _judge_watchers(self, now: float, silence: float, due: float) -> str:
-        from pigeon.client.session.workers import LIVES_S, Watchers, duration
+        from pigeon.client.session.workers import LIVES_S, Watchers
+        from pigeon.text import duration
 
         if self._watch is None:
             owner = self._claim.worker_id if self._claim is not None else ""

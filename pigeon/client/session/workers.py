@@ -3,6 +3,8 @@ watches over a silent one lives."""
 
 from __future__ import annotations
 
+from pigeon.text import cut, duration, typed
+from pigeon.wire import waits
 from pigeon.wire.names import Namespace
 from pigeon.wire.pacing import Silence
 from pigeon.wire.worker_file import WorkerFiles
@@ -15,6 +17,8 @@ if TYPE_CHECKING:
 
 WATCHED_S = 2.5
 """A worker that lives has changed its file within this: it does so every second."""
+
+COMMAND_COLUMNS = 40
 
 LIVES_S = 10.0
 """And one that has not for so long is not believed any more."""
@@ -51,19 +55,17 @@ class Workers:
 
     def reason(self, session_id: str, cwd: str, locks: bool, now: float) -> str:
         """One line: for what the session waits. What a dead worker's file says that it runs is passed over."""
-        fitting = {name: worker for name, worker in self.workers.items() if worker.fits(self._route)}
-        live = [worker for name, worker in fitting.items() if self.lives(name, now)]
-        if locks:
-            for name, worker in self.workers.items():
-                for entry in worker.entries if self.lives(name, now) else ():
-                    if entry.session_id != session_id and entry.holds(cwd):  # else it is being tried
-                        return f"waiting for this directory, held by {_describe(entry)} on {worker.host}"
-        if not live:
-            return self._no_worker(fitting, now)
-        full = [worker for worker in live if worker.is_full]
-        if len(full) == len(live):
-            jobs = sum(len(worker.entries) for worker in full)
-            return f"waiting for a free worker: {len(full)} of {len(full)} full, {jobs} commands running"
+        living = [worker for name, worker in self.workers.items() if self.lives(name, now)]
+        wait = waits.why(session_id, cwd, self._route, living, locks=locks)
+        if wait.holder is not None:
+            return f"waiting for this directory, held by {_describe(wait.holder)} on {wait.host}"
+        if wait.kind in (waits.WORKER, waits.ENDING):
+            return self._no_worker(
+                {name: worker for name, worker in self.workers.items() if worker.fits(self._route)}, now
+            )
+        if wait.kind == waits.SLOT:
+            jobs = sum(len(worker.entries) for worker in living if worker.fits(self._route))
+            return f"waiting for a free worker: {wait.full} of {wait.workers} full, {jobs} commands running"
         return "waiting for a worker to take the session"
 
     def _no_worker(self, fitting: Mapping[str, WorkerFile], now: float) -> str:
@@ -140,23 +142,10 @@ class Watchers:
 
 
 def _last_seen(changed_s: float | None) -> str:
-    return "not seen to change" if changed_s is None else f"last changed {changed_s:.0f} s ago"
+    return "not seen to change" if changed_s is None else f"last changed {duration(changed_s)} ago"
 
 
 def _describe(entry: RunningEntry) -> str:
-    """`pip install x` (session 17…-ab) for 3 min: the command as the user typed it, as far as that can be told."""
-    words = entry.command
-    text = (
-        words[-1] if len(words) >= 2 and words[-2].startswith("-") and "c" in words[-2] else " ".join(words)
-    )
-    text = "".join(c if c.isprintable() else " " for c in text)
-    text = text if len(text) <= 40 else text[:39] + "…"
+    """`pip install x` (session 17…-ab) for 3m."""
+    text = cut(typed(entry.command), COMMAND_COLUMNS)
     return f"`{text}` (session {entry.session_id}) for {duration(entry.since_s)}"
-
-
-def duration(seconds: float) -> str:
-    """`41 s`, `12 min`, `3 h`, `2 d`: for people."""
-    for unit, size in (("d", 86400), ("h", 3600), ("min", 60)):
-        if seconds >= 2 * size:
-            return f"{seconds / size:.0f} {unit}"
-    return f"{seconds:.0f} s"

@@ -1,0 +1,88 @@
+"""For what a session waits that nobody has started, from what its workers say. Pure, and the only answer to that.
+
+The client's notice, `pigeon sessions` and `pigeon inspect` ask here, each with the workers that it has seen to live:
+a dead worker's file says for ever what it ran.
+"""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+
+    from pigeon.wire.worker_file import RunningEntry, WorkerFile
+
+DIRECTORY = "directory"
+"""Another session's command has the directory: `Wait.holder`."""
+
+ENDING = "ending"
+"""The living workers of its route take no more sessions."""
+
+WORKER = "worker"
+"""None of its route lives."""
+
+SLOT = "slot"
+"""All of them run as many commands as they may."""
+
+BEHIND = "behind"
+"""Another session that waits wants the same directory and came earlier: `Wait.behind`."""
+
+TURN = "turn"
+"""Nothing is in its way."""
+
+
+class Wait:
+    """The reason, and what belongs to it. `workers`: those of its route that live; `full`: of these."""
+
+    __slots__ = ("kind", "holder", "host", "behind", "workers", "full", "ending")
+
+    def __init__(self, kind: str) -> None:
+        self.kind = kind
+        self.holder: RunningEntry | None = None
+        self.host = ""
+        self.behind = ""
+        self.workers = 0
+        self.full = 0
+        self.ending = 0
+
+    def __str__(self) -> str:
+        """What follows "waits for"."""
+        if self.holder is not None:
+            return f"the directory, held by {self.holder.session_id}"
+        if self.kind == BEHIND:
+            return f"the directory, behind {self.behind}"
+        return {
+            ENDING: "a worker: those of its route are ending",
+            WORKER: "a worker",
+            SLOT: "a free slot",
+            TURN: "its turn",
+        }[self.kind]
+
+
+def why(
+    session_id: str,
+    cwd: str,
+    route: str | None,
+    living: Collection[WorkerFile],
+    *,
+    locks: bool,
+    earlier: Sequence[str] = (),
+) -> Wait:
+    """For what the session waits. `earlier`: sessions that want its directory and wait since before it, if known."""
+    of_route = [worker for worker in living if worker.route == route]
+    fitting = [worker for worker in of_route if worker.fits(route)]
+    result = Wait(TURN)
+    result.workers, result.full = len(fitting), sum(worker.is_full for worker in fitting)
+    result.ending = len(of_route) - len(fitting)
+    for worker in living if locks else ():
+        for entry in worker.entries:
+            if entry.session_id != session_id and entry.holds(cwd):  # else it is being tried
+                result.kind, result.holder, result.host = DIRECTORY, entry, worker.host
+                return result
+    if not fitting:
+        result.kind = ENDING if of_route else WORKER
+    elif result.full == len(fitting):
+        result.kind = SLOT
+    elif locks and earlier:
+        result.kind, result.behind = BEHIND, earlier[0]
+    return result
