@@ -65,9 +65,3 @@ class NotFoundError(PigeonError):
     """A session (or an id prefix) that nobody knows, or that names several."""
 
     exit_code = 1
-
-
-class CancelledError(PigeonError):
-    """The user gave up before the command ran."""
-
-    exit_code = EXIT_CANCELLED

@@ -40,7 +40,6 @@ def main(args: list[str], globals_: Mapping[str, str]) -> int:
         config.worker.retention,
         config.worker.terminal_retention,
         config.worker.journal_retention,
-        config.worker.host_timeout,
     )
     scheduler = Scheduler(
         worker,
@@ -48,6 +47,7 @@ def main(args: list[str], globals_: Mapping[str, str]) -> int:
         route=config.worker.route,
         max_jobs=config.worker.max_jobs,
         poll_ceiling_s=config.worker.poll_interval,
+        host_timeout_s=config.worker.host_timeout,
     )
     scheduler.listen()
     print(announcement, file=sys.stderr, flush=True)

@@ -80,3 +80,11 @@ def explain(path: str, error: sqlite3.Error) -> JournalError:
     reason = _REASONS.get(code, f"cannot be used: {error}")
     kind = JournalUnavailable if code in PASSING else JournalError
     return kind(f"the journal `{path}` {reason}", hint=_REMEDIES.get(code, OTHER_PLACE))
+
+
+def may_pass(error: JournalError) -> bool:
+    """Whether the journal may work again by itself. A damaged one, or another program's, does not.
+
+    A directory that cannot be searched or read at the moment is an OSError before SQLite is asked anything.
+    """
+    return isinstance(error, JournalUnavailable) or isinstance(error.__cause__, OSError)

@@ -3,7 +3,7 @@
 Promises: a *step* (begin_claim, advance, raise_epoch, forget, restore) is in the database when it returns, however
 long the disk was full or the database busy; it is one compare-and-set, so of two processes that try the same step one
 wins.
-*Bookkeeping* (note, event, waits, prune) never holds anybody up for long and may be lost. Refuses: a file that is not
+*Bookkeeping* (event, waits, prune) never holds anybody up for long and may be lost. Refuses: a file that is not
 a journal of this version or an earlier one, and reading what it has not been given.
 
 **A Journal belongs to the process that opened it**: SQLite's locks do not survive fork, and a child that merely closes
@@ -244,14 +244,6 @@ class Journal:
         self._db.execute(sql, (clock.wall(), event, to_json(detail) if detail else None, claim_token))
 
     # Bookkeeping
-
-    def note(self, claim_token: str, **columns: object) -> None:
-        """Set columns of a row, without a change of state. May be lost."""
-        assert not {"claim_token", "epoch", "state"} & columns.keys(), "a change of state is a step"
-        changes = _known(columns)
-        if changes:
-            sql = f"UPDATE sessions SET {', '.join(f'{name} = ?' for name in changes)} WHERE claim_token = ?"
-            self._writer.keep(lambda: self._db.execute(sql, [*changes.values(), claim_token]).rowcount)
 
     def event(self, session_id: str, event: str, **detail: object) -> None:
         """Write down that something happened to a session now. May be lost."""

@@ -14,6 +14,7 @@ from typing import TypeVar
 from sqlite_utils import Database
 
 from pigeon import clock
+from pigeon.backoff import Backoff
 from pigeon.journal.connection import BUSY_S, PASSING, JournalUnavailable, explain
 
 Result = TypeVar("Result")
@@ -25,20 +26,17 @@ _STEP_BUSY_MS = 2000
 _BOOKKEEPING_BUSY_MS = 100
 """Writers hold the database for a millisecond; who holds it for longer is stuck, and bytes must go on moving."""
 
-_FIRST_RETRY_S, _LAST_RETRY_S = 0.02, 1.0
-
 
 def until_it_passes(attempt: Callable[[], Result], on_trouble: Trouble | None) -> Result:
     """Repeat `attempt` for as long as it raises JournalUnavailable."""
-    delay = _FIRST_RETRY_S
+    backoff = Backoff()
     while True:
         try:
             return attempt()
         except JournalUnavailable as error:
             if on_trouble is not None:
                 on_trouble(f"{error.message}; waiting")
-        clock.sleep(delay)
-        delay = min(2 * delay, _LAST_RETRY_S)
+        clock.sleep(backoff.failed())
 
 
 class Writer:
@@ -65,7 +63,7 @@ class Writer:
         Raises:
             JournalError: the database is damaged, which no waiting mends.
         """
-        failed, delay = False, _FIRST_RETRY_S
+        failed, backoff = False, Backoff()
         while True:
             try:
                 self._set("busy_timeout", _STEP_BUSY_MS)
@@ -75,8 +73,7 @@ class Writer:
             except sqlite3.DatabaseError as error:
                 self._tell(error)
             failed = True
-            clock.sleep(delay)
-            delay = min(2 * delay, _LAST_RETRY_S)
+            clock.sleep(backoff.failed())
 
     @contextmanager
     def _retrying(self) -> Iterator[None]:

@@ -52,6 +52,17 @@ def seldom_passes(error: OSError) -> bool:
     return error.errno in SELDOM_PASSES and not isinstance(error, Refused)
 
 
+def is_hopeless(error: OSError, failing_s: float, patience_s: float) -> bool:
+    """Whether an operation that has failed for `failing_s` seconds, now with `error`, is to be given up.
+
+    `patience_s`: for so long an error is repeated that seldom passes by itself (EROFS, EACCES). A name that is not
+    there is no reason: the caller knows what must exist.
+    """
+    if may_pass(error) or isinstance(error, FileNotFoundError):
+        return False
+    return failing_s >= (patience_s if seldom_passes(error) else 0.0)
+
+
 def _own(fd: int, mode: int) -> None:
     """Undo a umask that takes away what the owner needs; on the usual umask this costs nothing."""
     if _UMASK & 0o700:

@@ -11,10 +11,10 @@ from __future__ import annotations
 import os
 
 from pigeon import clock
+from pigeon.backoff import Backoff
 from pigeon.wire import files
 from pigeon.wire.documents import MAX_DOCUMENT_BYTES, BadDocument, Status, parse_status
 from pigeon.wire.names import TAKEOVER_NAME, TEMPORARY_PREFIX, SessionFiles
-from pigeon.wire.pacing import Backoff
 
 RESERVE_BYTES = 4096
 """No status of ours is longer."""

@@ -1,9 +1,8 @@
-"""What the scheduler hands to a runner: which worker it belongs to, which session it is to try, or to refuse."""
+"""What the scheduler hands to a runner (its worker, the session to try or to refuse), and what comes back."""
 
 from __future__ import annotations
 
 import os
-import signal
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -39,7 +38,7 @@ class Worker:
 
 
 @dataclass
-class Task:
+class Assignment:
     """What the scheduler hands to a runner it forks."""
 
     session_id: str
@@ -56,25 +55,6 @@ class Task:
     environ: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
 
 
-def tell(text: str) -> None:
-    """A line on the worker's stderr."""
-    try:
-        os.write(2, text.encode("utf-8", "backslashreplace") + b"\n")
-    except OSError:
-        pass  # the worker's terminal has gone; whoever lives on without it must not mind
-
-
-class StopOrder:
-    """Whether a runner has been told to hang its command up: by SIGTERM, from the moment this is made on."""
-
-    def __init__(self) -> None:
-        self.is_given = False
-        signal.signal(signal.SIGTERM, self._take)
-
-    def _take(self, _number: int, _frame: object) -> None:
-        self.is_given = True
-
-
 @dataclass(frozen=True)
 class Refusal:
     """Why a claimed session ends without its command having been started."""
@@ -84,3 +64,15 @@ class Refusal:
     exit_code: int = EXIT_PIGEON
     event: bool = False
     """Whether the stream says so too (`worker_error`)."""
+
+
+class RunnerExit:
+    """Exit statuses of a runner process, by which the scheduler learns what became of its session."""
+
+    DONE = 0
+    HELD = 3  # another worker's command holds the directory: try again later
+    LOST = 4  # somebody else has the claim
+    LATER = (
+        5  # nothing was claimed, since the share or this host failed, or this runner came too late: try again
+    )
+    SUPERSEDED = 6  # another process has taken the session over (a raised epoch, takeover.claim)

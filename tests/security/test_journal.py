@@ -15,10 +15,10 @@ import pytest
 from pigeon.errors import JournalError
 from pigeon.journal import place
 from pigeon.journal.store import Journal
-from pigeon.worker import identity
-from pigeon.worker.lifecycle import RECOVERY
-from pigeon.worker.recovery import ending
-from tests.helpers.journals import advance_to
+from pigeon.worker import identity, proof
+from pigeon.worker.recovery import ending, plan
+from pigeon.worker.recovery.plan import Recovery
+from tests.helpers.journals import advance_to, set_columns
 from tests.helpers.pigeon import Pigeon
 from tests.helpers.privileges import NOBODY, needs_root
 from tests.helpers.users import User, Users, needs_users
@@ -225,8 +225,7 @@ def is_alive(process: subprocess.Popen[bytes]) -> bool:
 
 
 def forge(place_: Place, **columns: object) -> None:
-    with Journal.open(place_.worker.journal_path) as journal:
-        journal.note("t", **columns)
+    set_columns(place_.worker.journal_path, "t", **columns)
 
 
 @pytest.mark.parametrize("where", ["elsewhere", "beside", "climbing"])
@@ -243,8 +242,8 @@ def test_no_path_out_of_a_row_is_touched(tmp_path: Path, where: str) -> None:
     }[where]
     # Nobody knows its proof any more, so only another boot, or the end of its process, proves it dead.
     forge(made, runner_lock=said, boot_id="another/boot")
-    assert ending.is_dead(made.worker.proof_directory, made.row)
-    ending.end(made.worker, made.row, RECOVERY["running"])
+    assert plan.is_dead(made.worker.proof_directory, made.row)
+    ending.end(made.worker, made.row, Recovery.END_AS_LOST)
     assert (precious.read_text(), other.read_text()) == ("kept", "kept")
     assert made.status.state == "failed"
 
@@ -260,7 +259,7 @@ def test_no_process_out_of_a_row_is_ended(
         command_pid=bystander.pid,
         command_start={"right": start, "none": None, "wrong": 1}[started],
     )
-    ending.end(made.worker, made.row, RECOVERY["running"])
+    ending.end(made.worker, made.row, Recovery.END_AS_LOST)
     assert made.status.state == "failed"
     assert is_alive(bystander)
 
@@ -269,7 +268,7 @@ def test_no_process_out_of_a_row_is_ended(
 def test_numbers_that_mean_more_than_a_process(tmp_path: Path, number: int) -> None:
     made = Place(tmp_path, "running")
     forge(made, command_pid=number, command_start=identity.start_ticks(1), runner_pid=number)
-    ending.end(made.worker, made.row, RECOVERY["running"])
+    ending.end(made.worker, made.row, Recovery.END_AS_LOST)
     assert made.status.state == "failed"
 
 
@@ -277,39 +276,39 @@ def test_a_command_that_hid_its_mark_is_ended_by_its_runners_word(
     tmp_path: Path, bystander: subprocess.Popen[bytes]
 ) -> None:
     made = Place(tmp_path, "running")
-    proof = identity.ProofOfLife(made.worker.proof_directory, "t.1")
-    proof.note_directory("/some where")
-    proof.note_command(bystander.pid)
-    os.close(proof.descriptor)  # as by the runner's death
-    assert identity.noted_directory(proof.path) == "/some where"
+    held = proof.ProofOfLife(made.worker.proof_directory, "t.1")
+    held.note_directory("/some where")
+    held.note_command(bystander.pid)
+    os.close(held.descriptor)  # as by the runner's death
+    assert proof.noted_directory(held.path) == "/some where"
     forge(
         made,
-        runner_lock=proof.path,
+        runner_lock=held.path,
         command_pid=bystander.pid,
         command_start=identity.start_ticks(bystander.pid),
     )
-    ending.end(made.worker, made.row, RECOVERY["running"])
+    ending.end(made.worker, made.row, Recovery.END_AS_LOST)
     wait_until(lambda: not is_alive(bystander), 10, "the end of the command")
 
 
 def test_no_session_of_another_claim_is_ended(tmp_path: Path) -> None:
     made = Place(tmp_path, "running")
     Path(made.session.claim).write_text("worker_id=you-1\nclaim_token=another\n")
-    ending.end(made.worker, made.row, RECOVERY["running"])
+    ending.end(made.worker, made.row, Recovery.END_AS_LOST)
     assert made.status.state == "running"
     assert made.row.state == "final"
 
 
 def test_only_a_runner_is_told_to_stop(tmp_path: Path, bystander: subprocess.Popen[bytes]) -> None:
     proofs = str(tmp_path / "proofs")
-    proof = identity.ProofOfLife(proofs, "t.1")
+    held = proof.ProofOfLife(proofs, "t.1")
     start = identity.start_ticks(bystander.pid)
-    assert not identity.signal_holder(bystander.pid, start, proof.path, signal.SIGKILL)
+    assert not proof.signal_holder(bystander.pid, start, held.path, signal.SIGKILL)
     assert is_alive(bystander)
-    assert identity.holds_proof(os.getpid(), identity.start_ticks(os.getpid()), proof.path)
-    assert not identity.holds_proof(os.getpid(), 1, proof.path)
-    assert not identity.holds_proof(os.getpid(), None, proof.path)
-    proof.remove()
+    assert proof.holds_proof(os.getpid(), identity.start_ticks(os.getpid()), held.path)
+    assert not proof.holds_proof(os.getpid(), 1, held.path)
+    assert not proof.holds_proof(os.getpid(), None, held.path)
+    held.remove()
 
 
 BAD_VALUES = {
@@ -349,7 +348,9 @@ def test_a_damaged_row_is_told_and_stops_nobody(pigeon: Pigeon, column: str) -> 
     """Not the verbs that show it, and not the worker that finds it when it starts."""
     with Journal.open(str(pigeon.journal)) as journal:
         advance_to(journal, "a", "running")
-        journal.note("a", cache=str(pigeon.share.worker_path), namespace="test", boot_id="another/boot")
+    set_columns(
+        pigeon.journal, "a", cache=str(pigeon.share.worker_path), namespace="test", boot_id="another/boot"
+    )
     damage(pigeon.journal, column, BAD_VALUES[column])
     options = ("--journal", str(pigeon.journal))
     for words in (

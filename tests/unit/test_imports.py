@@ -25,6 +25,7 @@ PACKAGE = ROOT / "pigeon"
 TOP = {
     "pigeon": "base",
     "pigeon.errors": "base",
+    "pigeon.backoff": "base",
     "pigeon.clock": "base",
     "pigeon.durations": "base",
     "pigeon.crash": "base",

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pigeon.backoff import Backoff
 from pigeon.wire.pacing import (
     INTERACTIVE,
     WATCHING,
-    Backoff,
     Silence,
     interval,
     pending_interval,

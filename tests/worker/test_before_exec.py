@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from pigeon.worker import identity
+from pigeon.worker import identity, proof
 from pigeon.worker.relay.command import start as start_command
 from tests.helpers.waiting import wait_until
 
@@ -43,8 +43,9 @@ mfusepy.FUSE(Slow(), sys.argv[1], foreground=True)
 RUNNER = """
 import os, sys
 from pigeon.worker import identity
+from pigeon.worker.proof import ProofOfLife
 from pigeon.worker.relay.command import start as start_command
-proof = identity.ProofOfLife(sys.argv[1], "runner")
+proof = ProofOfLife(sys.argv[1], "runner")
 print(proof.path, flush=True)
 env = {"PATH": os.environ["PATH"], identity.SESSION_VARIABLE: sys.argv[4]}
 start_command([sys.argv[2]], env, size=None, pty=sys.argv[3] == "pty", inherit=(), until_exec=(proof.descriptor,))
@@ -88,7 +89,7 @@ def test_a_runner_is_not_dead_before_its_child_has_executed(tmp_path: Path, prog
         runner.wait()
 
     def is_dead() -> bool:
-        return identity.is_proven_dead(path, identity.boot_id(), runner.pid, started)
+        return proof.is_proven_dead(path, identity.boot_id(), runner.pid, started)
 
     assert identity.processes_of(session, None) == []
     assert not is_dead()

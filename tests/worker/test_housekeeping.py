@@ -14,8 +14,9 @@ from pigeon.wire.records import output_line
 from pigeon.wire.takeover import OwnerWatch, end
 from pigeon.worker.debug import Debug
 from pigeon.worker.handover import Worker
+from pigeon.worker.recovery.takeovers import Takeovers
 from pigeon.worker.scheduler.catalog import Catalog
-from pigeon.worker.scheduler.retention import SWEEP_SESSIONS, Housekeeping, Retention
+from pigeon.worker.scheduler.retention import SWEEP_SESSIONS, Retention, Sweeper
 
 
 class House:
@@ -30,7 +31,14 @@ class House:
             Debug(enabled=False, environ={}),
         )  # fmt: skip
         self.catalog = Catalog(self.namespace, None)
-        self.keeper = Housekeeping(worker, self.catalog, Retention(finished_s, terminal_s, 1e6, 30.0))
+        self.sweeper = Sweeper(worker, self.catalog, Retention(finished_s, terminal_s, 1e6))
+        self.takeovers = Takeovers(worker, 30.0, self._settled)
+        self.now = 0.0
+
+    def _settled(self, session_id: str, is_final: bool) -> None:
+        self.catalog.claimed.pop(session_id, None)
+        if is_final:
+            self.catalog.finished[session_id] = self.now
 
     def session(self, state: str = "succeeded", *, pty: bool = False) -> SessionFiles:
         """One with the files of a client."""
@@ -46,13 +54,15 @@ class House:
 
     def sweep(self, now: float) -> None:
         """Everything that a worker does every ten seconds."""
-        self.keeper.recheck_claimed(now)
-        self.keeper.sweep(now, lambda _: False)
+        self.now = now
+        self.takeovers.recheck(list(self.catalog.claimed))
+        self.sweeper.sweep(now, lambda _: False)
 
     def watch(self, begin: float, seconds: int) -> None:
         """Everything that it does every second."""
         for second in range(seconds):
-            self.keeper.watch_owners(begin + second, lambda _: False)
+            self.now = begin + second
+            self.takeovers.watch(list(self.catalog.claimed), self.now)
 
 
 @pytest.fixture

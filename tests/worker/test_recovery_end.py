@@ -15,10 +15,11 @@ from pigeon.wire.documents import Status
 from pigeon.wire.names import Namespace, SessionFiles, new_session_id
 from pigeon.worker import identity
 from pigeon.worker.debug import Debug
-from pigeon.worker.handover import Worker
-from pigeon.worker.lifecycle import RECOVERY, RunnerExit
-from pigeon.worker.recovery import ending
-from tests.helpers.journals import STATES
+from pigeon.worker.handover import RunnerExit, Worker
+from pigeon.worker.proof import ProofOfLife
+from pigeon.worker.recovery import ending, plan
+from pigeon.worker.recovery.plan import RECOVERY
+from tests.helpers.journals import STATES, set_columns
 
 
 class Place:
@@ -117,22 +118,23 @@ def test_a_row_that_went_on_after_it_was_seen(tmp_path: Path) -> None:
 
 def test_who_recovers_lives_as_long_as_the_row_names_him(tmp_path: Path) -> None:
     place = Place(tmp_path, "running")
-    proof = identity.ProofOfLife(place.worker.proof_directory, "t.2")
-    assert ending.is_dead(place.worker.proof_directory, place.row)
+    proof = ProofOfLife(place.worker.proof_directory, "t.2")
+    assert plan.is_dead(place.worker.proof_directory, place.row)
     with Journal.open(place.worker.journal_path) as journal:
         assert ending.take(journal, place.worker, place.row, proof)
-    assert not ending.is_dead(place.worker.proof_directory, place.row)
+    assert not plan.is_dead(place.worker.proof_directory, place.row)
     os.close(proof.descriptor)  # as by his death
-    assert ending.is_dead(place.worker.proof_directory, place.row)
+    assert plan.is_dead(place.worker.proof_directory, place.row)
     assert place.end(place.row) == RunnerExit.DONE
     assert place.row.epoch == 3
 
 
 def test_a_command_of_another_boot_is_forgotten(tmp_path: Path) -> None:
     place = Place(tmp_path, "running")
-    with Journal.open(place.worker.journal_path) as journal:
-        journal.note("t", boot_id="another/boot", command_pid=os.getpid(), command_start=1)
-    proof = identity.ProofOfLife(place.worker.proof_directory, "t.2")
+    set_columns(
+        place.worker.journal_path, "t", boot_id="another/boot", command_pid=os.getpid(), command_start=1
+    )
+    proof = ProofOfLife(place.worker.proof_directory, "t.2")
     with Journal.open(place.worker.journal_path) as journal:
         assert ending.take(journal, place.worker, place.row, proof)
     proof.remove()

@@ -42,9 +42,7 @@ class ShareTrouble:
         """An operation has failed. Raises Outcome if there is no hope that it will ever work."""
         if self._since is None:
             self._since = now
-        patience = PATIENCE_S if files.seldom_passes(error) else 0.0
-        lasts = not files.may_pass(error) and not isinstance(error, FileNotFoundError)
-        if lasts and now - self._since >= patience:
+        if files.is_hopeless(error, now - self._since, PATIENCE_S):
             where = error.filename or self._directory
             raise Outcome(EXIT_PIGEON, f"pigeon: `{where}`: {error.strerror}", abnormal=True) from error
         if not self.is_told and now - self._since > TROUBLE_S:

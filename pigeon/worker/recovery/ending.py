@@ -1,25 +1,26 @@
 """What becomes of the sessions of this journal whose runner is dead: deciding by the table, and doing it.
 
-Only a proof of death recovers (identity.is_proven_dead). Who recovers takes a proof of life of his own; then, before
+Only a proof of death recovers (proof.is_proven_dead). Who recovers takes a proof of life of his own; then, before
 anything else, raises the row's epoch by compare-and-set: a late or second process at the same session loses and ends.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Collection
 
 from pigeon import clock
+from pigeon.backoff import Backoff
 from pigeon.errors import EXIT_PIGEON
+from pigeon.journal import states as journal_states
 from pigeon.journal.queries import Row
 from pigeon.journal.store import Journal
 from pigeon.wire import claim, files, publish, states, takeover
 from pigeon.wire.documents import Status
-from pigeon.wire.names import CLAIM_NAME, TAKEOVER_NAME, SessionFiles, is_session_id, new_token
-from pigeon.wire.pacing import Backoff
-from pigeon.worker import cwdlock, identity, lifecycle
-from pigeon.worker.handover import Worker
-from pigeon.worker.lifecycle import RECOVERY, Recovery, RunnerExit
+from pigeon.wire.names import TAKEOVER_NAME, SessionFiles, new_token
+from pigeon.worker import cwdlock, hangup, identity
+from pigeon.worker.handover import RunnerExit, Worker
+from pigeon.worker.proof import ProofOfLife, discard_proof, is_noted_command, noted_directory
+from pigeon.worker.recovery.plan import Recovery, proof_of
 
 LOST_MESSAGE = (
     "the process that ran the command on {host} died; the command may have run in part and is not run again"
@@ -31,38 +32,7 @@ EXECUTING_S = 0.1
 (execve(2)). So where its leader is not known, a second look follows after this long."""
 
 
-def proof_of(proof_directory: str, row: Row) -> str:
-    """The proof of life of the row's runner, in this journal's own directory of them."""
-    return identity.proof_of(proof_directory, row.claim_token, row.runner_lock)
-
-
-def is_dead(proof_directory: str, row: Row) -> bool:
-    """Whether the runner of an unfinished row is proven dead."""
-    proof = proof_of(proof_directory, row)
-    return identity.is_proven_dead(proof, row.boot_id or "", row.runner_pid, row.runner_start)
-
-
-def _is_sound(row: Row) -> bool:
-    """Whether it can be a row of ours: what it says becomes part of files' names. Nothing is done about any other."""
-    return identity.is_token(row.claim_token) and is_session_id(row.session_id) and row.state in RECOVERY
-
-
-def plan(
-    journal: Journal, worker: Worker, skip: Collection[str]
-) -> tuple[list[tuple[Row, Recovery]], list[Row]]:
-    """(what to recover and how, rows whose runner lives or may live), for unfinished rows not in `skip` (tokens)."""
-    dead, alive = [], []
-    for row in journal.unfinished(worker.namespace.cache, worker.namespace.name):
-        if row.claim_token in skip or not _is_sound(row):
-            continue
-        if is_dead(worker.proof_directory, row):
-            dead.append((row, RECOVERY[row.state]))
-        else:
-            alive.append(row)
-    return dead, alive
-
-
-def take(journal: Journal, worker: Worker, row: Row, proof: identity.ProofOfLife) -> bool:
+def take(journal: Journal, worker: Worker, row: Row, proof: ProofOfLife) -> bool:
     """Make this process the owner of a row whose runner is dead. False: it is not as it was read any more."""
     # The row's boot is the new owner's from now on; a pid of another boot would be taken for one of this.
     stale = {} if row.boot_id == worker.boot else {"command_pid": None, "command_start": None}
@@ -80,15 +50,15 @@ def take(journal: Journal, worker: Worker, row: Row, proof: identity.ProofOfLife
 
 def end(worker: Worker, row: Row, decision: Recovery) -> int:
     """Carry FORGET, END_AS_LOST or PUBLISH out, in a forked process. Returns a RunnerExit status."""
-    proof = identity.ProofOfLife(worker.proof_directory, f"{row.claim_token}.{row.epoch + 1}")
+    proof = ProofOfLife(worker.proof_directory, f"{row.claim_token}.{row.epoch + 1}")
     try:
         left = proof_of(worker.proof_directory, row)
         proof.take_notes_of(left)  # who recovers after this process finds no other
         with Journal.open(worker.journal_path, patient=True) as journal:
             if not take(journal, worker, row, proof):
                 return RunnerExit.SUPERSEDED
-        resolved, leader = identity.noted_directory(left), _proven_leader(row, left)
-        identity.discard_proof(left)
+        resolved, leader = noted_directory(left), _proven_leader(row, left)
+        discard_proof(left)
         if decision is Recovery.FORGET:
             _forget_taken(worker, row, resolved)
         else:
@@ -127,8 +97,8 @@ def _end_taken(
         journal.advance(
             row.claim_token,
             row.epoch + 1,
-            frm=tuple(lifecycle.STEPS),
-            to=lifecycle.FINAL,
+            frm=tuple(journal_states.STEPS),
+            to=journal_states.FINAL,
             final_at=clock.wall(),
             outcome=status.state,
             exit_code=status.exit_code,
@@ -155,7 +125,7 @@ def _proven_leader(row: Row, proof: str) -> int | None:
     pid, started = row.command_pid, row.command_start
     if pid is None or pid <= 1:
         return None
-    noted = identity.is_noted_command(proof, pid, started)
+    noted = is_noted_command(proof, pid, started)
     found = identity.start_ticks(pid)
     if found is None:
         return pid if noted else None
@@ -172,18 +142,13 @@ def _end_processes(session_id: str, leader: int | None, *, holding: str | None =
         found = identity.processes_of(session_id, leader)
         return found if holding is None else [pid for pid in found if identity.has_open(pid, holding)]
 
-    began = clock.monotonic()
+    def send(numbers: hangup.Signals) -> None:
+        for number in numbers:
+            identity.send(find(), number)
+
     if leader is None and holding is None and not find():
         clock.sleep(EXECUTING_S)
-    for after, numbers in lifecycle.HANGUP:
-        while (left := find()) and clock.monotonic() < began + after:
-            clock.sleep(0.05)
-        if not left:
-            return
-        for number in numbers:
-            identity.send(left, number)
-    while find() and clock.monotonic() < began + 2 * lifecycle.HANGUP[-1][0]:
-        clock.sleep(0.05)
+    hangup.carry_out(lambda: not find(), send)
 
 
 def _free_strict(worker: Worker, row: Row, resolved: str | None) -> None:
@@ -250,35 +215,3 @@ def _publish(worker: Worker, row: Row, decision: Recovery) -> Status:
         except OSError:
             pass
         clock.sleep(backoff.failed())
-
-
-def is_lost(session: SessionFiles, row: Row) -> bool:
-    """Whether the dead runner can have no claim any more: somebody else has made one, or the session is gone.
-
-    Raises:
-        OSError: it cannot be said now.
-    """
-    if row.state != lifecycle.CLAIMING:
-        return False
-    try:
-        # Listed, since the answer that there is no such name may be an old one (FORMAT.md, "Reading").
-        if CLAIM_NAME not in os.listdir(session.directory):
-            return False
-    except FileNotFoundError:
-        return files.is_removed(session)
-    return claim.read_claim(session).token != row.claim_token  # ours is whole, and has it
-
-
-def ends_cleanly(session: SessionFiles) -> bool:
-    """Whether stream.jsonl is empty or ends with a newline, so that another runner may write behind it."""
-    try:
-        size = files.size(session.stream)
-        if size == 0:
-            return True
-        fd = files.open_checked(session.stream)
-        try:
-            return os.pread(fd, 1, size - 1) == b"\n"
-        finally:
-            os.close(fd)
-    except FileNotFoundError:
-        return True

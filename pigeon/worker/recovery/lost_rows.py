@@ -9,13 +9,15 @@ every 5 s; its next step in the journal fails by the epoch that recovery has rai
 from __future__ import annotations
 
 from pigeon.errors import JournalError
+from pigeon.journal import states as journal_states
 from pigeon.journal.store import Journal
 from pigeon.wire import takeover
 from pigeon.wire.documents import Request
 from pigeon.wire.names import SessionFiles
-from pigeon.worker import identity, lifecycle
-from pigeon.worker.handover import Worker, tell
-from pigeon.worker.scheduler.catalog import Unpublished, read_request
+from pigeon.worker.debug import tell
+from pigeon.worker.handover import Worker
+from pigeon.worker.proof import is_token, lay_proof_of_nobody
+from pigeon.worker.requests import Unpublished, read_request
 
 SILENCE_S = 12.0
 """At least so long: two heartbeats of a runner and a little."""
@@ -27,15 +29,15 @@ def restore(worker: Worker, session: SessionFiles) -> bool:
     A journal that cannot be used is recovery's business as well. Raises OSError: it cannot be said now.
     """
     token = takeover.claim_of(session).token
-    if not identity.is_token(token):
+    if not is_token(token):
         return False
     try:
         with Journal.open(worker.journal_path, brief=True) as journal:
             row = journal.get(token)
             if row is not None:
-                return row.state != lifecycle.FINAL
-            proof = identity.lay_proof_of_nobody(worker.proof_directory, token)
-            journal.restore(_row(worker, session, token, proof), 1, lifecycle.STARTING)
+                return row.state != journal_states.FINAL
+            proof = lay_proof_of_nobody(worker.proof_directory, token)
+            journal.restore(_row(worker, session, token, proof), 1, journal_states.STARTING)
     except JournalError:
         return True
     tell(

@@ -47,7 +47,6 @@ class Command:
         self, pid: int, stdin: int | None, outputs: dict[int, str], *, master: int | None, keep: object
     ) -> None:
         self.pid = pid
-        self.started_ticks = identity.start_ticks(pid)
         self.pidfd = os.pidfd_open(pid)
         self.stdin = stdin
         self.outputs = outputs

@@ -1,12 +1,9 @@
-"""Hanging a command up, by the steps of `lifecycle.HANGUP`: why, since when, and whether there is still hope."""
+"""Hanging a command up, by the steps of `hangup.HANGUP`: why, since when, and whether there is still hope."""
 
 from __future__ import annotations
 
-from pigeon.worker.lifecycle import HANGUP
+from pigeon.worker.hangup import Steps
 from pigeon.worker.relay.command import Command
-
-UNKILLABLE_S = 20.0
-"""A command that is still there after this hangs in the kernel."""
 
 
 class Hangup:
@@ -16,32 +13,26 @@ class Hangup:
         self.cancelled: str | None = None
         self.failed: str | None = None
         self._command = command
-        self._since: float | None = None
-        self._next_step = 0
+        self._steps: Steps | None = None
 
     @property
     def has_begun(self) -> bool:
         """The command is to end."""
-        return self._since is not None
+        return self._steps is not None
 
     def begin(self, now: float, *, cancelled: str | None, failed: str | None) -> bool:
         """From monotonic `now` on. False if it has begun already; the first reason stays."""
-        if self._since is not None:
+        if self._steps is not None:
             return False
-        self.cancelled, self.failed, self._since = cancelled, failed, now
+        self.cancelled, self.failed, self._steps = cancelled, failed, Steps(now)
         return True
 
     def proceed(self, now: float) -> None:
         """Send the signals that are due."""
-        if self._since is None:
-            return
-        while self._next_step < len(HANGUP):
-            after_s, numbers = HANGUP[self._next_step]
-            if now - self._since < after_s:
-                return
-            self._command.hang_up(numbers)
-            self._next_step += 1
+        if self._steps is not None:
+            for numbers in self._steps.due(now):
+                self._command.hang_up(numbers)
 
     def is_hopeless(self, now: float) -> bool:
         """Not even SIGKILL has ended it."""
-        return self._since is not None and now - self._since > UNKILLABLE_S
+        return self._steps is not None and self._steps.is_hopeless(now)

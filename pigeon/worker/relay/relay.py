@@ -2,8 +2,9 @@
 
 One loop, one thread, no blocking call but `poll` and the operations on the share. What the loop waits for, and what
 it does then, is spread over small methods; the decisions (pacing, escalation, what counts as silence) are tables and
-pure classes elsewhere. What has a state of its own (signs of life, the surroundings, the chores, the hang-up, trouble)
-is a small class, which the loop asks at its turn; only the loop ends the command, or switches to another client.
+pure classes elsewhere. What has a state of its own (signs of life, the session's directory,
+the announcement, the hang-up, trouble) is a small class, which the loop asks at its turn; only the loop ends the
+command, or switches to another client.
 """
 
 from __future__ import annotations
@@ -19,14 +20,14 @@ from pigeon.wire import events, files
 from pigeon.wire.names import TAKEOVER_NAME, SessionFiles
 from pigeon.wire.pacing import INTERACTIVE, interval, polite
 from pigeon.wire.records import DETACHED, HANGUP, KILL, OUTPUT_CLOSED
-from pigeon.worker.relay.announcement import Chores
+from pigeon.worker.relay.announcement import Announcement
 from pigeon.worker.relay.command import Command
 from pigeon.worker.relay.hangup import Hangup
 from pigeon.worker.relay.inbound import STOP, Inbound
 from pigeon.worker.relay.liveness import Answers, ClientWatch
 from pigeon.worker.relay.outbound import BRISK_S, Outbound
-from pigeon.worker.relay.session_watch import Newcomers, Surroundings
-from pigeon.worker.relay.trouble import Trouble
+from pigeon.worker.relay.session_watch import Newcomers, SessionWatch
+from pigeon.worker.relay.trouble import ShareTrouble
 
 QUIET_S = {True: 0.05, False: 3.0}
 """On a terminal (True) or pipes (False): after the command's end, output that has paused for this long is all of it.
@@ -41,7 +42,7 @@ OUTPUT_CLOSED_GRACE_S = 2.0
 
 
 @dataclass
-class Ending:
+class CommandEnd:
     """How a command ended. `cancelled` says why it was hung up; `is_superseded`: write nothing more."""
 
     return_code: int
@@ -52,8 +53,8 @@ class Ending:
 
 
 @dataclass
-class Watch:
-    """What a relay has to know beyond its command and files."""
+class RunnerSide:
+    """What a relay needs of its runner, beyond the command and the files."""
 
     client: ClientWatch
     note: Callable[..., None]
@@ -61,7 +62,7 @@ class Watch:
     stop_requested: Callable[[], bool]
     wakeup_fd: int
     lock_is_lost: Callable[[], bool]
-    chores: Callable[[], bool]
+    announce: Callable[[], bool]
     """Bookkeeping on the share that nobody waits for; called once, when there is nothing better to do. False: the
     session has been taken over."""
 
@@ -70,27 +71,32 @@ class Relay:
     """The loop of one session."""
 
     def __init__(
-        self, session: SessionFiles, command: Command, outbound: Outbound, inbound: Inbound, watch: Watch
+        self,
+        session: SessionFiles,
+        command: Command,
+        outbound: Outbound,
+        inbound: Inbound,
+        runner: RunnerSide,
     ) -> None:
         self.session = session
         self.command = command
         self.outbound = outbound
         self.inbound = inbound
-        self.watch = watch
+        self.runner = runner
         self.return_code: int | None = None
         self.ended_at = 0.0
         self._now = clock.monotonic()
-        self.chores = Chores(watch.chores, outbound, watch.note, self._now)
-        self._surroundings = Surroundings(
-            session, watch.lock_is_lost, self._now, is_alone=not watch.client.judges
+        self.announcement = Announcement(runner.announce, outbound, runner.note, self._now)
+        self._session_watch = SessionWatch(
+            session, runner.lock_is_lost, self._now, is_alone=not runner.client.judges
         )
-        self._newcomers = Newcomers(inbound, command, watch.note)
+        self._newcomers = Newcomers(inbound, command, runner.note)
         self._answers = Answers(inbound, outbound, self._now)
         self._active = self._now
         # What the client has sent can wait for as long as `started` takes: most commands read nothing at once.
         self._next_look = self._now + interval(INTERACTIVE, 0.0)
         # Apart: what cannot be read must not hold back what can be written, nor the other way round.
-        self._reading, self._writing = Trouble(), Trouble()
+        self._reading, self._writing = ShareTrouble(), ShareTrouble()
         self._hangup = Hangup(command)
         self._superseded = False
         self._is_unheard = False
@@ -100,10 +106,10 @@ class Relay:
         self._poll = select.poll()
         self._masks: dict[int, int] = {}
         self._set_mask(command.pidfd, select.POLLIN)
-        self._set_mask(watch.wakeup_fd, select.POLLIN)
+        self._set_mask(runner.wakeup_fd, select.POLLIN)
         outbound.brisk_until = self._now + BRISK_S
 
-    def run(self, store_result: Callable[[int], bool]) -> Ending:
+    def run(self, store_result: Callable[[int], bool]) -> CommandEnd:
         """Relay until the command has ended and its output is written, all but the exit event.
 
         `store_result` gets the return code as soon as it is known, and tells whether this runner still owns the
@@ -122,7 +128,7 @@ class Relay:
                 self._hangup.proceed(self._now)
             self._wait()
             self._now = clock.monotonic()
-            if self._surroundings.was_absent():
+            if self._session_watch.was_absent():
                 self.inbound.silence.failed()
             if self.return_code is None:
                 self._reap(store_result)
@@ -144,7 +150,7 @@ class Relay:
         for fd, _ in self._poll.poll(self._timeout() * 1000):
             if fd in self.command.outputs:
                 self._read(fd)
-            elif fd == self.watch.wakeup_fd:
+            elif fd == self.runner.wakeup_fd:
                 os.read(fd, 4096)
 
     def _set_mask(self, fd: int, mask: int) -> None:
@@ -168,8 +174,8 @@ class Relay:
             waits.append(self._answers.due - now)
         if self._hangup.has_begun or self.return_code is not None:
             waits.append(0.02)
-        if not self.chores.are_done and self.return_code is None:
-            waits.append(max(self.chores.next_at, self._writing.retry_at) - now)
+        if not self.announcement.is_done and self.return_code is None:
+            waits.append(max(self.announcement.next_at, self._writing.retry_at) - now)
         return max(0.0, min(waits))
 
     def _read(self, fd: int) -> None:
@@ -211,7 +217,7 @@ class Relay:
                 return False
         return True
 
-    def _ending(self) -> Ending:
+    def _ending(self) -> CommandEnd:
         code = self.return_code
         if self.command.outputs and self.command.master is None and not self._hangup.has_begun:
             self.outbound.say(
@@ -219,7 +225,7 @@ class Relay:
                     "the command has ended; a background process holds its output open, and is left to it"
                 )
             )
-        return Ending(
+        return CommandEnd(
             return_code=-9 if code is None else code,
             cancelled=self._hangup.cancelled,
             failed=self._hangup.failed,
@@ -232,7 +238,7 @@ class Relay:
     def _look(self) -> None:
         began = self._now
         try:
-            if self._surroundings.are_due(began):
+            if self._session_watch.is_due(began):
                 self._list()
             if self._superseded:
                 return
@@ -268,7 +274,7 @@ class Relay:
         self.outbound.brisk_until = self._now + BRISK_S
 
     def _list(self) -> None:
-        names = self._surroundings.list_names(self._now)
+        names = self._session_watch.list_names(self._now)
         if TAKEOVER_NAME in names:
             self._supersede("another worker has taken the session over")
             return
@@ -276,8 +282,8 @@ class Relay:
             attacher = self._newcomers.newest_attacher(names)
             if attacher is not None:
                 self._switch(attacher)
-        if self._surroundings.lost_lock(self._now):
-            self.watch.note("lock_lost")
+        if self._session_watch.lost_lock(self._now):
+            self.runner.note("lock_lost")
             self.outbound.say(
                 events.notice(
                     "the lock of this directory was lost (the file server dropped it); "
@@ -288,26 +294,26 @@ class Relay:
     def _switch(self, attacher: int) -> None:
         """From now on the newest attacher is the client."""
         self.inbound.switch(attacher)
-        self.watch.client.attached()
-        self._surroundings.is_alone = False
-        self.watch.note("attached", n=attacher)
+        self.runner.client.attached()
+        self._session_watch.is_alone = False
+        self.runner.note("attached", n=attacher)
         self.outbound.acknowledged = self.outbound.appender.end
         self.outbound.say(events.attached(attacher))
         self._brisk()
 
     def _left_alone(self) -> None:
         """Nobody takes what is said: so nobody may hold it back, for ever, either."""
-        self._surroundings.is_alone = True
+        self._session_watch.is_alone = True
         self.outbound.acknowledged = None
 
     def _answer_client(self) -> None:
         if self.inbound.acknowledged is not None:
             self.outbound.acknowledged, self.inbound.acknowledged = self.inbound.acknowledged, None
         if self.inbound.delivered:
-            self.watch.note("signals", numbers=self.inbound.delivered[:100])
+            self.runner.note("signals", numbers=self.inbound.delivered[:100])
             self.inbound.delivered.clear()
         for request in self.inbound.requests:
-            self.watch.note(f"client_{request}")
+            self.runner.note(f"client_{request}")
             if request == HANGUP:
                 self._hang_up(cancelled="its client hung up")
             elif request == KILL:
@@ -316,12 +322,12 @@ class Relay:
             elif request == STOP:
                 self._hang_up(cancelled="it was stopped by `pigeon stop`")
             elif request == DETACHED:
-                self.watch.client.detached()
+                self.runner.client.detached()
                 self._left_alone()
             elif request == OUTPUT_CLOSED:
                 self._close_outputs()
         self.inbound.requests.clear()
-        if self.watch.stop_requested():
+        if self.runner.stop_requested():
             self._hang_up(cancelled="the worker was stopped")
 
     def _close_outputs(self) -> None:
@@ -337,13 +343,13 @@ class Relay:
     def _judge_client(self) -> None:
         if self._output_closed_at is not None and self._now - self._output_closed_at > OUTPUT_CLOSED_GRACE_S:
             self._hang_up(cancelled="the client's output was closed")
-        message = None if self._hangup.has_begun else self.watch.client.found_lost(self.inbound)
+        message = None if self._hangup.has_begun else self.runner.client.found_lost(self.inbound)
         if message is None:
             return
-        self.watch.note("client_lost", message=message)
+        self.runner.note("client_lost", message=message)
         self.outbound.say(events.client_lost(message))
         self._left_alone()
-        if not self.watch.client.keeps:
+        if not self.runner.client.keeps:
             self._hang_up(cancelled=message)
 
     # Saying things on the stream
@@ -354,14 +360,18 @@ class Relay:
         self._answers.say(self._now)
         if self.outbound.is_full and self.return_code is None:
             self._hang_up(failed="the session wrote as much as `max_stream` allows")
-        if self.return_code is None and self.chores.are_due(self._now) and not self.chores.do(self._now):
+        if (
+            self.return_code is None
+            and self.announcement.is_due(self._now)
+            and not self.announcement.do(self._now)
+        ):
             self._supersede("another worker has taken the session over")
         if self.outbound.due(self._now) == 0.0 and not self._superseded:
             self._flush()
 
     def _flush(self) -> None:
         try:
-            if self._surroundings.must_list:
+            if self._session_watch.must_list:
                 self._list()
                 if self._superseded:
                     return
@@ -377,18 +387,18 @@ class Relay:
             self._trouble_began(self._writing, error)
         self._active = max(self._active, self.outbound.last_output)
 
-    def _trouble_began(self, trouble: Trouble, error: OSError) -> None:
-        self._surroundings.must_list = True
+    def _trouble_began(self, trouble: ShareTrouble, error: OSError) -> None:
+        self._session_watch.must_list = True
         self.inbound.silence.failed()
         if trouble.failed(self._now, error):
-            self.watch.note("share_trouble", error=str(error))
+            self.runner.note("share_trouble", error=str(error))
         failing_s = self._now - (trouble.since or self._now)
-        if self._surroundings.prove_removal(error, failing_s):
+        if self._session_watch.prove_removal(error, failing_s):
             self._supersede("the session's directory has been removed")
 
-    def _trouble_over(self, trouble: Trouble) -> None:
+    def _trouble_over(self, trouble: ShareTrouble) -> None:
         if trouble.succeeded():
-            self.watch.note("share_recovered")
+            self.runner.note("share_recovered")
 
     # Ending the command
 
@@ -397,9 +407,9 @@ class Relay:
             # It has ended already, with a result that stands; what is left of its output waits for no reader any more.
             self._is_unheard, self.outbound.acknowledged = True, None
         elif self._hangup.begin(self._now, cancelled=cancelled, failed=failed):
-            self.watch.note("hangup", reason=cancelled or failed)
+            self.runner.note("hangup", reason=cancelled or failed)
 
     def _supersede(self, reason: str) -> None:
         """Somebody else ends the session: hang the command up and write nothing more."""
-        self.watch.note("superseded", reason=reason)
+        self.runner.note("superseded", reason=reason)
         self._superseded = True

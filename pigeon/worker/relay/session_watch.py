@@ -34,7 +34,7 @@ REMOVED_S = 3.0
 """A session whose directory has been missing for this long, though its parent can be listed, can have no end."""
 
 
-class Surroundings:
+class SessionWatch:
     """One session's, from monotonic `now` on. `must_list`: list before the next write. `is_alone`: it has no client."""
 
     def __init__(
@@ -58,7 +58,7 @@ class Surroundings:
         self._last_seen = seen
         return absent
 
-    def are_due(self, now: float) -> bool:
+    def is_due(self, now: float) -> bool:
         """Whether to list now."""
         return self.must_list or now >= self._next_list
 

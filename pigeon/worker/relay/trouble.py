@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from pigeon.wire.pacing import Backoff
+from pigeon.backoff import Backoff
 
 
-class Trouble:
+class ShareTrouble:
     """Tracks failing operations. `retry_at` is the monotonic second of the next attempt, 0.0 while all is well."""
 
     def __init__(self) -> None:

@@ -12,12 +12,14 @@ from typing import Any
 
 from pigeon import clock
 from pigeon.errors import JournalError
+from pigeon.journal import states as journal_states
 from pigeon.journal.connection import JournalUnavailable
 from pigeon.journal.store import Journal
 from pigeon.wire import states
 from pigeon.wire.names import new_token
-from pigeon.worker import identity, lifecycle
-from pigeon.worker.handover import Task, Worker, tell
+from pigeon.worker import identity
+from pigeon.worker.debug import tell
+from pigeon.worker.handover import Assignment, Worker
 from pigeon.worker.relay.inbound import Inbound
 from pigeon.worker.relay.outbound import Outbound
 from pigeon.worker.runner.ownership import Superseded
@@ -26,11 +28,11 @@ PATIENCE_S = 5.0
 """How long the journal is waited for while nothing is claimed: the runner holds the directory meanwhile."""
 
 
-class Books:
+class JournalRow:
     """One row, under one claim token and, from `begin` on, one epoch."""
 
     def __init__(
-        self, worker: Worker, task: Task, journal: Journal | None, holds_claim: Callable[[str], bool]
+        self, worker: Worker, task: Assignment, journal: Journal | None, holds_claim: Callable[[str], bool]
     ) -> None:
         """`journal`: one that is open already. `holds_claim`: whether the share says that the token's claim is the
         session's, and that nobody has ended it; may raise Superseded.
@@ -108,11 +110,11 @@ class Books:
 
     def claimed(self) -> None:
         """The claim is ours. Raises Superseded."""
-        self._step((lifecycle.CLAIMING,), lifecycle.CLAIMED, claimed_at=clock.wall(), **self._owner)
+        self._step((journal_states.CLAIMING,), journal_states.CLAIMED, claimed_at=clock.wall(), **self._owner)
 
     def starting(self, *, durable: bool) -> None:
         """From here on the session is never started again. Raises Superseded."""
-        self._step((lifecycle.CLAIMED,), lifecycle.STARTING, durable=durable)
+        self._step((journal_states.CLAIMED,), journal_states.STARTING, durable=durable)
 
     def _step(self, frm: tuple[str, ...], to: str, *, durable: bool = False, **columns: object) -> None:
         if not self._advance(frm, to, durable=durable, **columns):
@@ -141,8 +143,8 @@ class Books:
     def running(self, pid: int | None, started_at: float | None) -> None:
         """The command runs, and may go on for long."""
         self._advance(
-            (lifecycle.STARTING,),
-            lifecycle.RUNNING,
+            (journal_states.STARTING,),
+            journal_states.RUNNING,
             command_pid=pid,
             command_start=identity.start_ticks(pid) if pid else None,
             started_at=started_at,
@@ -152,8 +154,8 @@ class Books:
     def exited(self, return_code: int, counts: dict[str, int], **columns: object) -> bool:
         """The wait result, on the disk before anybody is told. False: another process has recovered the session."""
         return self._advance(
-            (lifecycle.STARTING, lifecycle.RUNNING),
-            lifecycle.EXITED,
+            (journal_states.STARTING, journal_states.RUNNING),
+            journal_states.EXITED,
             durable=True,
             return_code=return_code,
             exit_code=states.exit_code_of(return_code),
@@ -167,8 +169,8 @@ class Books:
         self._journal().advance(
             self.token,
             self.epoch,
-            frm=tuple(lifecycle.STEPS),
-            to=lifecycle.FINAL,
+            frm=tuple(journal_states.STEPS),
+            to=journal_states.FINAL,
             final_at=clock.wall(),
             outcome=state,
             error=error,

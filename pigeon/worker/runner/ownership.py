@@ -7,9 +7,9 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from pigeon import clock
+from pigeon.backoff import Backoff
 from pigeon.wire import claim, files, publish
 from pigeon.wire.names import CLAIM_NAME, TAKEOVER_NAME, SessionFiles
-from pigeon.wire.pacing import Backoff
 from pigeon.worker.debug import Debug
 
 FRESH_S = 1.0
@@ -40,8 +40,7 @@ class Ownership:
         """Repeat a step on the share until it works, however long its bad moment lasts.
 
         After a failure the directory is listed before the next attempt: a session that was taken over meanwhile is
-        left alone, and one whose directory is gone can have no end. `patience_s`: for so long an error is repeated that
-        seldom passes by itself (EROFS, EACCES).
+        left alone, and one whose directory is gone can have no end. `patience_s`: see files.is_hopeless.
         """
         backoff = Backoff()
         began = clock.monotonic()
@@ -52,9 +51,7 @@ class Ownership:
                 raise
             except OSError as error:
                 self._debug.say("failure", f"{self._session.session_id}: {error}")
-                patience = patience_s if files.seldom_passes(error) else 0.0
-                lasts = not files.may_pass(error) and not isinstance(error, FileNotFoundError)
-                if lasts and clock.monotonic() - began >= patience:
+                if files.is_hopeless(error, clock.monotonic() - began, patience_s):
                     raise Superseded(f"the session's files cannot be written: {error}") from error
                 clock.sleep(backoff.failed())
             self._check_ownership()
@@ -72,7 +69,7 @@ class Ownership:
     def holds_claim(self, token: str) -> bool:
         """Whether the session is still that of the claim, and has no end. For who has nothing else to go by.
 
-        Waits for the share as an end does. Raises Superseded.
+        WaitRecorder for the share as an end does. Raises Superseded.
         """
 
         def look() -> bool:

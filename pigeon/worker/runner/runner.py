@@ -12,30 +12,33 @@ import signal
 
 from pigeon import clock, trace
 from pigeon.errors import JournalError
+from pigeon.journal import states as journal_states
+from pigeon.journal.connection import may_pass
 from pigeon.journal.store import Journal
 from pigeon.wire import claim, events, files, states
 from pigeon.wire.names import SessionFiles
-from pigeon.worker import identity, lifecycle
-from pigeon.worker.handover import Refusal, StopOrder, Task, Worker, tell
-from pigeon.worker.lifecycle import RunnerExit
+from pigeon.worker import hangup
+from pigeon.worker.debug import tell
+from pigeon.worker.handover import Assignment, Refusal, RunnerExit, Worker
+from pigeon.worker.proof import ProofOfLife, discard_proof, proof_of
 from pigeon.worker.relay.command import CannotStart, Command
 from pigeon.worker.relay.inbound import Inbound
 from pigeon.worker.relay.liveness import ClientWatch
 from pigeon.worker.relay.outbound import Outbound
-from pigeon.worker.relay.relay import Ending, Relay, Watch
+from pigeon.worker.relay.relay import CommandEnd, Relay, RunnerSide
 from pigeon.worker.runner import launch
 from pigeon.worker.runner.held_directory import HeldDirectory, try_hold
-from pigeon.worker.runner.journal_row import Books, byte_counts
+from pigeon.worker.runner.journal_row import JournalRow, byte_counts
 from pigeon.worker.runner.ownership import Ownership, Superseded
 from pigeon.worker.runner.publication import Publication
-from pigeon.worker.scheduler import outage
+from pigeon.worker.runner.stop_order import StopOrder
 
 LATE_S = 5.0
 """A runner that was stopped for so long before it could claim leaves the session to its scheduler, which asks whether
 the client still lives."""
 
 
-def run(worker: Worker, task: Task, stop: StopOrder, journal: Journal | None = None) -> int:
+def run(worker: Worker, task: Assignment, stop: StopOrder, journal: Journal | None = None) -> int:
     """Try the session, with a journal that is open already or not. Returns a RunnerExit status; in a forked process."""
     runner = Runner(worker, task, stop, journal)
     try:
@@ -52,13 +55,13 @@ class NotTried(Exception):
 class Runner:
     """The steps of one session. Fields that a step needs exist from the step that makes them on."""
 
-    def __init__(self, worker: Worker, task: Task, stop: StopOrder, journal: Journal | None) -> None:
+    def __init__(self, worker: Worker, task: Assignment, stop: StopOrder, journal: Journal | None) -> None:
         self.worker = worker
         self.task = task
         self.session: SessionFiles = worker.namespace.session(task.session_id)
         self.lock: HeldDirectory | None = None
         self._ownership = Ownership(self.session, worker.debug, is_old=task.row is not None)
-        self._books = Books(worker, task, journal, self._ownership.holds_claim)
+        self._row = JournalRow(worker, task, journal, self._ownership.holds_claim)
         self._publication = Publication(worker, self.session, self._ownership, task.request.created_at)
         self._refusal: Refusal | None = None
         self._env: dict[str, str] = {}
@@ -73,9 +76,7 @@ class Runner:
         trace.mark("runner: begins")
         wakeup = self._arrange_signals()
         try:
-            self.proof = identity.ProofOfLife(
-                self.worker.proof_directory, f"{self._books.token}.{self._books.epoch}"
-            )
+            self.proof = ProofOfLife(self.worker.proof_directory, f"{self._row.token}.{self._row.epoch}")
         except OSError as error:
             self._say_untried(f"pigeon worker: cannot keep a runner's proof of life: {error}")
             return RunnerExit.LATER
@@ -108,7 +109,7 @@ class Runner:
 
     def _leave_untried(self, code: int) -> int:
         """Nothing of the session is ours: leave no trace of this attempt."""
-        self._books.close()
+        self._row.close()
         self._release()
         self.proof.remove()
         return code
@@ -124,7 +125,7 @@ class Runner:
         tell(f"pigeon worker: the runner of {self.task.session_id} leaves it: {reason}")
         self.worker.debug.say("failure", f"{self.task.session_id}: {reason}")
         self._release()
-        self._books.final(states.FAILED, reason, {})
+        self._row.final(states.FAILED, reason, {})
         self.proof.remove()
 
     def _arrange_signals(self) -> int:
@@ -160,44 +161,41 @@ class Runner:
             except CannotStart as error:
                 self._refusal = Refusal(states.FAILED, error.message, error.exit_code, event=True)
             # Before the stream says anything, even that nothing is started: whoever restarts a session begins a stream.
-            self._books.starting(durable=self._refusal is None)
+            self._row.starting(durable=self._refusal is None)
         return True
 
     def _claim(self) -> bool:
         worker = self.worker
         row = self.task.row
         try:
-            if not self._books.begin(self.proof.path):
+            if not self._row.begin(self.proof.path):
                 return False
         except JournalError as error:
-            if not outage.may_pass(error):
+            if not may_pass(error):
                 raise
             raise NotTried(f"pigeon worker: the journal fails: {error.message}; trying on") from error
         if row is not None:  # a claim of ours that a dead runner left or was about to make
-            left = identity.proof_of(self.worker.proof_directory, row.claim_token, row.runner_lock)
-            identity.discard_proof(left)
-            if row.state == lifecycle.CLAIMED:
+            discard_proof(proof_of(self.worker.proof_directory, row.claim_token, row.runner_lock))
+            if row.state == journal_states.CLAIMED:
                 self._ownership.check_takeover()
                 return True
         text = claim.worker_claim(
             (row.worker_host if row else None) or worker.host,
             (row.worker_pid if row else None) or worker.pid,
             (row.worker_id if row else None) or worker.worker_id,
-            self._books.token,
+            self._row.token,
         )
         try:
-            won = self._ownership.until_it_works(
-                lambda: claim.try_claim(self.session, self._books.token, text)
-            )
+            won = self._ownership.until_it_works(lambda: claim.try_claim(self.session, self._row.token, text))
         except (Superseded, files.Refused):
             won = False  # the session has been removed, or is not what a client makes
         if not won:
-            self._books.forget()
+            self._row.forget()
             return False
         if row is not None:
             self._ownership.check_takeover()
         trace.mark("runner: claim made")
-        self._books.claimed()
+        self._row.claimed()
         return True
 
     # The command
@@ -257,19 +255,19 @@ class Runner:
         os.chdir("/")
         inbound = Inbound(self.session, trace=self.worker.debug.bytes_of(self.task.session_id, "input"))
         request = self.task.request
-        watch = Watch(
+        side = RunnerSide(
             client=ClientWatch(
                 judges=request.sends_heartbeats,
                 keeps=request.keeps,
                 timeout_s=self.worker.client_timeout_s,
             ),
-            note=self._books.note,
+            note=self._row.note,
             stop_requested=lambda: self._stop.is_given,
             wakeup_fd=wakeup,
             lock_is_lost=lambda: self.lock is not None and self.lock.is_lost(),
-            chores=self._say_running,
+            announce=self._say_running,
         )
-        relay = Relay(self.session, command, outbound, inbound, watch)
+        relay = Relay(self.session, command, outbound, inbound, side)
         ending = relay.run(lambda code: self._store_result(code, outbound, inbound))
         if ending.is_superseded:
             self._leave_command(command)
@@ -282,13 +280,13 @@ class Runner:
         try:
             if self._pid is not None:
                 self.proof.note_command(self._pid)
-            self._books.running(self._pid, self._started_at)
+            self._row.running(self._pid, self._started_at)
         except Superseded:
             return False  # the relay knows how to leave a command
         return self._publication.running(self._started_at)
 
     def _store_result(self, return_code: int, outbound: Outbound, inbound: Inbound) -> bool:
-        return self._books.exited(
+        return self._row.exited(
             return_code,
             byte_counts(outbound, inbound),
             command_pid=self._pid,
@@ -298,18 +296,18 @@ class Runner:
 
     # Afterwards
 
-    def _finish(self, ending: Ending, outbound: Outbound, inbound: Inbound, relay: Relay) -> None:
+    def _finish(self, ending: CommandEnd, outbound: Outbound, inbound: Inbound, relay: Relay) -> None:
         code = states.exit_code_of(ending.return_code)
         self._ownership.look_before_step()
         if not ending.is_unkillable:
             reason = ending.cancelled or ending.failed
             outbound.say(events.exited(code, ending.return_code, hung_up=reason))
-        client = relay.watch.client
+        client = relay.runner.client
         self._publication.write_last(
             outbound, lambda: ending.cancelled is not None or client.has_left(inbound, relay.command)
         )
         trace.mark("runner: exit event written")
-        if not relay.chores.are_done:
+        if not relay.announcement.is_done:
             self._publication.blank_quietly()
         state, error, ended_by = states.state_of(ending.return_code), ending.failed, None
         if ending.cancelled:
@@ -330,7 +328,7 @@ class Runner:
             ended_by=ended_by,
         )
         self._release(keep_inherited=ending.is_unkillable)
-        self._books.final(state, error, byte_counts(outbound, inbound))
+        self._row.final(state, error, byte_counts(outbound, inbound))
 
     def _end_unstarted(self, refusal: Refusal) -> None:
         """End a claimed session whose command was never started."""
@@ -347,7 +345,7 @@ class Runner:
         self._publication.final(state, refusal.exit_code, reason, stream_bytes=outbound.appender.offset)
         self._publication.blank_quietly()
         self._release()
-        self._books.final(state, reason, {"exit_code": refusal.exit_code})
+        self._row.final(state, reason, {"exit_code": refusal.exit_code})
 
     def _release(self, *, keep_inherited: bool = False) -> None:
         if self.lock is not None and not keep_inherited:
@@ -356,10 +354,4 @@ class Runner:
 
     def _leave_command(self, command: Command) -> None:
         """Superseded: hang the command up, by the same steps, and wait for it."""
-        began = clock.monotonic()
-        for after, numbers in lifecycle.HANGUP:
-            while command.try_wait() is None and (now := clock.monotonic()) < began + after:
-                clock.sleep(min(0.05, began + after - now))
-            if command.try_wait() is not None:
-                return
-            command.hang_up(numbers)
+        hangup.carry_out(lambda: command.try_wait() is not None, command.hang_up)

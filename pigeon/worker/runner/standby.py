@@ -13,12 +13,9 @@ import pickle
 from pigeon.errors import JournalError
 from pigeon.journal.store import Journal
 from pigeon.worker import identity
-from pigeon.worker.handover import StopOrder, Task, Worker
+from pigeon.worker.handover import Assignment, Worker
 from pigeon.worker.runner.runner import run
-
-AFTER_S = 0.05
-"""It is forked when no session has been started for this long: in a rush, forking ahead would only take turns from
-those that run."""
+from pigeon.worker.runner.stop_order import StopOrder
 
 NAME = "pigeon-standby"
 """What ps(1) shows while it has no task."""
@@ -34,7 +31,7 @@ class Standby:
         self._writing = writing
         os.set_blocking(writing, False)
 
-    def give(self, task: Task) -> bool:
+    def give(self, task: Assignment) -> bool:
         """Hand the task over; nothing more can be given afterwards. False: it did not take all of it, and ends."""
         payload = pickle.dumps(task)
         try:
@@ -80,7 +77,7 @@ def _place(path: str) -> tuple[int, int] | None:
     return found.st_dev, found.st_ino
 
 
-def _receive(reading: int) -> Task | None:
+def _receive(reading: int) -> Assignment | None:
     """The task; None if the pipe was closed before all of one had come."""
     data = b""
     while len(data) < _HEADER_BYTES or len(data) < _HEADER_BYTES + int.from_bytes(
@@ -91,5 +88,5 @@ def _receive(reading: int) -> Task | None:
             return None
         data += part
     task = pickle.loads(data[_HEADER_BYTES:])
-    assert isinstance(task, Task)
+    assert isinstance(task, Assignment)
     return task

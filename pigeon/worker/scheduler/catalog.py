@@ -11,26 +11,17 @@ import os
 from dataclasses import dataclass, field
 
 from pigeon import clock
+from pigeon.backoff import Backoff
 from pigeon.wire import files, states
 from pigeon.wire.documents import (
     MAX_DOCUMENT_BYTES,
-    MAX_REQUEST_BYTES,
     BadDocument,
-    Request,
     Status,
-    parse_request,
     parse_status,
 )
-from pigeon.wire.names import (
-    CLAIM_NAME,
-    REQUEST_NAME,
-    STATUS_NAME,
-    Namespace,
-    SessionFiles,
-    is_session_id,
-)
-from pigeon.wire.pacing import Backoff
-from pigeon.worker.handover import tell
+from pigeon.wire.names import CLAIM_NAME, STATUS_NAME, Namespace, SessionFiles, is_session_id
+from pigeon.worker import requests
+from pigeon.worker.debug import tell
 from pigeon.worker.scheduler.queue import Waiting
 
 INCOMPLETE_S = 3600.0
@@ -91,7 +82,7 @@ class Catalog:
         entry = self._incomplete[name]
         try:
             waiting = self.look(name, now)
-        except (OSError, Unpublished):
+        except (OSError, requests.Unpublished):
             if now - entry.since > INCOMPLETE_S:
                 del self._incomplete[name]
             entry.retry_at = now + entry.backoff.failed()
@@ -113,7 +104,8 @@ class Catalog:
             return None
         entries = os.listdir(session.directory)
         if STATUS_NAME not in entries:
-            raise Unpublished  # not asked for: the answer "there is none" would be remembered (FORMAT.md, "Reading")
+            # Not asked for: the answer "there is none" would be remembered (FORMAT.md, "Reading").
+            raise requests.Unpublished
         status = self._status(session)
         if isinstance(status, Status):
             if status.is_final:
@@ -125,7 +117,7 @@ class Catalog:
         elif CLAIM_NAME in entries:
             self.claimed[name] = now
             return None
-        request, problem = read_request(session)
+        request, problem = requests.read_request(session)
         if request.route != self.route and problem is None:
             return None
         problem = problem or (status if isinstance(status, str) else None)
@@ -137,41 +129,6 @@ class Catalog:
         try:
             return parse_status(files.read(session.status, MAX_DOCUMENT_BYTES), session.session_id)
         except FileNotFoundError:
-            raise Unpublished from None
+            raise requests.Unpublished from None
         except (files.Refused, BadDocument) as error:
-            return _reason(STATUS_NAME, error)
-
-    def forget(self, name: str) -> None:
-        """Look at `name` anew at the next scan."""
-        self._known.discard(name)
-
-
-class Unpublished(Exception):
-    """status.json or request.json is not there yet."""
-
-
-def read_request(session: SessionFiles) -> tuple[Request, str | None]:
-    """The request, or a stand-in and the reason why the session must be refused.
-
-    Raises:
-        Unpublished: it is not there yet.
-        OSError: it could not be read now.
-    """
-    stand_in = Request(session.session_id, ["-"], "/")
-    try:
-        data = files.read(session.request, MAX_REQUEST_BYTES, one_link=True)
-        return parse_request(data, session.session_id), None
-    except FileNotFoundError:
-        raise Unpublished from None
-    except (files.Refused, BadDocument) as error:
-        return stand_in, _reason(REQUEST_NAME, error)
-    except OSError as error:
-        if files.may_pass(error):
-            raise
-        return stand_in, _reason(REQUEST_NAME, error)
-
-
-def _reason(name: str, error: Exception) -> str:
-    if isinstance(error, OSError):
-        return f"{name} refused: {error.strerror or error}"
-    return str(error)
+            return requests.reason(STATUS_NAME, error)

@@ -11,9 +11,15 @@ from typing import NoReturn
 
 from pigeon import trace
 from pigeon.errors import PigeonError
-from pigeon.worker.handover import StopOrder, Task, Worker, tell
+from pigeon.worker.debug import tell
+from pigeon.worker.handover import Assignment, Worker
 from pigeon.worker.runner import runner, standby
 from pigeon.worker.runner.standby import Standby
+from pigeon.worker.runner.stop_order import StopOrder
+
+STANDBY_AFTER_S = 0.05
+"""A runner is forked ahead when no session has been started for this long: in a rush, forking ahead would only
+take turns from those that run."""
 
 
 class Forks:
@@ -29,7 +35,7 @@ class Forks:
         """A runner waits for the next task."""
         return self._standby is not None
 
-    def run(self, task: Task) -> int:
+    def run(self, task: Assignment) -> int:
         """A runner for the task; its pid. Raises OSError as `make_standby`."""
         trace.mark("scheduler: starts a runner")
         return self._use_standby(task) or self.fork(lambda stop: runner.run(self._worker, task, stop))
@@ -51,7 +57,7 @@ class Forks:
             os.close(reading)
         self._standby = Standby(pid, writing)
 
-    def _use_standby(self, task: Task) -> int | None:
+    def _use_standby(self, task: Assignment) -> int | None:
         """The pid of the standby, if there is one and it has taken the task. A recovery has a runner of its own."""
         if self._standby is None or task.row is not None:
             return None

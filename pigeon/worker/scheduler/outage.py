@@ -5,9 +5,7 @@ Owns only what is said. Whoever meets the trouble goes on trying, in his own tim
 
 from __future__ import annotations
 
-from pigeon.errors import JournalError
-from pigeon.journal.connection import JournalUnavailable
-from pigeon.worker.handover import tell
+from pigeon.worker.debug import tell
 
 
 class Outage:
@@ -39,11 +37,3 @@ class Outage:
 def words(error: OSError) -> str:
     """What failed, and where if that is known."""
     return f"{error.strerror or error} (`{error.filename}`)" if error.filename else str(error)
-
-
-def may_pass(error: JournalError) -> bool:
-    """Whether the journal may work again by itself. A damaged one, or another program's, does not.
-
-    A directory that cannot be searched or read at the moment is an OSError before SQLite is asked anything.
-    """
-    return isinstance(error, JournalUnavailable) or isinstance(error.__cause__, OSError)

@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+from pigeon.backoff import Backoff
 from pigeon.journal.queries import Row
 from pigeon.wire.documents import Request
-from pigeon.wire.pacing import Backoff, Silence
+from pigeon.wire.pacing import Silence
 
 SLOT = "slot"
 DIRECTORY = "directory"

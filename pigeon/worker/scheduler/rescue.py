@@ -17,36 +17,36 @@ from pigeon.wire import files, states
 from pigeon.wire.documents import Request
 from pigeon.worker import identity
 from pigeon.worker.handover import Worker
-from pigeon.worker.lifecycle import Recovery
-from pigeon.worker.recovery import ending
-from pigeon.worker.scheduler.catalog import Unpublished, read_request
+from pigeon.worker.recovery import ending, plan
+from pigeon.worker.recovery.plan import Recovery
+from pigeon.worker.requests import Unpublished, read_request
 from pigeon.worker.scheduler.forks import Forks
 from pigeon.worker.scheduler.queue import Waiting
-from pigeon.worker.scheduler.runners import Crew
+from pigeon.worker.scheduler.runners import Runners
 
 
-def look(worker: Worker, crew: Crew, waiting: Iterable[Waiting]) -> list[tuple[Row, Recovery]]:
+def look(worker: Worker, runners: Runners, waiting: Iterable[Waiting]) -> list[tuple[Row, Recovery]]:
     """Adopt runners that live without a scheduler; the sessions whose runner is dead, and what to do about each.
 
     Raises:
         JournalError: the journal cannot be read.
         OSError: the workers' files cannot be listed.
     """
-    mine = crew.forked_tokens() | {one.row.claim_token for one in waiting if one.row}
+    mine = runners.forked_tokens() | {one.row.claim_token for one in waiting if one.row}
     # The journal is closed before anything is forked: it must not be carried across (store.py).
     with Journal.open(worker.journal_path, brief=True) as journal:
-        dead, alive = ending.plan(journal, worker, mine)
+        dead, alive = plan.plan(journal, worker, mine)
     for row in alive:
-        if not _has_scheduler(worker, row) and crew.adopt(row):
+        if not _has_scheduler(worker, row) and runners.adopt(row):
             worker.debug.say("queue", f"{row.session_id}: its runner lives; watched again")
     # One of this scheduler's own has only just died, or has just been forked: the next turn will tell.
-    found = [(row, decision) for row, decision in dead if not crew.has_forked(row.session_id)]
+    found = [(row, decision) for row, decision in dead if not runners.has_forked(row.session_id)]
     return [(row, Recovery.FORGET if _is_lost(worker, row) else decision) for row, decision in found]
 
 
 def _is_lost(worker: Worker, row: Row) -> bool:
     try:
-        return ending.is_lost(worker.namespace.session(row.session_id), row)
+        return plan.is_lost(worker.namespace.session(row.session_id), row)
     except OSError:
         return False  # not to be said now: whoever takes the session up again will see
 
@@ -84,7 +84,7 @@ def try_again(worker: Worker, row: Row, decision: Recovery) -> Waiting | None:
 
 def _waiting(worker: Worker, row: Row, decision: Recovery) -> Waiting | None:
     session = worker.namespace.session(row.session_id)
-    if decision is Recovery.START and not ending.ends_cleanly(session):
+    if decision is Recovery.START and not plan.ends_cleanly(session):
         return None
     try:
         request, problem = read_request(session)
@@ -96,7 +96,7 @@ def _waiting(worker: Worker, row: Row, decision: Recovery) -> Waiting | None:
     return waiting
 
 
-def begin_end(worker: Worker, crew: Crew, forks: Forks, row: Row, decision: Recovery) -> None:
+def begin_end(worker: Worker, runners: Runners, forks: Forks, row: Row, decision: Recovery) -> None:
     """Fork the process that gives the session its end, or forgets it. What cannot be tried again is lost.
 
     Raises:
@@ -105,4 +105,4 @@ def begin_end(worker: Worker, crew: Crew, forks: Forks, row: Row, decision: Reco
     if decision in (Recovery.START, Recovery.CLAIM_AGAIN):
         decision = Recovery.END_AS_LOST
     pid = forks.fork(lambda _: ending.end(worker, row, decision))
-    crew.add_recovery(pid, row)
+    runners.add_recovery(pid, row)

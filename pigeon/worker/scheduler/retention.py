@@ -1,4 +1,4 @@
-"""Everything that is kept has an end: finished sessions, silent owners' sessions, stale worker files, old journal rows.
+"""Everything that is kept has an end: finished sessions, stale worker files, old journal rows.
 
 A session goes only after this worker has itself seen it final, and its control files quiet, for the retention time of
 its own monotonic clock, so that no slow reader loses anything. Lock files are never removed: whoever holds one that has
@@ -11,17 +11,15 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from pigeon import clock
 from pigeon.errors import JournalError
 from pigeon.journal.store import Journal
-from pigeon.wire import files, publish, takeover
+from pigeon.wire import files
 from pigeon.wire.documents import MAX_REQUEST_BYTES, BadDocument, parse_request
 from pigeon.wire.names import SessionFiles, host_and_pid, is_control, worker_id_of
 from pigeon.wire.pacing import Silence
 from pigeon.wire.worker_file import read_worker_file
-from pigeon.worker import identity
+from pigeon.worker import identity, proof
 from pigeon.worker.handover import Worker
-from pigeon.worker.recovery import lost_rows
 from pigeon.worker.scheduler.catalog import Catalog
 
 SWEEP_S = 10.0
@@ -45,7 +43,6 @@ class Retention:
     finished_s: float
     terminal_s: float
     journal_s: float
-    host_timeout_s: float
 
 
 @dataclass
@@ -57,7 +54,7 @@ class _Quiet:
     keep_s: float
 
 
-class Housekeeping:
+class Sweeper:
     """The slow work of one scheduler. Every method is short and gives up quietly when the share does not answer."""
 
     def __init__(self, worker: Worker, catalog: Catalog, retention: Retention) -> None:
@@ -66,13 +63,6 @@ class Housekeeping:
         self.retention = retention
         self._quiet: dict[str, _Quiet] = {}
         self._workers: dict[str, tuple[bytes, Silence]] = {}
-        self._watches: dict[str, takeover.OwnerWatch] = {}
-        self._stalled: set[str] = set()
-        """Sessions that another has begun to take over, and not ended yet when this worker came to do so."""
-        self._own: set[str] = set()
-        """Sessions that carry this worker's own claim."""
-        self._documents: dict[str, bytes] = {}
-        """Worker files as this turn has read them: an owner of many sessions is asked once."""
         self._next_prune = 0.0
 
     # Retention
@@ -128,89 +118,7 @@ class Housekeeping:
                 needed = journal.proofs()
         except JournalError:
             return  # the next hour will do
-        identity.sweep_proofs(self.worker.proof_directory, needed, older_than_s=PRUNE_S)
-
-    # Owners that fell silent
-
-    def watch_owners(self, now: float, own: Callable[[str], bool]) -> None:
-        """Look at sessions that others have claimed; end those whose owner has been silent for `host_timeout`."""
-        self._documents.clear()
-        failure = None
-        for name in list(self.catalog.claimed):
-            if own(name):
-                self.catalog.claimed.pop(name, None)
-                continue
-            try:
-                self._watch_owner(name, now)
-            except OSError as error:  # of this one's files; the others' owners may be dead all the same
-                failure = error
-        for name in self._watches.keys() - self.catalog.claimed.keys():
-            del self._watches[name]
-            self._stalled.discard(name)
-            self._own.discard(name)
-        if failure is not None:
-            raise failure
-
-    def _watch_owner(self, name: str, now: float) -> None:
-        try:
-            watch = self._watches.get(name) or self._begin_watch(name, now)
-            if watch is None or watch.look(now) < self.retention.host_timeout_s:
-                return
-            if name not in self._own:
-                self._take_over(name)
-            elif watch.silent_s >= lost_rows.SILENCE_S:
-                self._end_own(name)
-        except FileNotFoundError:
-            if name in os.listdir(self.worker.namespace.sessions):
-                raise
-            self.catalog.claimed.pop(name, None)  # somebody has removed it: it needs no end
-
-    def _begin_watch(self, name: str, now: float) -> takeover.OwnerWatch | None:
-        """None if the session turns out to be final."""
-        session = self.worker.namespace.session(name)
-        if _is_final(session):
-            self.catalog.claimed.pop(name, None)
-            self.catalog.finished[name] = now
-            return None
-        owner = takeover.claim_of(session).owner
-        if owner == self.worker.worker_id:
-            self._own.add(name)
-            owner = ""  # that this worker lives says nothing: only the stream does
-        watch = takeover.OwnerWatch(self.worker.namespace, session, owner, self._read_worker_file)
-        self._watches[name] = watch
-        return watch
-
-    def _read_worker_file(self, worker_id: str) -> bytes:
-        if worker_id not in self._documents:
-            self._documents[worker_id] = read_worker_file(self.worker.namespace, worker_id)
-        return self._documents[worker_id]
-
-    def recheck_claimed(self, now: float) -> None:
-        """Find out which of the sessions of others have ended meanwhile."""
-        for name in list(self.catalog.claimed):
-            if _is_final(self.worker.namespace.session(name)):
-                self.catalog.claimed.pop(name, None)
-                self.catalog.finished[name] = now
-
-    def _end_own(self, name: str) -> None:
-        """A session of this worker's that nobody is at work on, and that recovery does not know."""
-        del self._watches[name]
-        if not lost_rows.restore(self.worker, self.worker.namespace.session(name)):
-            self._take_over(name)
-
-    def _take_over(self, name: str) -> None:
-        session = self.worker.namespace.session(name)
-        owner = takeover.claim_of(session).worker_id or "unknown"
-        ended = takeover.end(session, f"worker {self.worker.worker_id}", owner, stalled=name in self._stalled)
-        self._watches.pop(name, None)
-        if not ended and not _is_final(session):
-            # Another worker was first. If he dies before he has published the end, the next watch ends in this one.
-            self._stalled.add(name)
-            return
-        if ended:
-            self.worker.debug.say("failure", f"{name}: its owner {owner} is silent: ended by takeover")
-        self.catalog.claimed.pop(name, None)
-        self.catalog.finished[name] = clock.monotonic()
+        proof.sweep_proofs(self.worker.proof_directory, needed, older_than_s=PRUNE_S)
 
     # Worker files
 
@@ -241,11 +149,6 @@ class Housekeeping:
             if silence.seconds * SWEEP_S >= STALE_WORKER_S:
                 files.remove(namespace.worker(worker_id))
                 self._workers.pop(worker_id, None)
-
-
-def _is_final(session: SessionFiles) -> bool:
-    status = publish.read_status(session)
-    return status is not None and status.is_final
 
 
 def _control_sizes(session: SessionFiles) -> tuple[int, ...]:

@@ -14,7 +14,8 @@ from pigeon import clock
 from pigeon.journal.queries import Row
 from pigeon.wire.worker_file import RunningEntry
 from pigeon.worker import identity
-from pigeon.worker.recovery import ending
+from pigeon.worker.proof import signal_holder
+from pigeon.worker.recovery import plan
 from pigeon.worker.scheduler.queue import Waiting
 
 
@@ -38,7 +39,7 @@ class Running:
         return RunningEntry(self.session_id, self.cwd, self.command, now - self.since, locks=self.locks)
 
 
-class Crew:
+class Runners:
     """All that run now, each once. Its length is their number, recoveries included."""
 
     def __init__(self, proof_directory: str) -> None:
@@ -112,7 +113,7 @@ class Crew:
         dead = [
             token
             for token, one in self._adopted.items()
-            if one.row is not None and ending.is_dead(self._proof_directory, one.row)
+            if one.row is not None and plan.is_dead(self._proof_directory, one.row)
         ]
         return [self._adopted.pop(token).session_id for token in dead]
 
@@ -152,5 +153,5 @@ class Crew:
                 identity.send([one.pid], signal.SIGTERM)
         for one in self._adopted.values():
             if one.row is not None:
-                proof = ending.proof_of(self._proof_directory, one.row)
-                identity.signal_holder(one.pid, one.row.runner_start, proof, signal.SIGTERM)
+                proof = plan.proof_of(self._proof_directory, one.row)
+                signal_holder(one.pid, one.row.runner_start, proof, signal.SIGTERM)

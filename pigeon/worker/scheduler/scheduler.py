@@ -15,22 +15,23 @@ from collections.abc import Callable
 
 from pigeon import clock
 from pigeon.errors import JournalError
+from pigeon.journal.connection import may_pass
 from pigeon.journal.queries import Row
 from pigeon.wire.names import CLAIM_NAME
 from pigeon.wire.pacing import scan_interval
-from pigeon.worker.handover import Task, Worker, tell
-from pigeon.worker.lifecycle import RunnerExit
-from pigeon.worker.recovery import ending
-from pigeon.worker.runner import standby
+from pigeon.worker.debug import tell
+from pigeon.worker.handover import Assignment, RunnerExit, Worker
+from pigeon.worker.recovery import plan
+from pigeon.worker.recovery.takeovers import Takeovers
 from pigeon.worker.scheduler import outage, queue, rescue, waiting_clients
 from pigeon.worker.scheduler.catalog import Catalog
-from pigeon.worker.scheduler.forks import Forks
+from pigeon.worker.scheduler.forks import STANDBY_AFTER_S, Forks
 from pigeon.worker.scheduler.heartbeat import INTERVAL_S, Heartbeat
 from pigeon.worker.scheduler.outage import Outage
 from pigeon.worker.scheduler.queue import Waiting
-from pigeon.worker.scheduler.retention import SWEEP_S, Housekeeping, Retention
-from pigeon.worker.scheduler.runners import Crew, Running
-from pigeon.worker.scheduler.wait_records import Waits
+from pigeon.worker.scheduler.retention import SWEEP_S, Retention, Sweeper
+from pigeon.worker.scheduler.runners import Runners, Running
+from pigeon.worker.scheduler.wait_records import WaitRecorder
 
 RECOVERY_S = 10.0
 """Between two looks for runners of this journal that died without their scheduler seeing it."""
@@ -46,15 +47,23 @@ class Scheduler:
     """The loop and its bookkeeping."""
 
     def __init__(
-        self, worker: Worker, retention: Retention, *, route: str | None, max_jobs: int, poll_ceiling_s: float
+        self,
+        worker: Worker,
+        retention: Retention,
+        *,
+        route: str | None,
+        max_jobs: int,
+        poll_ceiling_s: float,
+        host_timeout_s: float,
     ) -> None:
         self.worker = worker
         self.max_jobs = max_jobs
         self.poll_ceiling_s = poll_ceiling_s
         self.catalog = Catalog(worker.namespace, route)
-        self.housekeeping = Housekeeping(worker, self.catalog, retention)
+        self.sweeper = Sweeper(worker, self.catalog, retention)
+        self.takeovers = Takeovers(worker, host_timeout_s, self._settled)
         self.waiting: dict[str, Waiting] = {}
-        self.crew = Crew(worker.proof_directory)
+        self.runners = Runners(worker.proof_directory)
         self.stops = 0
         self._said_stops = 0
         self._heartbeat = Heartbeat(
@@ -72,9 +81,9 @@ class Scheduler:
             "tick": 0.0,
             "adopted": 0.0,
             "sweep": self._news_at + SWEEP_S,
-            "standby": self._news_at + standby.AFTER_S,
+            "standby": self._news_at + STANDBY_AFTER_S,
         }
-        self._waits = Waits(worker, self._journal)
+        self._wait_recorder = WaitRecorder(worker, self._journal)
 
     def listen(self) -> None:
         """From now on SIGINT and SIGTERM are orders to stop; before anybody is told that the worker is there."""
@@ -90,7 +99,7 @@ class Scheduler:
         """Serve until stopped twice, or once and nothing runs any more. Returns the exit code."""
         gc.collect()
         gc.freeze()  # forked runners then share these objects' pages instead of copying them
-        self._when("beat", clock.monotonic(), INTERVAL_S, self.housekeeping.forget_dead_workers)
+        self._when("beat", clock.monotonic(), INTERVAL_S, self.sweeper.forget_dead_workers)
         self._due["beat"] = 0.0
         try:
             while not self._is_over():
@@ -104,7 +113,7 @@ class Scheduler:
         self.stops += 1
 
     def _is_over(self) -> bool:
-        return self.stops > 0 and len(self.crew) == 0
+        return self.stops > 0 and len(self.runners) == 0
 
     def _step(self) -> None:
         now = clock.monotonic()
@@ -143,7 +152,7 @@ class Scheduler:
         except OSError as error:
             self._share.fails(outage.words(error), name)
         except JournalError as error:
-            if not outage.may_pass(error):
+            if not may_pass(error):
                 raise
             self._journal.fails(error.message)
             # SQLite may have waited for somebody longer than `every_s`: the rest of the loop has its turn first.
@@ -152,7 +161,7 @@ class Scheduler:
     def _sleep(self) -> None:
         now = clock.monotonic()
         until = min(self._due["beat"], self._due["recover"])
-        if self.crew.has_adopted:
+        if self.runners.has_adopted:
             until = min(until, self._due["adopted"])
         if self.stops == 0:
             until = min(until, self._due["scan"], self._due["tick"])
@@ -202,20 +211,27 @@ class Scheduler:
                 self._drop_if_lost(waiting, waiting.row)
             elif now - waiting.seen_monotonic > WITHDRAWN_S:
                 self._drop_if_claimed(waiting)
-        self._waits.record(self.waiting.values(), now)
-        if self.catalog.claimed:
-            self.housekeeping.watch_owners(now, self._is_own)
+        self._wait_recorder.record(self.waiting.values(), now)
+        for session_id in [name for name in self.catalog.claimed if self._is_own(name)]:
+            del self.catalog.claimed[session_id]
+        self.takeovers.watch(list(self.catalog.claimed), now)
+
+    def _settled(self, session_id: str, is_final: bool) -> None:
+        """A session of another has its end, or is gone."""
+        self.catalog.claimed.pop(session_id, None)
+        if is_final:
+            self.catalog.finished[session_id] = clock.monotonic()
 
     def _sweep(self) -> None:
         now = clock.monotonic()
-        self.housekeeping.recheck_claimed(now)
-        self.housekeeping.sweep(now, self._is_own)
+        self.takeovers.recheck(list(self.catalog.claimed))
+        self.sweeper.sweep(now, self._is_own)
         if len(self.catalog.claimed) == 0:
-            self.housekeeping.sweep_workers(now)
+            self.sweeper.sweep_workers(now)
 
     def _is_own(self, session_id: str) -> bool:
         """Whether a process of this scheduler is at work on the session."""
-        return session_id in self.waiting or self.crew.is_at(session_id)
+        return session_id in self.waiting or self.runners.is_at(session_id)
 
     def _drop_if_claimed(self, waiting: Waiting) -> None:
         if clock.monotonic() - waiting.looked_at < WITHDRAWN_S:
@@ -234,7 +250,7 @@ class Scheduler:
     def _drop_if_lost(self, waiting: Waiting, row: Row) -> None:
         """Whose dead runner had not claimed it may be claimed by another at any time; recovery then forgets the row."""
         try:
-            if ending.is_lost(self.worker.namespace.session(row.session_id), row):
+            if plan.is_lost(self.worker.namespace.session(row.session_id), row):
                 self._remove(waiting, "claimed by another, or removed")
                 self._due["recover"] = 0.0
         except OSError:
@@ -243,7 +259,7 @@ class Scheduler:
     def _remove(self, waiting: Waiting, why: str) -> None:
         del self.waiting[waiting.session_id]
         waiting.wait_for(None, None, clock.monotonic())
-        self._waits.close(waiting)
+        self._wait_recorder.close(waiting)
         self.catalog.claimed[waiting.session_id] = clock.monotonic()
         self._dirty = True
         self.worker.debug.say("queue", f"{waiting.session_id}: {why}")
@@ -252,8 +268,8 @@ class Scheduler:
 
     def _decide(self, now: float) -> None:
         self._dirty = False
-        free = self.max_jobs - self.crew.slots_taken()
-        for verdict in queue.decide(list(self.waiting.values()), self.crew.held(), free, now):
+        free = self.max_jobs - self.runners.slots_taken()
+        for verdict in queue.decide(list(self.waiting.values()), self.runners.held(), free, now):
             waiting = verdict.waiting
             if verdict.reason is None and waiting.held_elsewhere:
                 self._launch(waiting)  # only a try: it goes on waiting unless that succeeds
@@ -267,8 +283,8 @@ class Scheduler:
     def _launch(self, waiting: Waiting) -> None:
         now = clock.monotonic()
         if not waiting.held_elsewhere:
-            self._waits.close(waiting)
-        task = Task(
+            self._wait_recorder.close(waiting)
+        task = Assignment(
             waiting.session_id,
             waiting.request,
             waiting.seen_at,
@@ -284,21 +300,21 @@ class Scheduler:
             self.worker.debug.say("failure", f"{waiting.session_id}: no runner: {error.strerror}")
             waiting.retry_at = now + waiting.backoff.failed()
             return
-        self._due["standby"] = now + standby.AFTER_S
+        self._due["standby"] = now + STANDBY_AFTER_S
         del self.waiting[waiting.session_id]
-        self.crew.add_runner(pid, waiting)
+        self.runners.add_runner(pid, waiting)
 
     # Ends
 
     def _reap(self) -> None:
-        while self.crew.has_children or self._forks.has_standby:
+        while self.runners.has_children or self._forks.has_standby:
             try:
                 pid, status = os.waitpid(-1, os.WNOHANG)
             except ChildProcessError:
                 return
             if pid == 0:
                 return
-            running = self.crew.take_out(pid)
+            running = self.runners.take_out(pid)
             if self._forks.has_lost(pid):
                 self._due["standby"] = clock.monotonic() + RECOVERY_S  # something kills it: not at once again
             if running is not None:
@@ -311,7 +327,7 @@ class Scheduler:
         tried = code in (RunnerExit.HELD, RunnerExit.LATER)
         if waiting is not None and waiting.held_elsewhere and not tried:
             waiting.wait_for(None, None, clock.monotonic())
-            self._waits.close(waiting)
+            self._wait_recorder.close(waiting)
         if running.is_recovery:
             # Ended, or left to who has begun to end it: looked at again until it is final.
             self.catalog.claimed[running.session_id] = clock.monotonic()
@@ -340,14 +356,14 @@ class Scheduler:
         self.waiting = dict(sorted(self.waiting.items(), key=lambda item: item[1].seen_monotonic))
 
     def _watch_adopted(self) -> None:
-        for session_id in self.crew.drop_dead():
+        for session_id in self.runners.drop_dead():
             self._dirty = True
             self._due["recover"] = 0.0
             self.catalog.claimed[session_id] = clock.monotonic()  # final by now, or soon
 
     def _recover(self) -> None:
         """Adopt runners that live without a scheduler, and give an end to the sessions of those that do not."""
-        found = rescue.look(self.worker, self.crew, self.waiting.values())
+        found = rescue.look(self.worker, self.runners, self.waiting.values())
         self._journal.works()
         for row, decision in found:
             try:
@@ -362,18 +378,18 @@ class Scheduler:
                 continue
             if row.session_id in self.waiting:
                 self._remove(self.waiting[row.session_id], "taken up from the journal")
-            rescue.begin_end(self.worker, self.crew, self._forks, row, decision)
+            rescue.begin_end(self.worker, self.runners, self._forks, row, decision)
 
     # Saying
 
     def _beat(self) -> None:
-        self._heartbeat.beat(self.crew.describe(clock.monotonic()), draining=self.stops > 0)
+        self._heartbeat.beat(self.runners.describe(clock.monotonic()), draining=self.stops > 0)
 
     def _answer_stops(self) -> None:
         if self.stops == self._said_stops:
             return
         self._said_stops = self.stops
-        count = len(self.crew)
+        count = len(self.runners)
         if self.stops == 1:
             if count:
                 tell(
@@ -382,7 +398,7 @@ class Scheduler:
                 )
             return
         tell(f"pigeon worker: hanging up {count} running sessions")
-        self.crew.hang_up()
+        self.runners.hang_up()
 
 
 def _death(code: int) -> str:

@@ -9,16 +9,17 @@ from collections.abc import Iterable
 
 from pigeon import clock
 from pigeon.errors import JournalError
+from pigeon.journal.connection import may_pass
 from pigeon.journal.store import Journal
 from pigeon.worker.handover import Worker
-from pigeon.worker.scheduler.outage import Outage, may_pass
+from pigeon.worker.scheduler.outage import Outage
 from pigeon.worker.scheduler.queue import Waiting
 
 RECORDED_WAIT_S = 1.0
 """A wait longer than this goes into the journal while it lasts."""
 
 
-class Waits:
+class WaitRecorder:
     """Which waits are written down and still open. `outage`: the journal's, which others may have met before."""
 
     def __init__(self, worker: Worker, outage: Outage) -> None:

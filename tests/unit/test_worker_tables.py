@@ -4,17 +4,9 @@ from __future__ import annotations
 
 import signal
 
-from pigeon.worker.lifecycle import (
-    CLAIMED,
-    EXITED,
-    FINAL,
-    HANGUP,
-    RECOVERY,
-    RUNNING,
-    STARTING,
-    STEPS,
-    Recovery,
-)
+from pigeon.journal.states import CLAIMED, EXITED, FINAL, RUNNING, STARTING, STEPS
+from pigeon.worker.hangup import HANGUP
+from pigeon.worker.recovery.plan import RECOVERY, Recovery
 
 
 def test_every_unfinished_state_has_a_recovery() -> None:
