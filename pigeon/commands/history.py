@@ -16,7 +16,7 @@ from pigeon import clock
 from pigeon.commands.arguments import Parser, add_common, add_settings, directory_of, flags_of, load_config
 from pigeon.config import Config
 from pigeon.errors import JournalError, PigeonError, UsageError
-from pigeon.journal import place
+from pigeon.journal import place, states
 from pigeon.journal.queries import Filter
 from pigeon.report import history_table as text
 from pigeon.report.history_answer import ORDERS, Answer, Question, answer
@@ -29,10 +29,10 @@ PAGE_COUNT = 5000
 """A page of so many is some megabytes, and is drawn in a moment."""
 
 STATES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
-    "claimed": (("claiming", "claimed"), ()),
-    "running": (("starting", "running"), ()),
-    "exited": (("exited",), ()),
-    "final": (("final",), ()),
+    "claimed": (states.NOT_STARTED, ()),
+    "running": (states.AT_WORK, ()),
+    "exited": ((states.EXITED,), ()),
+    "final": ((states.FINAL,), ()),
     "succeeded": ((), ("succeeded",)),
     "failed": ((), ("failed",)),
     "cancelled": ((), ("cancelled",)),

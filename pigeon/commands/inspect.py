@@ -102,7 +102,7 @@ def look(namespace: Namespace, session_id: str, config: Config) -> Known:
     workers, live = session_view.live_workers(namespace, patience_s=0.0 if final else 2.5)
     known = Known(view, workers, live)
     _read_journal(known, config)
-    if known.row is not None and known.row.boot_id is not None and known.row.state != "final":
+    if known.row is not None and known.row.boot_id is not None and not known.row.is_final:
         _look_at_processes(known, known.row)
     return known
 

@@ -14,6 +14,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
+from pigeon.journal import states
+
 Connection = sqlite3.Connection
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
@@ -67,6 +69,16 @@ class Row:
     stream_bytes: int | None = None
     stdin_bytes: int | None = None
     signals: int | None = None
+
+    @property
+    def is_final(self) -> bool:
+        """Whether the session has its end."""
+        return self.state == states.FINAL
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether its command runs no more, as far as the journal knows."""
+        return self.state in (states.EXITED, states.FINAL)
 
     @property
     def text(self) -> str:
@@ -227,6 +239,8 @@ def _words(text: object) -> list[str]:
 
 
 _SELECT = f"SELECT {', '.join(COLUMNS)} FROM sessions"
+_UNFINISHED = f"state <> '{states.FINAL}'"
+"""As the schema's partial index has it: as a parameter it would not be used."""
 
 
 def count(connection: Connection) -> int:
@@ -242,7 +256,7 @@ def get(connection: Connection, claim_token: str) -> Row | None:
 
 def unfinished(connection: Connection, cache: str, namespace: str) -> list[Row]:
     """The rows of a namespace that have no final state, oldest claim first."""
-    sql = f"{_SELECT} WHERE cache = ? AND namespace = ? AND state <> 'final' ORDER BY rowid"
+    sql = f"{_SELECT} WHERE cache = ? AND namespace = ? AND {_UNFINISHED} ORDER BY rowid"
     return [
         row_of(values) for values in connection.execute(sql, (stored(cache), stored(namespace))).fetchall()
     ]
@@ -250,7 +264,7 @@ def unfinished(connection: Connection, cache: str, namespace: str) -> list[Row]:
 
 def proofs(connection: Connection) -> set[str]:
     """The proofs of life (paths) that rows without a final state name, of whatever namespace."""
-    sql = "SELECT DISTINCT runner_lock FROM sessions WHERE state <> 'final' AND runner_lock IS NOT NULL"
+    sql = f"SELECT DISTINCT runner_lock FROM sessions WHERE {_UNFINISHED} AND runner_lock IS NOT NULL"
     return {str(path) for (path,) in connection.execute(sql).fetchall()}
 
 

@@ -14,11 +14,11 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 
 from pigeon import clock
 from pigeon.errors import JournalError
-from pigeon.journal import place, queries, schema
+from pigeon.journal import place, queries, schema, states
 from pigeon.journal.connection import BRIEF_S, BUSY_S, connect, explain
 from pigeon.journal.queries import COLUMNS, Row, stored, to_json
 from pigeon.journal.writing import Result, Trouble, Writer, until_it_passes
@@ -130,7 +130,7 @@ class Journal:
 
     def begin_claim(self, row: Mapping[str, object], *, durable: bool = False) -> None:
         """Write that a claim is about to be made: a row in state `claiming`, epoch 1."""
-        columns = _known({**row, "epoch": 1, "state": "claiming"})
+        columns = _known({**row, "epoch": 1, "state": states.CLAIMING})
         names = ", ".join(columns)
         sql = f"INSERT INTO sessions ({names}) VALUES ({', '.join('?' * len(columns))})"
         token = str(row["claim_token"])
@@ -139,7 +139,7 @@ class Journal:
             if again and queries.get(self._db.conn, token) is not None:
                 return  # the attempt whose commit was reported to have failed had not
             self._db.execute(sql, list(columns.values()))
-            self._record(token, "claiming", {"worker_id": row.get("worker_id")})
+            self._record(token, states.CLAIMING, {"worker_id": row.get("worker_id")})
 
         self._writer.step(write, durable=durable)
 
@@ -148,15 +148,16 @@ class Journal:
         claim_token: str,
         epoch: int,
         *,
-        frm: Collection[str],
         to: str,
         durable: bool = False,
         **columns: object,
     ) -> bool:
-        """Go from one of the states `frm` to `to`, and set `columns`. False: the row is in other hands or states.
+        """Take the step to the state `to` (states.STEPS), and set `columns`. False: the row is in other hands or
+        states.
 
         `durable`: on the disk, not only in the system's memory, before this returns.
         """
+        frm = states.origins(to)
         changes = _known({**columns, "state": to})
         sql = (
             f"UPDATE sessions SET {', '.join(f'{name} = ?' for name in changes)}"
@@ -183,9 +184,9 @@ class Journal:
         changes = _known(owner)
         sql = (
             f"UPDATE sessions SET epoch = epoch + 1{''.join(f', {name} = ?' for name in changes)}"
-            " WHERE claim_token = ? AND epoch = ? AND state = ? AND state <> 'final'"
+            " WHERE claim_token = ? AND epoch = ? AND state = ? AND state <> ?"
         )
-        values = [*changes.values(), claim_token, epoch, state]
+        values = [*changes.values(), claim_token, epoch, state, states.FINAL]
 
         def write(again: bool) -> bool:
             if self._db.execute(sql, values).rowcount == 1:
@@ -205,7 +206,7 @@ class Journal:
 
         def write(again: bool) -> bool:
             found = queries.get(self._db.conn, claim_token) if again else None
-            mine = "claim_token = ? AND epoch = ? AND state = 'claiming'"
+            mine = f"claim_token = ? AND epoch = ? AND state = '{states.CLAIMING}'"
             told = f"SELECT session_id, ?, 'claim_lost' FROM sessions WHERE {mine}"
             sql = f"INSERT INTO events (session_id, at, event) {told}"
             self._db.execute(sql, (clock.wall(), claim_token, epoch))
@@ -279,7 +280,8 @@ class Journal:
         By this host's wall clock, the only one that survives a restart. What has no final state stays.
         """
         before = clock.wall() - older_than_s
-        old = "SELECT rowid FROM sessions WHERE state = 'final' AND coalesce(final_at, ended_at, claimed_at, 0) < ?"
+        ended_at = "coalesce(final_at, ended_at, claimed_at, 0)"
+        old = f"SELECT rowid FROM sessions WHERE state = '{states.FINAL}' AND {ended_at} < ?"
         removed = self._remove_in_turns("sessions", old, before)
         for table, stamp in (("events", "at"), ("waits", "since")):
             lost = f"{stamp} < ? AND session_id NOT IN (SELECT session_id FROM sessions)"

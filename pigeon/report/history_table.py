@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 
 from pigeon import clock, text
+from pigeon.journal import states
 from pigeon.journal.queries import Event, Row, Wait
 from pigeon.printing import visible as visible
 from pigeon.text import cut as cut
@@ -62,10 +63,14 @@ def size(count: int | None) -> str:
 # One row
 
 
+_STANDS = {states.STARTING: states.RUNNING, states.EXITED: "ending"}
+"""Where a session stands, in words, where those of the journal say too much or too little."""
+
+
 def ending(row: Row) -> tuple[str, str]:
     """(kind, words) of how a session ended, or where it stands: `ok`, `exit 3`, `SIGKILL`, `cancelled`, `running`."""
-    if row.state != "final":
-        return "open", {"starting": "running", "exited": "ending"}.get(row.state, row.state)
+    if not row.is_final:
+        return "open", _STANDS.get(row.state, row.state)
     if row.outcome == "succeeded":
         return "ok", "ok"
     if row.outcome == "cancelled":
@@ -138,7 +143,7 @@ def table(rows: Sequence[Row], look: Look) -> Iterator[str]:
 
 def _cells(row: Row, look: Look, *, wide: bool) -> tuple[str, ...]:
     took = row.run_s
-    if took is None and row.started_at is not None and row.state != "final":
+    if took is None and row.started_at is not None and not row.is_final:
         took = look.now - row.started_at
     stamp, _, code = row.session_id.partition("-")
     return (
@@ -202,7 +207,7 @@ def _facts(row: Row, look: Look) -> Iterator[tuple[str, str]]:
     yield "command", visible(typed(row.command))
     yield "directory", visible(row.cwd or "")
     yield "state", visible(row.state)
-    yield "ended", _coloured(words, kind, look) + ran + by if row.state == "final" else ""
+    yield "ended", _coloured(words, kind, look) + ran + by if row.is_final else ""
     yield "error", visible(row.error or "")
     yield "exit code", "" if row.exit_code is None else str(row.exit_code)
     yield "waited", f"{duration(row.slot_wait_s)} for a slot, {duration(row.lock_wait_s)} for the directory"

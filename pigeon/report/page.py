@@ -60,7 +60,7 @@ def _session(row: Row, waits: Sequence[object], events: Sequence[object]) -> dic
         "ended": ended,
         "seen": _rounded(row.seen_at if row.seen_at is not None else row.when),
         "start": _rounded(row.started_at),
-        "end": _rounded(end) if row.state in ("final", "exited") else None,
+        "end": _rounded(end) if row.has_ended else None,
         "run": row.run_s,
         "slot": row.slot_wait_s,
         "lock": row.lock_wait_s,

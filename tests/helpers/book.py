@@ -10,7 +10,7 @@ from typing import Any
 
 from pigeon import clock
 from pigeon.journal.store import Journal
-from tests.helpers.journals import ROOT, row
+from tests.helpers.journals import ROOT, STATES, row
 from tests.helpers.processes import Result, run_to_end
 
 
@@ -44,7 +44,9 @@ class Book:
                 {**values, **{k: v for k, v in columns.items() if k in ("cwd", "namespace", "seen_at")}}
             )
             rest = {k: v for k, v in {**ended, **columns}.items() if k not in ("cwd", "namespace")}
-            assert journal.advance(token, 1, frm=("claiming",), to=state, **rest)
+            for step in STATES[1 : STATES.index(state)]:
+                assert journal.advance(token, 1, to=step)
+            assert journal.advance(token, 1, to=state, **rest)
         return str(values["session_id"])
 
     def run(self, *words: str | bytes, env: dict[str, str] | None = None, cwd: Path | None = None) -> Result:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import os
 import sqlite3
 import subprocess
@@ -55,8 +54,8 @@ STATES = ("claiming", "claimed", "starting", "running", "exited", "final")
 def advance_to(journal: Journal, token: str, state: str) -> None:
     """Take a new row there, step by step."""
     journal.begin_claim(row(token))
-    for frm, to in itertools.pairwise(STATES[: STATES.index(state) + 1]):
-        assert journal.advance(token, 1, frm=(frm,), to=to)
+    for to in STATES[1 : STATES.index(state) + 1]:
+        assert journal.advance(token, 1, to=to)
 
 
 def set_columns(path: Path | str, token: str, **columns: object) -> None:

@@ -18,7 +18,7 @@ from pigeon import clock
 from pigeon.journal.store import Journal
 from pigeon.report import history_table
 from tests.helpers.book import Book, at
-from tests.helpers.journals import ROOT
+from tests.helpers.journals import ROOT, STATES
 from tests.helpers.processes import run_to_end
 
 DAY = 86400.0
@@ -234,13 +234,13 @@ def test_the_story_of_a_session(book: Book) -> None:
     ):
         assert words in text
     lines = text.splitlines()[text.splitlines().index("") + 1 :]
-    assert [line.split()[2] for line in lines] == ["waits", "waited", "claiming", "final", "resized"]
+    assert [line.split()[2] for line in lines] == ["waits", "waited", *STATES, "resized"]
     assert lines[1].endswith("for the directory: 4.0s")
     assert lines[-1].endswith("cols 80")
     story = json.loads(book.run(session, "--json").stdout)
     assert story["session_id"] == session
     assert [wait["waited_s"] for wait in story["waits"]] == [4.0]
-    assert [event["event"] for event in story["events"]] == ["claiming", "final", "resized"]
+    assert [event["event"] for event in story["events"]] == [*STATES, "resized"]
     assert story["claims"][0]["exit_code"] == 2
 
 

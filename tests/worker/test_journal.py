@@ -198,7 +198,7 @@ def test_a_journal_of_version_1_with_a_column_of_a_stranger(path: Path) -> None:
         assert [(found.session_id, found.state) for found in rows] == [
             ("1700000000000-00000000000b", "running")
         ]
-        assert journal.advance("b", 2, frm=("running",), to="exited", return_code=-9)
+        assert journal.advance("b", 2, to="exited", return_code=-9)
         (done,) = queries.claims_of(journal.connection, "1700000000000-00000000000a")
         assert (done.command, done.outcome, done.exit_code) == (["bash", "-lc", "exit 3"], "failed", 3)
         assert queries.waits_of(journal.connection, done.session_id)[0].waited_s == 1.5

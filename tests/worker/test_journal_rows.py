@@ -68,12 +68,12 @@ def test_pruning_removes_what_is_old_and_final(journal: Journal, monkeypatch: py
     monkeypatch.setattr(clock, "wall", lambda: now - 1000)
     for number in range(1100):
         journal.begin_claim(row(f"{number:012x}"))
-        assert journal.advance(f"{number:012x}", 1, frm=("claiming",), to="final", final_at=now - 1000)
+        assert journal.advance(f"{number:012x}", 1, to="final", final_at=now - 1000)
     advance_to(journal, "aaaaaaaaaaaa", "running")
     journal.begin_wait("1-0", "w", "slot", None, now - 1000)
     monkeypatch.setattr(clock, "wall", lambda: now)
     journal.begin_claim(row("bbbbbbbbbbbb"))
-    assert journal.advance("bbbbbbbbbbbb", 1, frm=("claiming",), to="final", final_at=now)
+    assert journal.advance("bbbbbbbbbbbb", 1, to="final", final_at=now)
     journal.event("1-1", "recent")
     assert journal.prune(2000) == 0
     assert journal.prune(500) == 1100

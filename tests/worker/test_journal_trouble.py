@@ -41,7 +41,7 @@ def test_a_step_waits_for_a_busy_database_and_says_so(path: Path, monkeypatch: p
         journal.begin_claim(row("a"))
         for to in ("claimed", "starting"):
             holder.execute("BEGIN IMMEDIATE")
-            assert journal.advance("a", 1, frm=("claiming", "claimed"), to=to)
+            assert journal.advance("a", 1, to=to)
         holder.execute("BEGIN IMMEDIATE")
         assert journal.raise_epoch("a", 1, "starting")
         journal.begin_claim(row("b"))
@@ -104,7 +104,7 @@ def test_a_step_waits_for_a_full_disk(tmp_path: Path) -> None:
             assert len(told) == 2
             assert "full" in told[0]
             fill(ballast)
-            assert journal.advance("a", 1, frm=("claiming",), to="claimed", durable=True, error="y" * 40000)
+            assert journal.advance("a", 1, to="claimed", durable=True, error="y" * 40000)
             assert len(told) == 4
             fill(ballast)
             journal.event("s", "lost", error="z" * 80000)
@@ -142,7 +142,7 @@ def test_a_step_waits_until_writing_works_again(path: Path) -> None:
             journal.begin_claim(row("a"))
             size = os.path.getsize(path + "-wal")
             resource.setrlimit(resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
-            say(journal.advance("a", 1, frm=("claiming",), to="claimed", error="x" * 50000))
+            say(journal.advance("a", 1, to="claimed", error="x" * 50000))
         say(len(told))
     """
     assert run(code, path) == "True\n2\n"
@@ -173,7 +173,7 @@ def test_a_damaged_journal_is_not_waited_for(path: Path) -> None:
     path.write_bytes(data[: 16 * 4096] + b"\xaa" * (len(data) - 16 * 4096))
     with Journal.open(str(path)) as journal, pytest.raises(JournalError, match="damaged") as caught:
         for number in range(300):
-            journal.advance(f"{number:032x}", 1, frm=("claiming",), to="claimed")
+            journal.advance(f"{number:032x}", 1, to="claimed")
     assert not isinstance(caught.value, JournalUnavailable)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import os
 from pathlib import Path
 
@@ -53,13 +52,13 @@ class Place:
                     "runner_lock": str(base / "j.db.runners" / "t.1.99.alive"),  # which nobody holds
                 }
             )
-        for frm, to in itertools.pairwise(STATES[: STATES.index(state) + 1]):
-            self.step(frm, to)
+        for to in STATES[1 : STATES.index(state) + 1]:
+            self.step(to)
 
-    def step(self, frm: str, to: str) -> None:
+    def step(self, to: str) -> None:
         """What the runner did while it lived."""
         with Journal.open(self.worker.journal_path) as journal:
-            assert journal.advance("t", 1, frm=(frm,), to=to, return_code=7 if to == "exited" else None)
+            assert journal.advance("t", 1, to=to, return_code=7 if to == "exited" else None)
 
     @property
     def row(self) -> Row:
@@ -109,7 +108,7 @@ def test_a_row_that_went_on_after_it_was_seen(tmp_path: Path) -> None:
     """Else a command that had ended well would be told as lost."""
     place = Place(tmp_path, "running")
     seen = place.row
-    place.step("running", "exited")
+    place.step("exited")
     assert place.end(seen) == RunnerExit.SUPERSEDED
     assert place.status.state == "running"
     assert place.end(place.row) == RunnerExit.DONE

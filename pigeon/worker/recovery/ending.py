@@ -97,7 +97,6 @@ def _end_taken(
         journal.advance(
             row.claim_token,
             row.epoch + 1,
-            frm=tuple(journal_states.STEPS),
             to=journal_states.FINAL,
             final_at=clock.wall(),
             outcome=status.state,

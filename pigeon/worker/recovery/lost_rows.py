@@ -8,6 +8,9 @@ every 5 s; its next step in the journal fails by the epoch that recovery has rai
 
 from __future__ import annotations
 
+import os
+
+from pigeon import clock
 from pigeon.errors import JournalError
 from pigeon.journal import states as journal_states
 from pigeon.journal.store import Journal
@@ -18,6 +21,7 @@ from pigeon.worker.debug import tell
 from pigeon.worker.handover import Worker
 from pigeon.worker.proof import is_token, lay_proof_of_nobody
 from pigeon.worker.requests import Unpublished, read_request
+from pigeon.worker.row import birth
 
 SILENCE_S = 12.0
 """At least so long: two heartbeats of a runner and a little."""
@@ -35,7 +39,7 @@ def restore(worker: Worker, session: SessionFiles) -> bool:
         with Journal.open(worker.journal_path, brief=True) as journal:
             row = journal.get(token)
             if row is not None:
-                return row.state != journal_states.FINAL
+                return not row.is_final
             proof = lay_proof_of_nobody(worker.proof_directory, token)
             journal.restore(_row(worker, session, token, proof), 1, journal_states.STARTING)
     except JournalError:
@@ -52,19 +56,12 @@ def _row(worker: Worker, session: SessionFiles, token: str, proof: str) -> dict[
         request, _ = read_request(session)
     except Unpublished:
         request = Request(session.session_id, ["-"], "/")
-    return {
-        "claim_token": token,
-        "session_id": session.session_id,
-        "cache": worker.namespace.cache,
-        "namespace": worker.namespace.name,
-        "route": request.route,
-        "cwd": request.cwd,
-        "command": request.command,
-        "worker_id": worker.worker_id,
-        "worker_host": worker.host,
-        "worker_pid": worker.pid,
-        "boot_id": worker.boot,
-        "runner_lock": proof,
-        "lock_mode": request.lock,
-        "on_disconnect": request.on_disconnect,
-    }
+    return {**birth(worker, request, token, seen_at=_claimed_at(session)), "runner_lock": proof}
+
+
+def _claimed_at(session: SessionFiles) -> float:
+    """When this worker must have seen the session: a moment before its claim, by the share's clock. For people only."""
+    try:
+        return os.lstat(session.claim).st_mtime
+    except OSError:
+        return clock.wall()

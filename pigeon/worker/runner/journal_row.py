@@ -22,10 +22,14 @@ from pigeon.worker.debug import tell
 from pigeon.worker.handover import Assignment, Worker
 from pigeon.worker.relay.inbound import Inbound
 from pigeon.worker.relay.outbound import Outbound
+from pigeon.worker.row import birth
 from pigeon.worker.runner.ownership import Superseded
 
 PATIENCE_S = 5.0
 """How long the journal is waited for while nothing is claimed: the runner holds the directory meanwhile."""
+
+_MAKER = ("worker_id", "worker_host", "worker_pid")
+"""Whose claim it is: the worker that made it, whoever takes it up."""
 
 
 class JournalRow:
@@ -76,25 +80,11 @@ class JournalRow:
         return True
 
     def _new_row(self) -> dict[str, object]:
-        task, request, worker, row = self._task, self._task.request, self._worker, self._task.row
+        task, row = self._task, self._task.row
+        made_by = {} if row is None else {name: getattr(row, name) for name in _MAKER}
         return {
-            "claim_token": self.token,
-            "session_id": task.session_id,
-            "cache": worker.namespace.cache,
-            "namespace": worker.namespace.name,
-            "route": request.route,
-            "cwd": request.cwd,
-            "command": request.command,
-            "requester_host": _short(request.requester.get("host")),
-            "requester_pid": _short(request.requester.get("pid")),
-            "requester_user": _short(request.requester.get("user")),
-            "worker_id": row.worker_id if row else worker.worker_id,
-            "worker_host": row.worker_host if row else worker.host,
-            "worker_pid": row.worker_pid if row else worker.pid,
-            "terminal": int(request.pty),
-            "lock_mode": request.lock,
-            "on_disconnect": request.on_disconnect,
-            "seen_at": task.seen_at,
+            **birth(self._worker, task.request, self.token, seen_at=task.seen_at),
+            **made_by,
             "slot_wait_s": task.slot_wait_s,
             "lock_wait_s": task.lock_wait_s,
             **self._owner,
@@ -110,17 +100,17 @@ class JournalRow:
 
     def claimed(self) -> None:
         """The claim is ours. Raises Superseded."""
-        self._step((journal_states.CLAIMING,), journal_states.CLAIMED, claimed_at=clock.wall(), **self._owner)
+        self._step(journal_states.CLAIMED, claimed_at=clock.wall(), **self._owner)
 
     def starting(self, *, durable: bool) -> None:
         """From here on the session is never started again. Raises Superseded."""
-        self._step((journal_states.CLAIMED,), journal_states.STARTING, durable=durable)
+        self._step(journal_states.STARTING, durable=durable)
 
-    def _step(self, frm: tuple[str, ...], to: str, *, durable: bool = False, **columns: object) -> None:
-        if not self._advance(frm, to, durable=durable, **columns):
+    def _step(self, to: str, *, durable: bool = False, **columns: object) -> None:
+        if not self._advance(to, durable=durable, **columns):
             raise Superseded("another process has recovered the session")
 
-    def _advance(self, frm: tuple[str, ...], to: str, *, durable: bool = False, **columns: object) -> bool:
+    def _advance(self, to: str, *, durable: bool = False, **columns: object) -> bool:
         """The step, in whatever journal lies there now. False: the row is in other hands.
 
         A row that is missing is in nobody's: the share says whose the session is, and a journal that has lost the row
@@ -128,7 +118,7 @@ class JournalRow:
         """
         self._columns.update(columns)
         journal = self._journal()
-        if journal.advance(self.token, self.epoch, frm=frm, to=to, durable=durable, **columns):
+        if journal.advance(self.token, self.epoch, to=to, durable=durable, **columns):
             return True
         if journal.get(self.token) is not None or not self._holds_claim(self.token):
             return False
@@ -143,7 +133,6 @@ class JournalRow:
     def running(self, pid: int | None, started_at: float | None) -> None:
         """The command runs, and may go on for long."""
         self._advance(
-            (journal_states.STARTING,),
             journal_states.RUNNING,
             command_pid=pid,
             command_start=identity.start_ticks(pid) if pid else None,
@@ -154,7 +143,6 @@ class JournalRow:
     def exited(self, return_code: int, counts: dict[str, int], **columns: object) -> bool:
         """The wait result, on the disk before anybody is told. False: another process has recovered the session."""
         return self._advance(
-            (journal_states.STARTING, journal_states.RUNNING),
             journal_states.EXITED,
             durable=True,
             return_code=return_code,
@@ -169,7 +157,6 @@ class JournalRow:
         self._journal().advance(
             self.token,
             self.epoch,
-            frm=tuple(journal_states.STEPS),
             to=journal_states.FINAL,
             final_at=clock.wall(),
             outcome=state,
@@ -219,10 +206,3 @@ def byte_counts(outbound: Outbound, inbound: Inbound) -> dict[str, int]:
         "signals": inbound.signals,
         **{f"bytes_out_{channel}": count for channel, count in outbound.channel_bytes.items()},
     }
-
-
-def _short(value: object) -> str | int | None:
-    """What a requester says of himself, cut to what a journal may hold."""
-    if isinstance(value, int):
-        return value
-    return value[:255] if isinstance(value, str) else None
