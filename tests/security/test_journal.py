@@ -17,7 +17,6 @@ from pigeon.journal import place
 from pigeon.journal.store import Journal
 from pigeon.worker import identity, proof
 from pigeon.worker.recovery import ending, plan
-from pigeon.worker.recovery.plan import Recovery
 from tests.helpers.journals import advance_to, set_columns
 from tests.helpers.pigeon import Pigeon
 from tests.helpers.privileges import NOBODY, needs_root
@@ -243,7 +242,7 @@ def test_no_path_out_of_a_row_is_touched(tmp_path: Path, where: str) -> None:
     # Nobody knows its proof any more, so only another boot, or the end of its process, proves it dead.
     forge(made, runner_lock=said, boot_id="another/boot")
     assert plan.is_dead(made.worker.proof_directory, made.row)
-    ending.end(made.worker, made.row, Recovery.END_AS_LOST)
+    ending.end(made.worker, made.row)
     assert (precious.read_text(), other.read_text()) == ("kept", "kept")
     assert made.status.state == "failed"
 
@@ -259,7 +258,7 @@ def test_no_process_out_of_a_row_is_ended(
         command_pid=bystander.pid,
         command_start={"right": start, "none": None, "wrong": 1}[started],
     )
-    ending.end(made.worker, made.row, Recovery.END_AS_LOST)
+    ending.end(made.worker, made.row)
     assert made.status.state == "failed"
     assert is_alive(bystander)
 
@@ -268,7 +267,7 @@ def test_no_process_out_of_a_row_is_ended(
 def test_numbers_that_mean_more_than_a_process(tmp_path: Path, number: int) -> None:
     made = Place(tmp_path, "running")
     forge(made, command_pid=number, command_start=identity.start_ticks(1), runner_pid=number)
-    ending.end(made.worker, made.row, Recovery.END_AS_LOST)
+    ending.end(made.worker, made.row)
     assert made.status.state == "failed"
 
 
@@ -287,14 +286,14 @@ def test_a_command_that_hid_its_mark_is_ended_by_its_runners_word(
         command_pid=bystander.pid,
         command_start=identity.start_ticks(bystander.pid),
     )
-    ending.end(made.worker, made.row, Recovery.END_AS_LOST)
+    ending.end(made.worker, made.row)
     wait_until(lambda: not is_alive(bystander), 10, "the end of the command")
 
 
 def test_no_session_of_another_claim_is_ended(tmp_path: Path) -> None:
     made = Place(tmp_path, "running")
     Path(made.session.claim).write_text("worker_id=you-1\nclaim_token=another\n")
-    ending.end(made.worker, made.row, Recovery.END_AS_LOST)
+    ending.end(made.worker, made.row)
     assert made.status.state == "running"
     assert made.row.state == "final"
 

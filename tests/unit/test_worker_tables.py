@@ -1,24 +1,39 @@
-"""The worker side's tables are complete and without a way back."""
+"""The worker side's tables: what may follow what in the journal, and how a command is hung up."""
 
 from __future__ import annotations
 
 import signal
 
-from pigeon.journal.states import CLAIMED, EXITED, FINAL, RUNNING, STARTING, STEPS
-from pigeon.worker.hangup import HANGUP
-from pigeon.worker.recovery.plan import RECOVERY, Recovery
+import pytest
+
+from pigeon.journal.states import CLAIMED, EXITED, FINAL, RUNNING, STARTING, STEPS, origins
+from pigeon.worker.hangup import HANGUP, UNKILLABLE_S, Steps
+
+LIFE = {
+    "claiming": "claimed final",
+    "claimed": "starting final",
+    "starting": "running exited final",
+    "running": "exited final",
+    "exited": "final",
+    "final": "",
+}
+"""What a newcomer would write down."""
 
 
-def test_every_unfinished_state_has_a_recovery() -> None:
-    assert set(RECOVERY) == set(STEPS) - {FINAL}
+@pytest.mark.parametrize("state", LIFE)
+def test_the_steps_from(state: str) -> None:
+    assert STEPS[state] == frozenset(LIFE[state].split())
+    assert list(STEPS) == list(LIFE)
 
 
-def test_what_may_have_started_is_never_started_again() -> None:
-    may_start = {state for state, what in RECOVERY.items() if what in (Recovery.START, Recovery.CLAIM_AGAIN)}
-    reachable = {STARTING}
-    while more := {after for state in reachable for after in STEPS[state]} - reachable:
-        reachable |= more
-    assert may_start.isdisjoint(reachable)
+@pytest.mark.parametrize("to", LIFE)
+def test_the_origins_of_a_step_are_the_steps_read_backwards(to: str) -> None:
+    expected = tuple(state for state, after in LIFE.items() if to in after.split())
+    if expected:
+        assert origins(to) == expected
+    else:
+        with pytest.raises(ValueError, match=to):
+            origins(to)
 
 
 def test_every_state_leads_to_the_end() -> None:
@@ -33,11 +48,36 @@ def test_every_state_leads_to_the_end() -> None:
 
 def test_the_command_starts_only_behind_its_write_ahead_row() -> None:
     assert STEPS[CLAIMED] == {STARTING, FINAL}
-    assert {s for s, after in STEPS.items() if RUNNING in after} == {STARTING}
-    assert {s for s, after in STEPS.items() if EXITED in after} == {STARTING, RUNNING}
+    assert origins(RUNNING) == (STARTING,)
+    assert origins(EXITED) == (STARTING, RUNNING)
 
 
-def test_a_hangup_ends_in_what_cannot_be_ignored() -> None:
-    assert [after for after, _ in HANGUP] == sorted(after for after, _ in HANGUP)
-    assert HANGUP[0] == (0.0, (signal.SIGHUP, signal.SIGCONT))
+# -- the hang-up -----------------------------------------------------------------------------------------
+
+MOMENTS = [
+    (0.0, (signal.SIGHUP, signal.SIGCONT)),
+    (5.0, (signal.SIGTERM, signal.SIGCONT)),
+    (10.0, (signal.SIGKILL,)),
+]
+"""Seconds after the decision, and what the command is sent then."""
+
+
+def test_each_step_comes_in_its_moment_and_once() -> None:
+    steps = Steps(100.0)
+    for after, numbers in MOMENTS:
+        assert list(steps.due(100.0 + after - 0.001)) == []
+        assert list(steps.due(100.0 + after)) == [numbers]
+        assert list(steps.due(100.0 + after)) == []
+    assert list(steps.due(1e6)) == []
+
+
+def test_who_comes_late_takes_the_steps_in_their_order() -> None:
+    assert list(Steps(0.0).due(60.0)) == [numbers for _, numbers in MOMENTS]
+
+
+def test_a_hangup_ends_in_what_cannot_be_ignored_and_then_is_given_up() -> None:
     assert HANGUP[-1][1] == (signal.SIGKILL,)
+    steps = Steps(0.0)
+    assert not steps.is_hopeless(20.0)
+    assert steps.is_hopeless(20.001)
+    assert 2 * HANGUP[-1][0] == UNKILLABLE_S

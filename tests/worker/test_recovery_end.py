@@ -17,7 +17,6 @@ from pigeon.worker.debug import Debug
 from pigeon.worker.handover import RunnerExit, Worker
 from pigeon.worker.proof import ProofOfLife
 from pigeon.worker.recovery import ending, plan
-from pigeon.worker.recovery.plan import RECOVERY
 from tests.helpers.journals import STATES, set_columns
 
 
@@ -81,7 +80,7 @@ class Place:
 
     def end(self, row: Row) -> int:
         """Recover it, as it was seen."""
-        return ending.end(self.worker, row, RECOVERY[row.state])
+        return ending.end(self.worker, row)
 
 
 @pytest.mark.parametrize(("state", "code"), [("starting", 255), ("running", 255), ("exited", 7)])

@@ -7,6 +7,7 @@ anything else, raises the row's epoch by compare-and-set: a late or second proce
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 
 from pigeon import clock
 from pigeon.backoff import Backoff
@@ -14,13 +15,14 @@ from pigeon.errors import EXIT_PIGEON
 from pigeon.journal import states as journal_states
 from pigeon.journal.queries import Row
 from pigeon.journal.store import Journal
-from pigeon.wire import claim, files, publish, states, takeover
+from pigeon.wire import files, publish, states, takeover
 from pigeon.wire.documents import Status
-from pigeon.wire.names import TAKEOVER_NAME, SessionFiles, new_token
+from pigeon.wire.names import new_token
 from pigeon.worker import cwdlock, hangup, identity
 from pigeon.worker.handover import RunnerExit, Worker
 from pigeon.worker.proof import ProofOfLife, discard_proof, is_noted_command, noted_directory
-from pigeon.worker.recovery.plan import Recovery, proof_of
+from pigeon.worker.recovery import plan
+from pigeon.worker.recovery.plan import Recovery
 
 LOST_MESSAGE = (
     "the process that ran the command on {host} died; the command may have run in part and is not run again"
@@ -48,49 +50,50 @@ def take(journal: Journal, worker: Worker, row: Row, proof: ProofOfLife) -> bool
     )
 
 
-def end(worker: Worker, row: Row, decision: Recovery) -> int:
-    """Carry FORGET, END_AS_LOST or PUBLISH out, in a forked process. Returns a RunnerExit status."""
+def forget(worker: Worker, row: Row) -> int:
+    """Carry FORGET out, in a forked process: remove the row of a claim that was lost. Returns a RunnerExit status."""
+
+    def remove(resolved: str | None, _leader: int | None) -> None:
+        _free_strict(worker, row, resolved)
+        with Journal.open(worker.journal_path, patient=True) as journal:
+            journal.forget(row.claim_token, row.epoch + 1)
+        worker.debug.say("queue", f"{row.session_id}: is not ours any more, forgotten")
+
+    return _as_owner(worker, row, remove)
+
+
+def end(worker: Worker, row: Row) -> int:
+    """Give the session its end, in a forked process, as plan.py decides by what is true then. Returns a RunnerExit
+    status."""
+    return _as_owner(worker, row, lambda resolved, leader: _end_taken(worker, row, resolved, leader))
+
+
+def _as_owner(worker: Worker, row: Row, work: Callable[[str | None, int | None], None]) -> int:
+    """Do `work` as the one who has the row. It is given what the dead runner has left word of: the second name of the
+    directory, and the command's leader as far as it is proven."""
     proof = ProofOfLife(worker.proof_directory, f"{row.claim_token}.{row.epoch + 1}")
     try:
-        left = proof_of(worker.proof_directory, row)
+        left = plan.proof_of(worker.proof_directory, row)
         proof.take_notes_of(left)  # who recovers after this process finds no other
         with Journal.open(worker.journal_path, patient=True) as journal:
             if not take(journal, worker, row, proof):
                 return RunnerExit.SUPERSEDED
         resolved, leader = noted_directory(left), _proven_leader(row, left)
         discard_proof(left)
-        if decision is Recovery.FORGET:
-            _forget_taken(worker, row, resolved)
-        else:
-            _end_taken(worker, row, decision, resolved, leader)
+        work(resolved, leader)
     finally:
         proof.remove()
     return RunnerExit.DONE
 
 
-def _forget_taken(worker: Worker, row: Row, resolved: str | None) -> None:
-    _free_strict(worker, row, resolved)
-    with Journal.open(worker.journal_path, patient=True) as journal:
-        journal.forget(row.claim_token, row.epoch + 1)
-    worker.debug.say("queue", f"{row.session_id}: is not ours any more, forgotten")
-
-
-def _end_taken(
-    worker: Worker, row: Row, decision: Recovery, resolved: str | None, leader: int | None
-) -> None:
-    is_here = row.boot_id == worker.boot
-    is_ours = _is_ours(worker.namespace.session(row.session_id), row)
-    if is_here and is_ours and decision is Recovery.END_AS_LOST:
+def _end_taken(worker: Worker, row: Row, resolved: str | None, leader: int | None) -> None:
+    is_lost = plan.is_anothers(worker.namespace.session(row.session_id), row)
+    may_end_processes = row.boot_id == worker.boot and not is_lost
+    if may_end_processes and row.state != journal_states.EXITED:
         _end_processes(row.session_id, leader)
     _free_strict(worker, row, resolved)
-    status = _publish(worker, row, decision) if is_ours else _lost_status(row)
-    if (
-        is_here
-        and is_ours
-        and decision is Recovery.PUBLISH
-        and row.lock_mode == "cwd"
-        and row.cwd is not None
-    ):
+    decision, status = _publish(worker, row, is_lost=is_lost)
+    if may_end_processes and row.state == journal_states.EXITED and row.lock_mode == "cwd" and row.cwd:
         # The unlock was the dead runner's to make. Nobody else can: only the end of a leftover frees the directory.
         _end_processes(row.session_id, None, holding=worker.namespace.lock(row.cwd))
     with Journal.open(worker.journal_path, patient=True) as journal:
@@ -105,14 +108,6 @@ def _end_taken(
             error=status.text("error"),
         )
     worker.debug.say("failure", f"{row.session_id}: recovered: {decision.name.lower()}")
-
-
-def _is_ours(session: SessionFiles, row: Row) -> bool:
-    """Whether the session's claim may be the row's; one with another token says that it is somebody else's."""
-    try:
-        return claim.read_claim(session).token in ("", row.claim_token)
-    except OSError:
-        return True  # the share does not say now; the row was ours to begin with
 
 
 def _proven_leader(row: Row, proof: str) -> int | None:
@@ -162,24 +157,49 @@ def _free_strict(worker: Worker, row: Row, resolved: str | None) -> None:
         worker.debug.say("failure", f"{row.session_id}: the strict lock could not be freed: {error}")
 
 
-def _final_status(worker: Worker, row: Row, decision: Recovery) -> Status:
+def _publish(worker: Worker, row: Row, *, is_lost: bool) -> tuple[Recovery, Status]:
+    """Publish the end unless the session has one already, or is gone. Repeats until that can be said.
+
+    What was decided at last, and the status that stands there, as far as it can be known. `is_lost`: it is another's.
+    """
     session = worker.namespace.session(row.session_id)
-    if TAKEOVER_NAME in os.listdir(session.directory):
-        # Another took the right to end it, and may have died with it: whoever comes first says the same.
+    backoff, token = Backoff(), new_token()
+    while True:
+        try:
+            # Others may have begun to end it until now, and may have died with it: whoever comes first says the same.
+            is_taken_over = not is_lost and plan.is_taken_over(session)
+            facts = plan.Facts(is_lost=is_lost, is_taken_over=is_taken_over, is_startable=False)
+            decision = plan.decide(row.state, facts)
+            status = _status(worker, row, decision)
+            if decision is Recovery.CLOSE or publish.end(session, token, status):
+                return decision, status
+            return decision, publish.read_status(session) or status
+        except FileNotFoundError:
+            if files.is_removed(session):
+                return Recovery.END_AS_LOST, _lost_status(row)
+        except OSError:
+            pass
+        clock.sleep(backoff.failed())
+
+
+def _status(worker: Worker, row: Row, decision: Recovery) -> Status:
+    """The end that the decision means. Raises OSError."""
+    if decision is Recovery.END_AS_TAKEN:
+        session = worker.namespace.session(row.session_id)
         return takeover.outcome(session, f"worker {worker.worker_id}", row.worker_id or "unknown")
+    if decision is not Recovery.PUBLISH:
+        return _lost_status(row)
     created = clock.utc_text()
-    if decision is Recovery.PUBLISH:
-        code = row.return_code or 0
-        return Status(
-            row.session_id,
-            states.state_of(code),
-            created_at=created,
-            exit_code=states.exit_code_of(code),
-            ended_by="recovery",
-            finished_at=created,
-            error="its runner died after the command had ended; the end of the output may be missing",
-        )
-    return _lost_status(row)
+    code = row.return_code or 0
+    return Status(
+        row.session_id,
+        states.state_of(code),
+        created_at=created,
+        exit_code=states.exit_code_of(code),
+        ended_by="recovery",
+        finished_at=created,
+        error="its runner died after the command had ended; the end of the output may be missing",
+    )
 
 
 def _lost_status(row: Row) -> Status:
@@ -193,24 +213,3 @@ def _lost_status(row: Row) -> Status:
         finished_at=created,
         error=LOST_MESSAGE.format(host=row.worker_host),
     )
-
-
-def _publish(worker: Worker, row: Row, decision: Recovery) -> Status:
-    """Publish the end unless the session has one already, or is gone. Repeats until that can be said.
-
-    Returns the status that stands there, as far as it can be known.
-    """
-    session = worker.namespace.session(row.session_id)
-    backoff, token = Backoff(), new_token()
-    while True:
-        try:
-            status = _final_status(worker, row, decision)
-            if publish.end(session, token, status):
-                return status
-            return publish.read_status(session) or status
-        except FileNotFoundError:
-            if files.is_removed(session):
-                return _lost_status(row)
-        except OSError:
-            pass
-        clock.sleep(backoff.failed())

@@ -1,19 +1,22 @@
-"""What becomes of a session of this journal whose runner is dead: the table, and the facts that it is asked with.
+"""What becomes of a session of this journal whose runner is dead: one table, and the facts that it is asked with.
 
-Only a proof of death recovers (proof.is_proven_dead).
+`decide` is the only place that says what is done, and nothing overrules it. Who asks must have the facts: the scheduler
+before it does anything, and the process that ends a session once more, when the row is its own and just before it
+publishes, since others may have acted until then. Only a proof of death recovers (proof.is_proven_dead).
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Collection
+from dataclasses import dataclass
 from enum import Enum
 
 from pigeon.journal import states
 from pigeon.journal.queries import Row
 from pigeon.journal.store import Journal
 from pigeon.wire import claim, files
-from pigeon.wire.names import CLAIM_NAME, SessionFiles, is_session_id
+from pigeon.wire.names import CLAIM_NAME, TAKEOVER_NAME, SessionFiles, is_session_id
 from pigeon.worker import proof
 from pigeon.worker.handover import Worker
 
@@ -22,20 +25,165 @@ class Recovery(Enum):
     """What to do with an unfinished session of this journal whose runner is proven dead."""
 
     CLAIM_AGAIN = "repeat the claim with the row's token; if it is ours, start it, else forget the row"
-    FORGET = "another has claimed it before the dead runner could, or removed it: forget the row"
     START = "start it under the claim that it has"
+    FORGET = "another has claimed it before the dead runner could, or removed it: forget the row"
+    CLOSE = "another has the session, whatever the row says: close the row, and touch nothing else"
     END_AS_LOST = "never start it again: end what is left of its processes, publish `failed`, 255"
+    END_AS_TAKEN = "others have begun to end it: publish the end that their takeover means"
     PUBLISH = "publish the result that the journal holds"
 
 
-RECOVERY: dict[str, Recovery] = {
-    states.CLAIMING: Recovery.CLAIM_AGAIN,
-    states.CLAIMED: Recovery.START,
-    states.STARTING: Recovery.END_AS_LOST,
-    states.RUNNING: Recovery.END_AS_LOST,
-    states.EXITED: Recovery.PUBLISH,
+TRIED_AGAIN = frozenset((Recovery.CLAIM_AGAIN, Recovery.START))
+"""The session waits for its turn once more. All others need a process that ends it, or the row."""
+
+
+class Finding(Enum):
+    """What is known of the session besides its row. Where several are true, the first counts."""
+
+    LOST = "another's claim lies there, or the session is gone before it was claimed"
+    TAKEN_OVER = "takeover.claim lies there"
+    UNSTARTABLE = "nobody could write behind the end of its stream, or whoever asks can start nothing"
+    SOUND = "nothing of all that"
+
+
+RECOVERY: dict[str, dict[Finding, Recovery]] = {
+    states.CLAIMING: {
+        Finding.LOST: Recovery.FORGET,
+        # Who may not have claimed it may not end it either: that its runner finds out by repeating the claim.
+        Finding.TAKEN_OVER: Recovery.CLAIM_AGAIN,
+        Finding.UNSTARTABLE: Recovery.CLAIM_AGAIN,
+        Finding.SOUND: Recovery.CLAIM_AGAIN,
+    },
+    states.CLAIMED: {
+        Finding.LOST: Recovery.CLOSE,
+        Finding.TAKEN_OVER: Recovery.END_AS_TAKEN,
+        Finding.UNSTARTABLE: Recovery.END_AS_LOST,
+        Finding.SOUND: Recovery.START,
+    },
+    states.STARTING: {
+        Finding.LOST: Recovery.CLOSE,
+        Finding.TAKEN_OVER: Recovery.END_AS_TAKEN,
+        Finding.UNSTARTABLE: Recovery.END_AS_LOST,
+        Finding.SOUND: Recovery.END_AS_LOST,
+    },
+    states.RUNNING: {
+        Finding.LOST: Recovery.CLOSE,
+        Finding.TAKEN_OVER: Recovery.END_AS_TAKEN,
+        Finding.UNSTARTABLE: Recovery.END_AS_LOST,
+        Finding.SOUND: Recovery.END_AS_LOST,
+    },
+    states.EXITED: {
+        Finding.LOST: Recovery.CLOSE,
+        Finding.TAKEN_OVER: Recovery.END_AS_TAKEN,
+        Finding.UNSTARTABLE: Recovery.PUBLISH,
+        Finding.SOUND: Recovery.PUBLISH,
+    },
 }
-"""Journal state -> decision, for a runner that is proven dead. A runner that lives, or may live, is left alone."""
+"""Journal state -> what is known -> decision. A runner that lives, or may live, is left alone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What the share says of the session now."""
+
+    is_lost: bool = False
+    is_taken_over: bool = False
+    is_startable: bool = True
+
+    @property
+    def finding(self) -> Finding:
+        """The one that counts."""
+        if self.is_lost:
+            return Finding.LOST
+        if self.is_taken_over:
+            return Finding.TAKEN_OVER
+        return Finding.SOUND if self.is_startable else Finding.UNSTARTABLE
+
+
+def decide(state: str, facts: Facts) -> Recovery:
+    """What to do with a session whose row is in `state`, and whose runner is dead. Pure.
+
+    Raises:
+        KeyError: the state is final, or none of the journal's: a bug of ours.
+    """
+    return RECOVERY[state][facts.finding]
+
+
+# The facts
+
+
+def look(session: SessionFiles, row: Row) -> Facts:
+    """What `decide` has to know before anything is done.
+
+    Raises:
+        OSError: it cannot be said now. No reason to end the session: look again.
+    """
+    if row.state not in states.NOT_STARTED:
+        return Facts()  # it is ended, and whoever does that looks for himself
+    try:
+        if is_lost(session, row):
+            return Facts(is_lost=True)
+        if row.state == states.CLAIMING:
+            return Facts()
+        return Facts(is_taken_over=is_taken_over(session), is_startable=ends_cleanly(session))
+    except FileNotFoundError:
+        return Facts()  # removed just now: whoever tries it will see
+    except OSError as error:
+        if files.may_pass(error):
+            raise
+        return Facts(is_startable=False)
+
+
+def is_lost(session: SessionFiles, row: Row) -> bool:
+    """Whether the dead runner can have no claim any more: somebody else has made one, or the session is gone.
+
+    Raises:
+        OSError: it cannot be said now.
+    """
+    if row.state != states.CLAIMING:
+        return is_anothers(session, row)
+    try:
+        # Listed, since the answer that there is no such name may be an old one (FORMAT.md, "Reading").
+        if CLAIM_NAME not in os.listdir(session.directory):
+            return False
+    except FileNotFoundError:
+        return files.is_removed(session)
+    return claim.read_claim(session).token != row.claim_token  # ours is whole, and has it
+
+
+def is_anothers(session: SessionFiles, row: Row) -> bool:
+    """Whether the claim says that the session is somebody else's, whatever the row says."""
+    try:
+        return claim.read_claim(session).token not in ("", row.claim_token)
+    except OSError:
+        return False  # the share does not say now; the row was ours to begin with
+
+
+def is_taken_over(session: SessionFiles) -> bool:
+    """Whether others have begun to end it. Raises OSError."""
+    return TAKEOVER_NAME in os.listdir(session.directory)
+
+
+def ends_cleanly(session: SessionFiles) -> bool:
+    """Whether stream.jsonl is empty or ends with a newline, so that another runner may write behind it.
+
+    Raises:
+        OSError: it cannot be said now.
+    """
+    try:
+        size = files.size(session.stream)
+        if size == 0:
+            return True
+        fd = files.open_checked(session.stream)
+        try:
+            return os.pread(fd, 1, size - 1) == b"\n"
+        finally:
+            os.close(fd)
+    except FileNotFoundError:
+        return True
+
+
+# Who is dead
 
 
 def proof_of(proof_directory: str, row: Row) -> str:
@@ -49,53 +197,21 @@ def is_dead(proof_directory: str, row: Row) -> bool:
     return proof.is_proven_dead(left, row.boot_id or "", row.runner_pid, row.runner_start)
 
 
-def _is_sound(row: Row) -> bool:
-    """Whether it can be a row of ours: what it says becomes part of files' names. Nothing is done about any other."""
-    return proof.is_token(row.claim_token) and is_session_id(row.session_id) and row.state in RECOVERY
+def unfinished(journal: Journal, worker: Worker, skip: Collection[str]) -> tuple[list[Row], list[Row]]:
+    """(rows whose runner is dead, rows whose runner lives or may live), without those in `skip` (tokens).
 
-
-def plan(
-    journal: Journal, worker: Worker, skip: Collection[str]
-) -> tuple[list[tuple[Row, Recovery]], list[Row]]:
-    """(what to recover and how, rows whose runner lives or may live), for unfinished rows not in `skip` (tokens)."""
-    dead, alive = [], []
+    Raises:
+        JournalError: the journal cannot be read.
+    """
+    dead: list[Row] = []
+    alive: list[Row] = []
     for row in journal.unfinished(worker.namespace.cache, worker.namespace.name):
         if row.claim_token in skip or not _is_sound(row):
             continue
-        if is_dead(worker.proof_directory, row):
-            dead.append((row, RECOVERY[row.state]))
-        else:
-            alive.append(row)
+        (dead if is_dead(worker.proof_directory, row) else alive).append(row)
     return dead, alive
 
 
-def is_lost(session: SessionFiles, row: Row) -> bool:
-    """Whether the dead runner can have no claim any more: somebody else has made one, or the session is gone.
-
-    Raises:
-        OSError: it cannot be said now.
-    """
-    if row.state != states.CLAIMING:
-        return False
-    try:
-        # Listed, since the answer that there is no such name may be an old one (FORMAT.md, "Reading").
-        if CLAIM_NAME not in os.listdir(session.directory):
-            return False
-    except FileNotFoundError:
-        return files.is_removed(session)
-    return claim.read_claim(session).token != row.claim_token  # ours is whole, and has it
-
-
-def ends_cleanly(session: SessionFiles) -> bool:
-    """Whether stream.jsonl is empty or ends with a newline, so that another runner may write behind it."""
-    try:
-        size = files.size(session.stream)
-        if size == 0:
-            return True
-        fd = files.open_checked(session.stream)
-        try:
-            return os.pread(fd, 1, size - 1) == b"\n"
-        finally:
-            os.close(fd)
-    except FileNotFoundError:
-        return True
+def _is_sound(row: Row) -> bool:
+    """Whether it can be a row of ours: what it says becomes part of files' names. Nothing is done about any other."""
+    return proof.is_token(row.claim_token) and is_session_id(row.session_id) and row.state in RECOVERY

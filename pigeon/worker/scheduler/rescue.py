@@ -1,6 +1,6 @@
 """What one scheduler does about the sessions of its journal whose runner died: finds them, and starts what is decided.
 
-Recovery (ending.py) has the table and carries an end out; here is the scheduler's side of it. Promises never to touch
+plan.py decides and ending.py carries an end out; here is the scheduler's side of it. Promises never to touch
 a session whose runner lives or may live, nor one that this scheduler is at work on. It keeps nothing: what is left
 undone is found again at the next look.
 """
@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from pigeon import clock
 from pigeon.journal.queries import Row
 from pigeon.journal.store import Journal
-from pigeon.wire import files, states
+from pigeon.wire import states
 from pigeon.wire.documents import Request
 from pigeon.worker import identity
 from pigeon.worker.handover import Worker
@@ -25,8 +25,8 @@ from pigeon.worker.scheduler.queue import Waiting
 from pigeon.worker.scheduler.runners import Runners
 
 
-def look(worker: Worker, runners: Runners, waiting: Iterable[Waiting]) -> list[tuple[Row, Recovery]]:
-    """Adopt runners that live without a scheduler; the sessions whose runner is dead, and what to do about each.
+def look(worker: Worker, runners: Runners, waiting: Iterable[Waiting]) -> list[Row]:
+    """Adopt runners that live without a scheduler. The rows of those that are dead.
 
     Raises:
         JournalError: the journal cannot be read.
@@ -35,20 +35,12 @@ def look(worker: Worker, runners: Runners, waiting: Iterable[Waiting]) -> list[t
     mine = runners.forked_tokens() | {one.row.claim_token for one in waiting if one.row}
     # The journal is closed before anything is forked: it must not be carried across (store.py).
     with Journal.open(worker.journal_path, brief=True) as journal:
-        dead, alive = plan.plan(journal, worker, mine)
+        dead, alive = plan.unfinished(journal, worker, mine)
     for row in alive:
         if not _has_scheduler(worker, row) and runners.adopt(row):
             worker.debug.say("queue", f"{row.session_id}: its runner lives; watched again")
     # One of this scheduler's own has only just died, or has just been forked: the next turn will tell.
-    found = [(row, decision) for row, decision in dead if not runners.has_forked(row.session_id)]
-    return [(row, Recovery.FORGET if _is_lost(worker, row) else decision) for row, decision in found]
-
-
-def _is_lost(worker: Worker, row: Row) -> bool:
-    try:
-        return plan.is_lost(worker.namespace.session(row.session_id), row)
-    except OSError:
-        return False  # not to be said now: whoever takes the session up again will see
+    return [row for row in dead if not runners.has_forked(row.session_id)]
 
 
 def _has_scheduler(worker: Worker, row: Row) -> bool:
@@ -62,32 +54,24 @@ def _has_scheduler(worker: Worker, row: Row) -> bool:
     return f"{worker.host}-{parent}.json" in os.listdir(worker.namespace.workers)
 
 
-def try_again(worker: Worker, row: Row, decision: Recovery) -> Waiting | None:
-    """The session of a dead runner, to wait for its turn once more; None if it must be ended.
-
-    Whose row says `claiming` may not end anything: the session may be another's, and its runner finds out by
-    repeating the claim. It comes back as needing a sign of life: hours may have passed since it was claimed.
+def decide(worker: Worker, row: Row) -> Recovery:
+    """What to do with the session of a dead runner.
 
     Raises:
-        OSError: it cannot be said now. No reason to end it: the row stays, and the next look finds it again.
+        OSError: it cannot be said now. The row stays, and the next look finds it again.
     """
+    decision = plan.decide(row.state, plan.look(worker.namespace.session(row.session_id), row))
     worker.debug.say("failure", f"{row.session_id}: was {row.state}, runner dead: {decision.value}")
-    if decision not in (Recovery.START, Recovery.CLAIM_AGAIN):
-        return None
-    try:
-        return _waiting(worker, row, decision)
-    except OSError as error:
-        if files.may_pass(error):
-            raise
-        return None
+    return decision
 
 
-def _waiting(worker: Worker, row: Row, decision: Recovery) -> Waiting | None:
-    session = worker.namespace.session(row.session_id)
-    if decision is Recovery.START and not plan.ends_cleanly(session):
-        return None
+def wait_again(worker: Worker, row: Row) -> Waiting:
+    """The session, to wait for its turn once more (plan.TRIED_AGAIN).
+
+    It comes back as needing a sign of life: hours may have passed since it was claimed. Raises OSError as `decide`.
+    """
     try:
-        request, problem = read_request(session)
+        request, problem = read_request(worker.namespace.session(row.session_id))
     except Unpublished:
         request, problem = Request(row.session_id, ["-"], row.cwd or "/"), "its request.json is gone"
     refusal = (states.FAILED, problem) if problem else None
@@ -97,12 +81,11 @@ def _waiting(worker: Worker, row: Row, decision: Recovery) -> Waiting | None:
 
 
 def begin_end(worker: Worker, runners: Runners, forks: Forks, row: Row, decision: Recovery) -> None:
-    """Fork the process that gives the session its end, or forgets it. What cannot be tried again is lost.
+    """Fork the process that gives the session its end, or forgets the row.
 
     Raises:
         OSError: no process or descriptor is left now.
     """
-    if decision in (Recovery.START, Recovery.CLAIM_AGAIN):
-        decision = Recovery.END_AS_LOST
-    pid = forks.fork(lambda _: ending.end(worker, row, decision))
+    work = ending.forget if decision is Recovery.FORGET else ending.end
+    pid = forks.fork(lambda _: work(worker, row))
     runners.add_recovery(pid, row)

@@ -365,9 +365,10 @@ class Scheduler:
         """Adopt runners that live without a scheduler, and give an end to the sessions of those that do not."""
         found = rescue.look(self.worker, self.runners, self.waiting.values())
         self._journal.works()
-        for row, decision in found:
+        for row in found:
             try:
-                waiting = rescue.try_again(self.worker, row, decision)
+                decision = rescue.decide(self.worker, row)
+                waiting = rescue.wait_again(self.worker, row) if decision in plan.TRIED_AGAIN else None
             except OSError:
                 self._due["recover"] = clock.monotonic() + 1.0  # it cannot be said now
                 continue
