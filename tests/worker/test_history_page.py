@@ -246,7 +246,6 @@ def test_a_journal_without_sessions_and_a_storm_are_drawn(browser: Browser, tmp_
             journal.advance(
                 row["claim_token"],
                 1,
-                frm=("claiming",),
                 to="final",
                 outcome="succeeded",
                 exit_code=0,
