@@ -119,16 +119,9 @@ def parse(argv: list[str]) -> Invocation:
                 invocation.driven_by = _descriptor(value)
             else:
                 invocation.flags[_WITH_VALUE[name]] = value
-        elif word in _SWITCHES:
-            _switch(invocation, word)
-        elif len(word) > 2 and word[1] != "-" and all(f"-{letter}" in _SWITCHES for letter in word[1:]):
-            for letter in word[1:]:
-                _switch(invocation, f"-{letter}")
         else:
-            raise UsageError(
-                f"pigeon has no option `{word}`",
-                hint="`pigeon --help` lists the options; options of the command stand behind its name",
-            )
+            for switch in _switches_in(word):
+                setattr(invocation, *_SWITCHES[switch])
     rest = argv[position:]
     if rest and rest[0] in VERBS and not is_command:
         invocation.verb, rest = rest[0], rest[1:]
@@ -165,5 +158,14 @@ def _refuse_for_verb(invocation: Invocation) -> None:
             )
 
 
-def _switch(invocation: Invocation, word: str) -> None:
-    setattr(invocation, *_SWITCHES[word])
+def _switches_in(word: str) -> list[str]:
+    """The switch, or those of `-vt`. Raises UsageError."""
+    if word in _SWITCHES:
+        return [word]
+    letters = [f"-{letter}" for letter in word[1:]]
+    if word[1] == "-" or not all(letter in _SWITCHES for letter in letters):
+        raise UsageError(
+            f"pigeon has no option `{word}`",
+            hint="`pigeon --help` lists the options; options of the command stand behind its name",
+        )
+    return letters

@@ -96,9 +96,9 @@ def find(flags: Mapping[str, str], environ: Mapping[str, str], cwd: str, notes: 
             notes.append(f"`{path}` does not count: it cannot be read: {error.strerror}")
             continue
         if checkout is not None and path == f"{checkout}/.pigeon.toml" and not is_local:
-            fault = _fault_beside_the_code(path, os.fstat(fd))
+            fault = _fault_beside_the_code(os.fstat(fd))
         else:
-            fault = _local_fault(path, fd) if is_local else _fault(path, os.fstat(fd))
+            fault = _local_fault(path, fd) if is_local else _fault(os.fstat(fd))
         if not fault:
             return Found(path, fd, is_local=is_local)
         os.close(fd)
@@ -118,7 +118,7 @@ def _open_named(path: str, where: str) -> Found:
             hint="`pigeon config init` writes one" if isinstance(error, FileNotFoundError) else None,
         ) from error
     found = os.fstat(fd)
-    fault = _fault(path, found) if found.st_mode & 0o170000 == 0o100000 else ""
+    fault = _fault(found) if found.st_mode & 0o170000 == 0o100000 else ""
     if fault:
         os.close(fd)
         raise _refused(path, fault)
@@ -138,7 +138,7 @@ _IS_OPEN = "others can write it"
 _IS_FIFO = "is a FIFO and no file"
 
 
-def _fault(path: str, found: os.stat_result) -> str:
+def _fault(found: os.stat_result) -> str:
     """Why a file must not decide what runs with one's rights: ssh's rule for ~/.ssh/config. "" if nothing is wrong."""
     if found.st_mode & 0o170000 == 0o010000:
         return _IS_FIFO  # only a pipe that was named is meant
@@ -158,15 +158,15 @@ def _local_fault(path: str, fd: int) -> str:
         return f"it belongs to another user (uid {named.st_uid})"
     if opened.st_mode & 0o170000 != 0o100000:
         return "it is no regular file"
-    return _fault(path, opened)
+    return _fault(opened)
 
 
-def _fault_beside_the_code(path: str, found: os.stat_result) -> str:
+def _fault_beside_the_code(found: os.stat_result) -> str:
     """The same for the file of the checkout: whoever could write the code that reads it needs no configuration."""
     code = os.stat(__file__)
     if found.st_uid == code.st_uid and not found.st_mode & _OTHERS_WRITE & ~code.st_mode:
         return ""
-    return _fault(path, found)
+    return _fault(found)
 
 
 def read_local(path: str) -> bytes:

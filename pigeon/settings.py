@@ -77,7 +77,7 @@ class Setting:
         "harmless",
     )
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  (a row of the table has as many columns as it needs)
         self,
         key: str,
         kind: str,

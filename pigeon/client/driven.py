@@ -38,16 +38,7 @@ def apply(request: bytes, invocation: Invocation) -> None:
     Raises:
         UsageError: it cannot be understood.
     """
-    try:
-        document = decode(request)
-    except ValueError as error:
-        raise UsageError(f"the request of the driving program is no JSON: {error}", hint=HINT) from None
-    if not isinstance(document, dict):
-        raise UsageError("the request of the driving program is no JSON object", hint=HINT)
-    known = {"command", "env", *_SWITCHES, *_SETTINGS}
-    for name in document:
-        if name not in known:
-            raise UsageError(f"the request of the driving program has an unknown field `{name}`", hint=HINT)
+    document = _document_in(request)
     words = document.get("command")
     if not isinstance(words, list) or not words or not all(_is_word(word) for word in words):
         raise _wrong("command", "a list of words without NUL bytes")
@@ -69,6 +60,20 @@ def apply(request: bytes, invocation: Invocation) -> None:
         value = document.get(name)
         if value is not None:
             invocation.flags[key] = str(value)
+
+
+def _document_in(request: bytes) -> dict[str, object]:
+    try:
+        document = decode(request)
+    except ValueError as error:
+        raise UsageError(f"the request of the driving program is no JSON: {error}", hint=HINT) from None
+    if not isinstance(document, dict):
+        raise UsageError("the request of the driving program is no JSON object", hint=HINT)
+    known = {"command", "env", *_SWITCHES, *_SETTINGS}
+    for name in document:
+        if name not in known:
+            raise UsageError(f"the request of the driving program has an unknown field `{name}`", hint=HINT)
+    return document
 
 
 def _is_word(value: object) -> bool:

@@ -110,7 +110,7 @@ def _blocked(f: Facts) -> str:
 Rule = tuple[str, Callable[[Facts], bool], Callable[[Facts], str]]
 
 VERDICTS: tuple[Rule, ...] = (
-    ("succeeded", lambda f: f.state == "succeeded", lambda f: "has ended: the command succeeded"),
+    ("succeeded", lambda f: f.state == "succeeded", lambda _: "has ended: the command succeeded"),
     (
         "recovered",
         lambda f: f.ended_by == "recovery",
@@ -131,12 +131,12 @@ VERDICTS: tuple[Rule, ...] = (
     (
         "unreadable",
         lambda f: f.state == "?",
-        lambda f: "its status cannot be read: it is damaged or not published yet",
+        lambda _: "its status cannot be read: it is damaged or not published yet",
     ),
     (
         "waits, client gone",
         lambda f: f.state == "pending" and f.client == "silent" and not f.keeps,
-        lambda f: "waits unclaimed, but its client is gone: no worker will start it",
+        lambda _: "waits unclaimed, but its client is gone: no worker will start it",
     ),
     (
         "waits for the directory",
@@ -154,7 +154,7 @@ VERDICTS: tuple[Rule, ...] = (
     (
         "workers ending",
         lambda f: f.waits_for == waits.ENDING,
-        lambda f: "waits for a worker: those of its route are ending and take no more sessions",
+        lambda _: "waits for a worker: those of its route are ending and take no more sessions",
     ),
     (
         "no worker",
@@ -171,7 +171,7 @@ VERDICTS: tuple[Rule, ...] = (
         lambda f: f.waits_for == waits.BEHIND,
         lambda f: f"waits for {f.cwd}, behind {f.behind}, which wants it too and came earlier",
     ),
-    ("waits", lambda f: f.state == "pending", lambda f: "waits to be taken by a worker"),
+    ("waits", lambda f: f.state == "pending", lambda _: "waits to be taken by a worker"),
     (
         "host silent",
         lambda f: f.owner_alive is False and (f.stream_quiet_s or 0) > SILENT_S,
@@ -183,12 +183,12 @@ VERDICTS: tuple[Rule, ...] = (
     (
         "runner gone",
         lambda f: f.runner_state == "-",
-        lambda f: "its runner is dead; the next look of its worker ends the session",
+        lambda _: "its runner is dead; the next look of its worker ends the session",
     ),
     (
         "runner stopped",
         lambda f: f.runner_state in ("T", "t"),
-        lambda f: "its runner is stopped (SIGSTOP): nothing moves until `kill -CONT`",
+        lambda _: "its runner is stopped (SIGSTOP): nothing moves until `kill -CONT`",
     ),
     (
         "share trouble",
@@ -216,7 +216,7 @@ VERDICTS: tuple[Rule, ...] = (
     (
         "client gone",
         lambda f: f.client == "silent" and not f.keeps,
-        lambda f: "runs, but its client is gone: it is hung up after `client_timeout`",
+        lambda _: "runs, but its client is gone: it is hung up after `client_timeout`",
     ),
     (
         "client suspended",
@@ -258,7 +258,7 @@ VERDICTS: tuple[Rule, ...] = (
         lambda f: bool(f.process_states),
         lambda f: f"runs: {_blocked(f)}",
     ),
-    ("runs", lambda f: True, lambda f: "runs, as far as can be seen from here"),
+    ("runs", lambda _: True, lambda _: "runs, as far as can be seen from here"),
 )
 
 

@@ -105,6 +105,11 @@ class Request:
         return ACK in self.features
 
     @property
+    def window(self) -> tuple[int, int, int, int] | None:
+        """The terminal's columns, rows, width and height in pixels (0: not known), if it has a size."""
+        return (*self.size, *self.pixels) if self.size else None
+
+    @property
     def locks(self) -> bool:
         """The command wants its directory for itself."""
         return self.lock == "cwd"

@@ -11,8 +11,10 @@ from pathlib import Path
 import pytest
 
 from pigeon.client.session.owner import OwnerState
+from pigeon.client.session.submit import Submission
 from pigeon.client.session.workers import Watchers
 from pigeon.text import duration
+from pigeon.wire.documents import Request
 from pigeon.wire.names import Namespace
 from tests.helpers import raw
 from tests.helpers.pigeon import Pigeon
@@ -77,8 +79,9 @@ def test_nothing_is_said_before_the_living_can_be_told(pigeon: Pigeon) -> None:
 
     def a_peer() -> OwnerState:
         session = namespace.session(raw.publish(pigeon).id)
-        how = {"cwd": str(pigeon.work), "locks": True, "route": None}
-        return OwnerState(namespace, session, claim_timeout_s=30, worker_timeout_s=60, **how)  # type: ignore[arg-type]
+        request = Request(session.session_id, ["make"], str(pigeon.work))
+        submission = Submission(namespace, session, request)
+        return OwnerState(submission, claim_timeout_s=30, worker_timeout_s=60)
 
     dead, lives = a_peer(), a_peer()
     assert [dead.wait(100.0 + n, 1.0 + n).notice for n in range(3)] == ["", "", ""]
@@ -97,15 +100,8 @@ class Silent:
         self.id = raw.publish(pigeon).id
         session = namespace.session(self.id)
         raw.claim(Session(Path(session.directory)), "worker_id=one-1\nfeatures=heartbeat,ack,attach\n")
-        self.peer = OwnerState(
-            namespace,
-            session,
-            cwd="/",
-            locks=True,
-            route=None,
-            claim_timeout_s=30,
-            worker_timeout_s=worker_timeout_s,
-        )
+        submission = Submission(namespace, session, Request(self.id, ["true"], "/"))
+        self.peer = OwnerState(submission, claim_timeout_s=30, worker_timeout_s=worker_timeout_s)
         self.now = 1000.0
         self.seconds = 0.0
         self.peer.looked(self.now, grew=True)

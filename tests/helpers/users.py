@@ -183,9 +183,8 @@ def _needed(*names: str) -> list[metadata.Distribution]:
             found[name] = metadata.distribution(name)
         except metadata.PackageNotFoundError:
             continue  # required on another Python, or by an extra
-        for line in found[name].requires or ():
-            if "extra ==" not in line:
-                wanted.append(re.split(r"[^A-Za-z0-9._-]", line, maxsplit=1)[0])
+        needed = [line for line in found[name].requires or () if "extra ==" not in line]
+        wanted.extend(re.split(r"[^A-Za-z0-9._-]", line, maxsplit=1)[0] for line in needed)
     return list(found.values())
 
 

@@ -17,12 +17,13 @@ from pigeon.client.session import session_end, upstream
 from pigeon.client.session.options import Options
 from pigeon.client.session.owner import OwnerState
 from pigeon.client.session.session_end import SessionEnd
+from pigeon.client.session.submit import Submission
 from pigeon.client.session.upstream import Upstream
 from pigeon.client.terminal import escapes, guardian
 from pigeon.client.terminal.escapes import Escapes
 from pigeon.client.terminal.giveup import presses_in
 from pigeon.wire import states
-from pigeon.wire.documents import Status
+from pigeon.wire.documents import Request, Status
 from pigeon.wire.names import Namespace, SessionFiles
 
 
@@ -226,15 +227,9 @@ def session(tmp_path: Path) -> SessionFiles:
 @pytest.fixture
 def written(session: SessionFiles, tmp_path: Path) -> Upstream:
     """The writer of its client."""
-    peer = OwnerState(
-        Namespace(str(tmp_path), "test"),
-        session,
-        cwd="/",
-        locks=False,
-        route=None,
-        claim_timeout_s=1,
-        worker_timeout_s=1,
-    )
+    request = Request(session.session_id, ["true"], "/")
+    submission = Submission(Namespace(str(tmp_path), "test"), session, request)
+    peer = OwnerState(submission, claim_timeout_s=1, worker_timeout_s=1)
     return Upstream(session, peer, Options(), 0, 0.0)
 
 

@@ -48,7 +48,7 @@ from pigeon.worker.relay.command import start as start_command
 proof = ProofOfLife(sys.argv[1], "runner")
 print(proof.path, flush=True)
 env = {"PATH": os.environ["PATH"], identity.SESSION_VARIABLE: sys.argv[4]}
-start_command([sys.argv[2]], env, size=None, pty=sys.argv[3] == "pty", inherit=(), until_exec=(proof.descriptor,))
+start_command([sys.argv[2]], env, window=None, pty=sys.argv[3] == "pty", inherit=(), until_exec=(proof.descriptor,))
 """
 
 
@@ -107,7 +107,12 @@ def test_the_command_has_the_lock_and_nothing_else(tmp_path: Path, pty: bool) ->
     )
     os.set_inheritable(other, True)  # as what a worker was started with
     command = start_command(
-        ["sh", "-c", "read line"], dict(os.environ), size=None, pty=pty, inherit=(lock,), until_exec=(proof,)
+        ["sh", "-c", "read line"],
+        dict(os.environ),
+        window=None,
+        pty=pty,
+        inherit=(lock,),
+        until_exec=(proof,),
     )
     try:
         links = f"/proc/{command.pid}/fd"

@@ -30,7 +30,7 @@ def session(tmp_path: Path) -> SessionFiles:
 def command() -> Iterator[Command]:
     """One that reads nothing."""
     command = start_command(
-        ["sleep", "1000"], dict(os.environ), size=None, pty=False, inherit=(), until_exec=()
+        ["sleep", "1000"], dict(os.environ), window=None, pty=False, inherit=(), until_exec=()
     )
     yield command
     os.kill(command.pid, 9)

@@ -171,8 +171,9 @@ def describe(reports: Sequence[dict[str, Any]]) -> str:
         cells = [report["visible"][n]["seconds"] for report in reports]
         rows.append([f"{did}: {looked}", *(seconds_text(cell) for cell in cells)])
     rows.append(["second lock while the first is held", *(report["locks"]["second"] for report in reports)])
-    for name in reports[0]["cost_ms"]:
-        rows.append([name, *(f"{report['cost_ms'][name]} ms" for report in reports)])
+    rows.extend(
+        [name, *(f"{report['cost_ms'][name]} ms" for report in reports)] for name in reports[0]["cost_ms"]
+    )
     lines = ["| " + " | ".join(row) + " |" for row in rows]
     return "\n".join([lines[0], "|" + " --- |" * len(rows[0]), *lines[1:]])
 

@@ -208,17 +208,20 @@ class Judge:
         if stream.exit_code is not None:
             if stream.exit_code != code and status.get("ended_by") != "takeover":
                 self._wrong(who, f"exit event says {stream.exit_code}, status {status}")
-            if not notes.stamps("start") and stream.exit_code not in (129, 130, 137, 143):
-                self._wrong(who, f"ended with {stream.exit_code} without a start")
-            if ends and stream.exit_code not in (ends[0], 137) and stream.exit_code < 129:
-                self._wrong(who, f"exit code {stream.exit_code}, but its command ended with {ends[0]}")
-            if not ends and stream.exit_code < 128 and notes.stamps("start"):
-                self._wrong(who, f"exit code {stream.exit_code} from a command that noted no end")
+            self._check_exit_event(who, notes, stream.exit_code, ends)
         if state == "succeeded" and ends != [0]:
             self._wrong(who, f"succeeded, but its command noted {ends}")
         torn = status.get("ended_by") in ("recovery", "takeover")
         if stream.damage and not torn:
             self._wrong(who, f"damaged stream: {stream.damage}")
+
+    def _check_exit_event(self, who: str, notes: Notes, exit_code: int, ends: list[int]) -> None:
+        if not notes.stamps("start") and exit_code not in (129, 130, 137, 143):
+            self._wrong(who, f"ended with {exit_code} without a start")
+        if ends and exit_code not in (ends[0], 137) and exit_code < 129:
+            self._wrong(who, f"exit code {exit_code}, but its command ended with {ends[0]}")
+        if not ends and exit_code < 128 and notes.stamps("start"):
+            self._wrong(who, f"exit code {exit_code} from a command that noted no end")
 
     def _check_output(self, client: Client, notes: Notes, status: dict[str, Any], stream: Stream) -> None:
         session, who = client.session, client.session.name
@@ -248,20 +251,21 @@ class Judge:
         if session.kind != plan.INTERACTIVE or not client.touched:
             # What is typed while the guardian is stopped, or has given the terminal back, is echoed in between.
             self._prefix(f"{who}: client's output", out, written)
-        if session.kind == plan.INTERACTIVE:
-            errors = b""
-        else:
-            errors = b"".join(
-                line
-                for line in client.err_path.read_bytes().splitlines(True)
-                if not line.startswith(b"pigeon")
-            )
+        if session.kind != plan.INTERACTIVE:
+            said = client.err_path.read_bytes().splitlines(True)
+            errors = b"".join(line for line in said if not line.startswith(b"pigeon"))
             self._prefix(f"{who}: client's errors", errors, stream.output.get("stderr", b""))
+        self._check_client_end(client, status, stream, out == written)
+
+    def _check_client_end(
+        self, client: Client, status: dict[str, Any], stream: Stream, is_whole: bool
+    ) -> None:
+        who = client.session.name
         if client.touched or client.code is None:
             return
         self.counts["clients left alone"] += 1
         if stream.exit_code is not None:
-            self._check_client_with_exit(client, status, stream, out == written)
+            self._check_client_with_exit(client, status, stream, is_whole)
         elif status.get("state") in FINAL and client.code not in (status.get("exit_code"), 255):
             self._wrong(
                 who, f"client ended with {client.code}, status {status}; it said {client.err[-300:]!r}"

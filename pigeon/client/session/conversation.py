@@ -44,13 +44,8 @@ class Conversation:
         self.front = front
         self.options = options
         self.session = submission.session
-        request = submission.request
         self.owner = OwnerState(
-            submission.namespace,
-            self.session,
-            cwd=request.cwd,
-            locks=request.lock == "cwd",
-            route=request.route,
+            submission,
             claim_timeout_s=options.claim_timeout_s,
             worker_timeout_s=options.worker_timeout_s,
             attachment=attachment,

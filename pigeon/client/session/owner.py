@@ -7,11 +7,12 @@ import os
 
 from pigeon.client.session.trouble import NO_ROOM
 from pigeon.wire.documents import ACK, HEARTBEAT
-from pigeon.wire.names import CLAIM_NAME, Namespace, SessionFiles
+from pigeon.wire.names import CLAIM_NAME, SessionFiles
 from pigeon.wire.pacing import HEARTBEAT_S, Silence
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from pigeon.client.session.submit import Submission
     from pigeon.client.session.workers import Watchers, Workers
     from pigeon.wire.claim import Claim
 
@@ -61,27 +62,19 @@ class OwnerState:
     """Liveness and abilities of the owner. Looks at the claim only when something depends on it."""
 
     def __init__(
-        self,
-        namespace: Namespace,
-        session: SessionFiles,
-        *,
-        cwd: str,
-        locks: bool,
-        route: str | None,
-        claim_timeout_s: float,
-        worker_timeout_s: float,
-        attachment: int = 0,
+        self, submission: Submission, *, claim_timeout_s: float, worker_timeout_s: float, attachment: int = 0
     ) -> None:
-        self.session = session
+        request = submission.request
+        self.session = submission.session
         self.attachment = attachment
         self.input_acknowledged = 0
         self.is_claimed = False
         self.verdict: str | None = None
-        self._namespace = namespace
-        self._route = route
+        self._namespace = submission.namespace
+        self._route = request.route
         self._made_workers: Workers | None = None
-        self._cwd = cwd
-        self._locks = locks
+        self._cwd = request.cwd
+        self._locks = request.locks
         self._claim_timeout_s = claim_timeout_s
         self._worker_timeout_s = worker_timeout_s
         self._claim: Claim | None = None

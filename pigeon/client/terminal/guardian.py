@@ -202,32 +202,35 @@ class Guardian:
             self._said_hung = False
             self._say("the shared directory answers again")
         for kind, payload in received:
-            if kind == frames.ANSWERED:
-                self._give_up.answered()
-            elif kind == frames.RAW:
-                self._foreground.go_raw()
-                self._escapes = escapes.Escapes(payload.decode())
-                self.link.send(frames.IS_RAW)
-            elif kind == frames.TAKEN:
-                self._untaken -= int(payload)
-            elif kind == frames.MODES:
-                self._modes = payload
-            elif kind == frames.ASKED:
-                self._questions.asked(int(payload))
-            elif kind == frames.MESSAGE:
-                self._message += payload
-            elif kind == frames.ABNORMAL:
-                self._abnormal = True
-            elif kind == frames.BROKEN_PIPE:
-                self._broken_pipe = True
-            elif kind == frames.SUSPENDED:
-                self._stop()
-            elif kind == frames.EXIT:
-                trace.mark("client: exit code heard")
-                self._code = self._as_left(int(payload))
-                self._must_reap = True
-            else:
-                self._heard(kind, payload)
+            self._take_frame(kind, payload)
+
+    def _take_frame(self, kind: bytes, payload: bytes) -> None:
+        if kind == frames.ANSWERED:
+            self._give_up.answered()
+        elif kind == frames.RAW:
+            self._foreground.go_raw()
+            self._escapes = escapes.Escapes(payload.decode())
+            self.link.send(frames.IS_RAW)
+        elif kind == frames.TAKEN:
+            self._untaken -= int(payload)
+        elif kind == frames.MODES:
+            self._modes = payload
+        elif kind == frames.ASKED:
+            self._questions.asked(int(payload))
+        elif kind == frames.MESSAGE:
+            self._message += payload
+        elif kind == frames.ABNORMAL:
+            self._abnormal = True
+        elif kind == frames.BROKEN_PIPE:
+            self._broken_pipe = True
+        elif kind == frames.SUSPENDED:
+            self._stop()
+        elif kind == frames.EXIT:
+            trace.mark("client: exit code heard")
+            self._code = self._as_left(int(payload))
+            self._must_reap = True
+        else:
+            self._heard(kind, payload)
 
     def _code_of(self, status: int) -> int:
         if os.WIFSIGNALED(status):

@@ -207,8 +207,7 @@ def start(
     argv: list[str],
     env: dict[str, str],
     *,
-    size: tuple[int, int] | None,
-    pixels: tuple[int, int] = (0, 0),
+    window: tuple[int, int, int, int] | None,
     modes: Mapping[str, int | bool] | None = None,
     pty: bool,
     inherit: tuple[int, ...],
@@ -218,8 +217,8 @@ def start(
 
     `inherit` are descriptors that stay open in the command (the lock of its directory). `until_exec` stay open in the
     child until it executes the command, and not an instant longer: a proof of life among them covers the child for as
-    long as nothing tells it from its parent. `size` is (cols, rows), `pixels` the same window's, `modes` what the
-    terminal's keys and switches shall be (`terminal.modes` in FORMAT.md).
+    long as nothing tells it from its parent. `window`: columns, rows, width and height in pixels (0: not known).
+    `modes`: what the terminal's keys and switches shall be (`terminal.modes` in FORMAT.md).
 
     Raises:
         CannotStart: it could not be executed, with the shell's exit code for that.
@@ -228,8 +227,7 @@ def start(
     program = find_program(argv[0], env.get("PATH") or os.defpath)
     try:
         if pty:
-            window = (*(size or (80, 24)), *pixels)
-            return _on_pty(program, argv, env, window, modes or {}, inherit, until_exec)
+            return _on_pty(program, argv, env, window or (80, 24, 0, 0), modes or {}, inherit, until_exec)
         return _on_pipes(program, argv, env, inherit)
     except OSError as error:
         raise _cannot_start(error, argv[0]) from error

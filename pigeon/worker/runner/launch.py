@@ -84,8 +84,7 @@ def start(
         return start_command(
             argv,
             env,
-            size=request.size,
-            pixels=request.pixels,
+            window=request.window,
             modes=request.modes,
             pty=request.pty,
             inherit=held,
@@ -93,7 +92,7 @@ def start(
         )
     except NoTerminal:
         outbound.say(events.fallback_to_pipes())
-        return start_command(argv, env, size=None, pty=False, inherit=held, until_exec=(proof,))
+        return start_command(argv, env, window=None, pty=False, inherit=held, until_exec=(proof,))
 
 
 def command_environment(
