@@ -88,6 +88,7 @@ class Config:
         "namespace",
         "user",
         "route",
+        "share_trust",
         "worker",
         "client",
         "wire",
@@ -103,6 +104,7 @@ class Config:
     namespace: str
     user: str
     route: str | None
+    share_trust: str
     worker: WorkerSection
     client: ClientSection
     wire: WireSection
@@ -124,7 +126,7 @@ class Config:
         passed_over: list[str],
     ) -> None:
         put = object.__setattr__
-        for name in ("cache", "namespace", "user", "route"):
+        for name in ("cache", "namespace", "user", "route", "share_trust"):
             put(self, name, values[name])
         for table in ("worker", "client", "wire"):
             put(self, table, Section({s.name: values[s.key] for s in TABLE if s.table == table}))
@@ -142,14 +144,6 @@ class Config:
         """Where the value of a key came from: `default`, a file, a variable or a flag."""
         return self._origins.get(key, "default")
 
-    def open_namespace(self) -> Namespace:
-        """Where clients and workers of these settings meet. Raises ConfigError, UsageError."""
-        from pigeon.wire import files
-        from pigeon.wire.names import Namespace
-
-        files.fsync = self.wire.fsync
-        return Namespace(self.require_cache(), self.namespace)
-
     def require_cache(self) -> str:
         """The shared directory. Raises ConfigError if none is set anywhere."""
         if self.cache is not None:
@@ -165,6 +159,18 @@ class Config:
             hint="set `cache` in a configuration file (`pigeon config init` writes one), PIGEON_CACHE "
             "or `--cache DIR`",
         )
+
+    def open_namespace(self, *, make: bool = False) -> Namespace:
+        """The namespace on the share, once the way to it has been checked. `make`: its directories, if they lack.
+
+        Raises:
+            ConfigError: no shared directory is set.
+            ShareError: as `share.enter`.
+        """
+        from pigeon.wire import files, share
+
+        files.fsync = self.wire.fsync
+        return share.enter(self.require_cache(), self.namespace, self.share_trust, make=make)
 
 
 def load(flags: Mapping[str, str], *, environ: Mapping[str, str], cwd: str) -> Config:

@@ -15,7 +15,7 @@ from hashlib import sha256
 
 from pigeon import trust
 from pigeon.errors import ConfigError
-from pigeon.wire import files
+from pigeon.wire import directories, files
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def allow(path: str, text: bytes, environ: Mapping[str, str]) -> None:
     """
     directory = _directory(environ)
     try:
-        files.make_directories(directory)
+        directories.make_directories(directory)
         fault = trust.way_fault(directory)
         if fault is not None:
             raise ConfigError(

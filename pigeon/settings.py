@@ -135,6 +135,10 @@ TABLE: tuple[Setting, ...] = (
             variable="PIGEON_USER", flag="--user", metavar="NAME", example='"me"', harmless=True),
     Setting("route", TEXT, None, "a label: sessions go only to workers with the same one",
             variable="PIGEON_ROUTE", flag="--route", metavar="NAME", example='"internet"', harmless=True),
+    Setting("share_trust", CHOICE, "user",
+            "who else may write the shared directory and those above it: nobody (`user`), or whoever is in a group of "
+            "yours and so may run commands as you (`group`)",
+            variable="PIGEON_SHARE_TRUST", choices=("user", "group")),
     Setting("worker.max_jobs", COUNT, 4, "commands that run at a time",
             flag="--max-jobs", metavar="N", low=1, high=4096, harmless=True),
     Setting("worker.poll_interval", SECONDS, 0.2, "longest wait between two looks for new sessions",

@@ -108,7 +108,7 @@ def walk(directory: str) -> tuple[str, Fault | None]:
 
 def directory_fault(path: str, found: os.stat_result, *, passed: bool) -> Fault | None:
     """What is unsafe about one directory. `passed`: it is only on the way, where a sticky one does no harm."""
-    if found.st_uid not in (os.geteuid(), ROOT) and not (passed and _is_unmapped(found.st_uid)):
+    if found.st_uid not in (os.geteuid(), ROOT) and not (passed and is_unmapped(found.st_uid)):
         return Fault(path, f"belongs to another user (uid {found.st_uid})")
     if not found.st_mode & _OTHERS_WRITE or (passed and found.st_mode & stat.S_ISVTX):
         return None
@@ -118,7 +118,7 @@ def directory_fault(path: str, found: os.stat_result, *, passed: bool) -> Fault 
     return Fault(path, f"can be written by others (mode {stat.S_IMODE(found.st_mode):04o})", remedy)
 
 
-def _is_unmapped(uid: int) -> bool:
+def is_unmapped(uid: int) -> bool:
     """Whether the owner is nobody of this user namespace (user_namespaces(7)): in a container without root, root is."""
     try:
         with open("/proc/sys/kernel/overflowuid", "rb") as file:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 
 from pigeon import clock
@@ -11,7 +10,7 @@ from pigeon.errors import NotFoundError, ShareError, UsageError
 from pigeon.report import newest, session_view
 from pigeon.report.text import clean
 from pigeon.text import duration
-from pigeon.wire import files, states
+from pigeon.wire import directories, states
 from pigeon.wire.names import STATUS_NAME, Namespace, is_control
 from pigeon.wire.pacing import HEARTBEAT_S
 from pigeon.wire.records import SUSPENDED
@@ -87,17 +86,10 @@ def _clean(namespace: Namespace, older_than_s: float, *, dry: bool) -> int:
 
 def _remove(view: session_view.View) -> bool:
     """Whether the session is gone; else some process still has a file of it open. Raises OSError: why it stays."""
-    files.remove_session(view.files)
     try:
-        left = os.listdir(view.files.directory)
-        if any(name.startswith(".nfs") for name in left):
-            return False
-        for name in left:
-            os.unlink(f"{view.files.directory}/{name}")
-        os.rmdir(view.files.directory)
+        return directories.remove_session(view.files)
     except FileNotFoundError:
-        pass
-    return True
+        return True
 
 
 def _has_ended(view: session_view.View) -> bool:

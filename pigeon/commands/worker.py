@@ -10,12 +10,10 @@ from collections.abc import Mapping
 from pigeon import mountinfo
 from pigeon.commands.arguments import Parser, add_common, add_settings, load_config
 from pigeon.config import Config
-from pigeon.errors import ShareError
 from pigeon.journal import place
 from pigeon.journal.store import Journal
 from pigeon.settings import options
-from pigeon.wire import files
-from pigeon.wire.names import Namespace, worker_id
+from pigeon.wire.names import worker_id
 from pigeon.worker import cwdlock, identity
 from pigeon.worker.debug import Debug
 from pigeon.worker.handover import Worker
@@ -56,8 +54,7 @@ def main(args: list[str], globals_: Mapping[str, str]) -> int:
 
 def _worker(config: Config) -> tuple[Worker, str]:
     """The worker, and what it says when it starts."""
-    namespace = config.open_namespace()
-    _make_share(namespace)
+    namespace = config.open_namespace(make=True)
     explicit = config.worker.journal is not None
     journal_path = config.worker.journal or place.default_path()
     place.check(journal_path, explicit)
@@ -94,20 +91,3 @@ def own_command() -> tuple[str, ...]:
     package = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
     starter = "import sys; sys.path.insert(0, sys.argv.pop(1)); from pigeon.cli import main; sys.exit(main())"
     return (sys.executable, "-c", starter, package)
-
-
-def _make_share(namespace: Namespace) -> None:
-    """The namespace's directories. The cache itself must be there: making it would hide a missing mount."""
-    if not os.path.isdir(namespace.cache):
-        raise ShareError(
-            f"the shared directory `{namespace.cache}` does not exist on this machine",
-            hint=f"is it mounted? if it is new: `mkdir -p -m 700 {namespace.cache}`, on one machine",
-        )
-    try:
-        for directory in (namespace.sessions, namespace.locks, namespace.workers):
-            files.make_directories(directory)
-    except OSError as error:
-        raise ShareError(
-            f"cannot make directories in `{namespace.cache}`: {error.strerror}",
-            hint="it must belong to you and be writable; `pigeon doctor` looks at it",
-        ) from error

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pigeon import clock
 from pigeon.errors import NotFoundError, ShareError
 from pigeon.text import typed
-from pigeon.wire import files, states, waits
+from pigeon.wire import directories, files, states, waits
 from pigeon.wire.claim import Claim, read_claim
 from pigeon.wire.documents import (
     MAX_DOCUMENT_BYTES,
@@ -76,7 +76,7 @@ def view(namespace: Namespace, session_id: str) -> View:
     """Read one session. Raises NotFoundError if it is not there, ShareError if it cannot be read."""
     session = namespace.session(session_id)
     try:
-        names = os.listdir(session.directory)
+        names = directories.list_status(session.directory)
     except (FileNotFoundError, NotADirectoryError):  # a file with such a name is nobody's session
         raise NotFoundError(
             f"there is no session `{session_id}` in namespace `{namespace.name}`",
@@ -84,12 +84,8 @@ def view(namespace: Namespace, session_id: str) -> View:
         ) from None
     except OSError as error:
         raise ShareError(f"`{session.directory}` cannot be read: {error.strerror}") from error
-    found = View(session, sorted(names), _status(session), _request(session), _claim(session, names))
-    for name in names:
-        try:
-            stat = os.lstat(f"{session.directory}/{name}")
-        except OSError:
-            continue
+    found = View(session, sorted(names), _status(session), _request(session), _claim(session, list(names)))
+    for name, stat in names.items():
         found.sizes[name] = stat.st_size
         found.modified[name] = stat.st_mtime
     return found
@@ -127,7 +123,7 @@ def _claim(session: SessionFiles, names: list[str]) -> Claim | None:
 def session_ids(namespace: Namespace) -> list[str]:
     """All ids in the namespace, oldest first. Raises ShareError."""
     try:
-        return sorted(name for name in os.listdir(namespace.sessions) if is_session_id(name))
+        return sorted(name for name in files.list_names(namespace.sessions) if is_session_id(name))
     except (FileNotFoundError, NotADirectoryError) as error:
         if os.path.isdir(namespace.cache) and isinstance(error, FileNotFoundError):
             return []

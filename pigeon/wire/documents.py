@@ -35,6 +35,10 @@ class BadDocument(ValueError):
     """A file that is complete and cannot be understood; the text says why."""
 
 
+class ForeignDocument(BadDocument):
+    """One that belongs to another session: damage wherever it is met, since nobody of ours writes it there."""
+
+
 def parse(data: bytes, what: str) -> Document:
     """The JSON object in `data`; raises BadDocument naming `what`."""
     try:
@@ -311,19 +315,21 @@ def parse_status(data: bytes, session_id: str) -> Status:
     """The status in `data`. An unknown state is kept as it is: it is not final, so nobody acts on it.
 
     Raises:
-        BadDocument: not an object with a text `state`.
+        BadDocument: not an object with a text `state`, or that of another session.
     """
     document = parse(data, "status.json")
+    if document.pop("session_id", session_id) != session_id:
+        raise ForeignDocument("status.json: `session_id` is that of another session")
     state = document.pop("state", None)
     if not isinstance(state, str):
         raise BadDocument("status.json: no `state`")
     exit_code = document.pop("exit_code", None)
-    document.pop("session_id", None)
     created_at = document.pop("created_at", "")
-    return Status(
+    status = Status(
         session_id,
         state,
         created_at=created_at if isinstance(created_at, str) else "",
         exit_code=exit_code if isinstance(exit_code, int) and not isinstance(exit_code, bool) else None,
-        **document,
     )
+    status.fields = document  # never as keywords: a name in it may be that of a parameter
+    return status

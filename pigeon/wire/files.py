@@ -13,6 +13,10 @@ import os
 import stat
 
 from pigeon.wire.names import CLAIM_PREFIX, TEMPORARY_PREFIX, SessionFiles
+from pigeon.wire.share import at
+from pigeon.wire.share import list_names as list_names
+from pigeon.wire.way import UMASK, make_private
+from pigeon.wire.way import Refused as Refused
 
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _WRITE = os.O_WRONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
@@ -29,6 +33,9 @@ MAY_PASS: frozenset[int] = frozenset(getattr(errno, name) for name in _PASSING.s
 SELDOM_PASSES = frozenset((errno.EROFS, errno.EACCES, errno.EPERM))
 """And of one that may be for good: a server that changes its exports, a ticket that has run out."""
 
+_NOT_REGULAR = (errno.ELOOP, errno.ENXIO, errno.EISDIR)
+"""Of open(2) with our flags: a symbolic link, a socket or FIFO, a directory."""
+
 _NO_LINKS = frozenset((errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EINVAL))
 
 _CLAIM_BYTES = 65536
@@ -36,10 +43,6 @@ _CLAIM_BYTES = 65536
 
 fsync = False
 """`[wire] fsync`: set once at start. Closing makes a write visible to the other host; this makes it durable too."""
-
-
-class Refused(OSError):
-    """A file that is there and must not be trusted: not regular, somebody else's, writable by others, or linked."""
 
 
 def may_pass(error: OSError) -> bool:
@@ -65,43 +68,58 @@ def is_hopeless(error: OSError, failing_s: float, patience_s: float) -> bool:
 
 def _own(fd: int, mode: int) -> None:
     """Undo a umask that takes away what the owner needs; on the usual umask this costs nothing."""
-    if _UMASK & 0o700:
+    if UMASK & 0o700:
         os.fchmod(fd, mode)
-
-
-def _current_umask() -> int:
-    value = os.umask(0o077)
-    os.umask(value)
-    return value
-
-
-_UMASK = _current_umask()
 
 
 def make_directory(path: str) -> None:
     """A private directory; its parent must exist. Raises FileExistsError if something is there already."""
-    os.mkdir(path, 0o700)
-    if _UMASK & 0o700:
-        os.chmod(path, 0o700)
+    at(path, make_private)
 
 
-def make_directories(path: str) -> None:
-    """`path` and what lacks above it, each private."""
-    try:
-        make_directory(path)
-    except FileExistsError:
-        if not os.path.isdir(path):
-            raise
-    except FileNotFoundError:
-        parent = os.path.dirname(path)
-        if parent == path:
-            raise
-        make_directories(parent)
-        try:
-            make_directory(path)
-        except FileExistsError:  # made by another at the same time
-            if not os.path.isdir(path):
-                raise
+def check_directory(path: str) -> None:
+    """Raise Refused unless `path` is a directory of our own that others cannot write."""
+    found = status_of(path)
+    if not stat.S_ISDIR(found.st_mode):
+        raise Refused(errno.ENOTDIR, "not a directory", path)
+    if found.st_uid != os.geteuid():
+        raise Refused(errno.EPERM, f"belongs to uid {found.st_uid}, not to {os.geteuid()}", path)
+    if found.st_mode & 0o022:
+        raise Refused(errno.EPERM, f"writable by others (mode {stat.S_IMODE(found.st_mode):04o})", path)
+
+
+def _open(path: str, flags: int, mode: int = 0o600) -> int:
+    return at(path, lambda name, directory: os.open(name, flags, mode, dir_fd=directory))
+
+
+def _unlink(path: str) -> None:
+    at(path, lambda name, directory: os.unlink(name, dir_fd=directory))
+
+
+def rename(source: str, target: str) -> None:
+    """Within one directory, over what is there."""
+    name = os.path.basename(target)
+    if os.path.dirname(source) != os.path.dirname(target):
+        raise AssertionError(f"not in one directory: {source}, {target}")
+
+    def act(old: str, directory: int | None) -> None:
+        os.rename(old, target if directory is None else name, src_dir_fd=directory, dst_dir_fd=directory)
+
+    at(source, act)
+
+
+def _link(source: str, target: str) -> None:
+    name = os.path.basename(target)
+
+    def act(old: str, directory: int | None) -> None:
+        os.link(old, target if directory is None else name, src_dir_fd=directory, dst_dir_fd=directory)
+
+    at(source, act)
+
+
+def status_of(path: str) -> os.stat_result:
+    """What lstat(2) says."""
+    return at(path, lambda name, directory: os.stat(name, dir_fd=directory, follow_symlinks=False))
 
 
 def _write_and_close(fd: int, data: bytes | memoryview, offset: int) -> None:
@@ -127,7 +145,7 @@ def _write_and_close(fd: int, data: bytes | memoryview, offset: int) -> None:
 
 def create(path: str, data: bytes = b"") -> None:
     """A new file, exclusively. Raises FileExistsError if the name is taken."""
-    fd = os.open(path, _CREATE, 0o600)
+    fd = _open(path, _CREATE)
     _own(fd, 0o600)
     _write_and_close(fd, data, 0)
 
@@ -137,15 +155,28 @@ def create_anew(path: str, data: bytes) -> None:
     try:
         create(path, data)
     except FileExistsError:
-        os.unlink(path)
+        _unlink(path)
         create(path, data)
 
 
 def open_lock(path: str) -> int:
-    """A descriptor of a lock file, made if need be; writable, since some filesystems lock exclusively only then."""
-    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    """A descriptor of a lock file, made if need be; writable, since some filesystems lock exclusively only then.
+
+    Raises:
+        Refused: what lies there is not such a file of our own.
+        OSError: as open(2).
+    """
+    try:
+        fd = _open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as error:
+        if error.errno in _NOT_REGULAR:
+            raise Refused(error.errno, "a link, directory or device in place of a lock file", path) from None
+        raise
     try:
         _own(fd, 0o600)
+        reason = _distrust(os.fstat(fd))
+        if reason:
+            raise Refused(errno.EPERM, reason, path)
     except OSError:
         os.close(fd)
         raise
@@ -163,7 +194,7 @@ def replace(path: str, data: bytes) -> None:
     temporary = f"{directory}/{TEMPORARY_PREFIX}{os.urandom(8).hex()}"
     try:
         create(temporary, data)
-        os.rename(temporary, path)
+        rename(temporary, path)
     except BaseException:
         remove(temporary)
         raise
@@ -172,25 +203,23 @@ def replace(path: str, data: bytes) -> None:
 def remove(path: str) -> None:
     """Unlink a file of our own that decides nothing; failing is no matter, retention comes by later."""
     try:
-        os.unlink(path)
+        _unlink(path)
     except OSError:
         pass
 
 
-def remove_session(session: SessionFiles) -> None:
-    """Remove a session's directory. What cannot be removed now (`.nfs…` of an open file) is left for a later turn."""
+def remove_if_there(path: str) -> None:
+    """Unlink it. Raises OSError, but not because it has gone already."""
     try:
-        for name in os.listdir(session.directory):
-            remove(f"{session.directory}/{name}")
-        os.rmdir(session.directory)
-    except OSError:
+        _unlink(path)
+    except FileNotFoundError:
         pass
 
 
 def is_removed(session: SessionFiles) -> bool:
     """Whether the session's directory has been taken away; what cannot be listed is not proven gone."""
     try:
-        return session.session_id not in os.listdir(os.path.dirname(session.directory))
+        return session.session_id not in list_names(os.path.dirname(session.directory))
     except OSError:
         return False
 
@@ -207,7 +236,7 @@ def try_link(files: SessionFiles, path: str, token: str, text: bytes) -> bool:
     private = f"{files.directory}/{CLAIM_PREFIX}{token}"
     create_anew(private, text)  # nobody else knows the token
     try:
-        os.link(private, path)
+        _link(private, path)
         won = True
     except FileExistsError:
         won = _holds(path, text)
@@ -250,9 +279,9 @@ def open_checked(path: str) -> int:
         OSError: as open(2).
     """
     try:
-        fd = os.open(path, _READ)
+        fd = _open(path, _READ)
     except OSError as error:
-        if error.errno in (errno.ELOOP, errno.ENXIO):
+        if error.errno in _NOT_REGULAR:
             raise Refused(error.errno, "a symbolic link or device in place of a regular file", path) from None
         raise
     reason = _distrust(os.fstat(fd))
@@ -270,17 +299,6 @@ def _distrust(found: os.stat_result) -> str | None:
     if found.st_mode & 0o022:
         return f"writable by others (mode {stat.S_IMODE(found.st_mode):04o})"
     return None
-
-
-def check_directory(path: str) -> None:
-    """Raise Refused unless `path` is a directory of our own that others cannot write."""
-    found = os.lstat(path)
-    if not stat.S_ISDIR(found.st_mode):
-        raise Refused(errno.ENOTDIR, "not a directory", path)
-    if found.st_uid != os.geteuid():
-        raise Refused(errno.EPERM, f"belongs to uid {found.st_uid}, not to {os.geteuid()}", path)
-    if found.st_mode & 0o022:
-        raise Refused(errno.EPERM, f"writable by others (mode {stat.S_IMODE(found.st_mode):04o})", path)
 
 
 def read(path: str, limit: int, *, one_link: bool = False) -> bytes:
@@ -351,7 +369,7 @@ class Appender:
         if not self._queue:
             return
         data = self._queue[0] if len(self._queue) == 1 else b"".join(self._queue)
-        fd = os.open(self.path, _WRITE)
+        fd = _open(self.path, _WRITE)
         found = os.fstat(fd)
         reason = _distrust(found)
         if reason:

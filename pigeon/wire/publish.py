@@ -56,11 +56,11 @@ class OwnStatus:
             OSError: it cannot be said whether it is there; call again.
         """
         files.create_anew(self._temporary, data)
-        if TAKEOVER_NAME in os.listdir(self._session.directory):
+        if TAKEOVER_NAME in files.list_names(self._session.directory):
             files.remove(self._temporary)
             return False
         try:
-            os.rename(self._temporary, self._session.status)
+            files.rename(self._temporary, self._session.status)
         except FileNotFoundError:
             # An earlier attempt was carried out only now, or somebody ends the session.
             if files.read(self._session.status, MAX_DOCUMENT_BYTES) != data:
@@ -87,7 +87,7 @@ def end(session: SessionFiles, token: str, status: Status) -> bool:
             files.remove(temporary)
             return False
         try:
-            os.rename(temporary, session.status)
+            files.rename(temporary, session.status)
             return True
         except FileNotFoundError:
             if attempt == _ATTEMPTS - 1:
@@ -97,13 +97,12 @@ def end(session: SessionFiles, token: str, status: Status) -> bool:
 
 
 def _unlink_others(session: SessionFiles, own: str) -> None:
-    for name in os.listdir(session.directory):
+    for name in files.list_names(session.directory):
         path = f"{session.directory}/{name}"
         if name.startswith(TEMPORARY_PREFIX) and path != own:
-            try:
-                os.unlink(path)
-            except FileNotFoundError:
-                pass  # its maker has just renamed it: the next look at the status tells
+            files.remove_if_there(
+                path
+            )  # its maker may just have renamed it: the next look at the status tells
 
 
 def _has_end(session: SessionFiles, status: Status) -> bool:

@@ -6,8 +6,6 @@ what its worker ran when it died. Owns the fields and the reading. What follows 
 
 from __future__ import annotations
 
-import os
-
 from pigeon.clock import utc_text, wall
 from pigeon.wire import files
 from pigeon.wire.documents import MAX_DOCUMENT_BYTES, BadDocument, Document, parse
@@ -198,7 +196,7 @@ class WorkerFiles:
         """
         self.changed, self.beating = set(), set()
         try:
-            names = os.listdir(self._namespace.workers)
+            names = files.list_names(self._namespace.workers)
         except FileNotFoundError:
             names = []
         self.workers = {}

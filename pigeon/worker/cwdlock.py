@@ -108,7 +108,7 @@ class CwdLock:
         if _read_error(self.descriptor) not in _DROPPED:
             return False
         try:
-            anew = os.open(self._path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+            anew = files.open_checked(self._path)
         except FileNotFoundError:
             return True  # the locked file is gone: whoever comes next makes and locks another
         except OSError:

@@ -98,7 +98,7 @@ class Pigeon(Surroundings):
         )
         flags = [*args, *(["--debug"] if debug else [])]
         child = Child(
-            [*prefix, *pigeon_command(), "worker", *flags],
+            [*prefix, *self.command("worker", *flags)],
             env=self.env(env, config=config),
             cwd=cwd or self.base,
             log=self.logs / f"worker-{number}",

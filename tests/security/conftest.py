@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.helpers.users import Users, users_in
+from tests.helpers.users import User, Users, users_in
+from tests.security.people import Person
 
 
 @pytest.fixture(scope="session")
@@ -37,3 +38,30 @@ def meeting(_users: Users, tmp_path_factory: pytest.TempPathFactory) -> Iterator
         path = Path(base)
         path.chmod(0o755)
         yield path
+
+
+Makes = Callable[..., Person]
+
+
+@pytest.fixture
+def person(users: Users) -> Iterator[Makes]:
+    """`person(user, share=PATH)`: a pigeon of that user's, ended with the test."""
+    made: list[Person] = []
+
+    def make(user: User, share: Path | None = None) -> Person:
+        one = Person(user, share)
+        made.append(one)
+        return one
+
+    yield make
+    problems = [problem for one in made for problem in one.close()]
+    assert not problems, "\n".join(problems)
+
+
+@pytest.fixture
+def common(meeting: Path) -> Path:
+    """A directory that root has made for all, of mode 1777."""
+    path = meeting / "common"
+    path.mkdir()
+    path.chmod(0o1777)
+    return path

@@ -98,6 +98,7 @@ def test_a_whole_file(where: Where) -> None:
         namespace = "lab"
         user = "somebody"
         route = "internet"
+        share_trust = "group"
         [worker]
         max_jobs = 7
         poll_interval = 1

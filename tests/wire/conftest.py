@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pigeon.wire import files
+from pigeon.wire import directories, files
 from pigeon.wire.names import Namespace, SessionFiles
 
 
@@ -14,7 +14,7 @@ from pigeon.wire.names import Namespace, SessionFiles
 def session(tmp_path: Path) -> SessionFiles:
     """A session whose directory is there, and empty."""
     namespace = Namespace(str(tmp_path), "test")
-    files.make_directories(namespace.sessions)
+    directories.make_directories(namespace.sessions)
     found = namespace.session("1700000000000-0123456789ab")
     files.make_directory(found.directory)
     return found

@@ -52,7 +52,7 @@ class Server:
         self.sources: list[str] = []
         monkeypatch.setattr(os, "rename", self)
 
-    def __call__(self, source: str, target: str) -> None:
+    def __call__(self, source: str, target: str, **_: None) -> None:
         self.sources.append(source)
         then, self.then = self.then, None
         (then or self.real)(source, target)
@@ -156,9 +156,9 @@ def test_an_end_that_comes_while_another_is_being_made(
     files.create(f"{session.directory}/.tmp-own", status("succeeded").encode())
     real = os.listdir
 
-    def meanwhile(path: str) -> list[str]:
+    def meanwhile(path: int) -> list[str]:
         found = real(path)
-        os.rename(f"{session.directory}/.tmp-own", session.status)
+        os.replace(f"{session.directory}/.tmp-own", session.status)
         return found
 
     monkeypatch.setattr(os, "listdir", meanwhile)

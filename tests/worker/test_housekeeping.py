@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from pigeon.wire import events, files, publish
+from pigeon.wire import directories, events, files, publish
 from pigeon.wire.documents import Request, Status
 from pigeon.wire.names import Namespace, SessionFiles, new_session_id
 from pigeon.wire.records import output_line
@@ -25,7 +26,7 @@ class House:
     def __init__(self, base: Path, *, finished_s: float = 1000.0, terminal_s: float = 100.0) -> None:
         self.namespace = Namespace(str(base), "test")
         for path in (self.namespace.sessions, self.namespace.workers):
-            files.make_directories(path)
+            directories.make_directories(path)
         worker = Worker(
             "me-1", "me", 1, "boot", self.namespace, str(base / "j.db"), "flock", 180.0, 1 << 30, (),
             Debug(enabled=False, environ={}),
@@ -117,7 +118,7 @@ def test_what_cannot_be_removed_yet_is_tried_again(house: House, monkeypatch: py
     session = house.session(pty=True)
     house.catalog.scan(0.0)
     with monkeypatch.context() as stuck:
-        stuck.setattr(files, "remove_session", lambda _: None)
+        stuck.setattr(directories, "remove_session", lambda _: False)
         for now in range(0, 300, 10):
             house.sweep(float(now))
     assert there(session)
@@ -197,9 +198,9 @@ def test_the_stream_is_read_after_the_right_to_end_it_was_taken(
     session = claimed(house, OWNER)
     real = os.link
 
-    def woken(source: str, target: str) -> None:
+    def woken(source: str, target: str, **how: Any) -> None:
         files.replace(session.stream, events.exited(3, 3))
-        real(source, target)
+        real(source, target, **how)
 
     monkeypatch.setattr(os, "link", woken)
     house.watch(0.0, 32)
@@ -232,7 +233,7 @@ def test_a_taker_that_died_is_helped_out(house: House) -> None:
 def test_a_taker_whose_write_failed_goes_on(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     session = claimed(house, OWNER)
 
-    def full(source: str, target: str) -> None:
+    def full(source: str, target: str, **_: None) -> None:
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as broken:

@@ -9,7 +9,7 @@ import pytest
 
 from pigeon.journal.queries import Row
 from pigeon.journal.store import Journal
-from pigeon.wire import events, files, publish
+from pigeon.wire import directories, events, files, publish
 from pigeon.wire.documents import Status
 from pigeon.wire.names import Namespace, SessionFiles, new_session_id
 from pigeon.worker import identity
@@ -25,8 +25,8 @@ class Place:
 
     def __init__(self, base: Path, state: str) -> None:
         self.namespace = Namespace(str(base), "test")
-        files.make_directories(self.namespace.sessions)
-        files.make_directories(self.namespace.locks)
+        directories.make_directories(self.namespace.sessions)
+        directories.make_directories(self.namespace.locks)
         self.session: SessionFiles = self.namespace.session(new_session_id())
         files.make_directory(self.session.directory)
         files.create(self.session.stream)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-
 from pigeon.wire import files
 from pigeon.wire.files import Appender
 from pigeon.wire.names import SessionFiles, attachment_number, new_token
@@ -23,7 +21,7 @@ def create(session: SessionFiles, *, visitor_records: bytes = b"") -> Attachment
 
     `visitor_records`: what a visitor wants done; the runner does it and goes on listening to its client.
     """
-    number = max(map(attachment_number, os.listdir(session.directory)), default=0)
+    number = max(map(attachment_number, files.list_names(session.directory)), default=0)
     while True:
         number += 1
         try:

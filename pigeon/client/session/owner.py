@@ -6,6 +6,7 @@ import errno
 import os
 
 from pigeon.client.session.trouble import NO_ROOM
+from pigeon.wire import files
 from pigeon.wire.documents import ACK, HEARTBEAT
 from pigeon.wire.names import CLAIM_NAME, SessionFiles
 from pigeon.wire.pacing import HEARTBEAT_S, Silence
@@ -156,7 +157,7 @@ class OwnerState:
 
     def _find_claim(self) -> bool:
         try:
-            if CLAIM_NAME not in os.listdir(self.session.directory):
+            if CLAIM_NAME not in files.list_names(self.session.directory):
                 return False
             self._claim = _read_claim(self.session)
             return True

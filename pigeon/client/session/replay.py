@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-
 from pigeon.client.outcome import Outcome
 from pigeon.client.session.conversation import ALIVE_S
 from pigeon.client.session.front import (
@@ -21,6 +19,7 @@ from pigeon.client.session.modes import Modes
 from pigeon.client.signals import SIGHUP, SIGINT, SIGQUIT, SIGTERM
 from pigeon.clock import monotonic
 from pigeon.errors import EXIT_PIGEON
+from pigeon.wire import files
 from pigeon.wire.records import EXIT, OUTPUT, PTY, channel_of, data_of, event_of, type_of
 
 TYPE_CHECKING = False
@@ -72,7 +71,8 @@ class Reader:
 
     def _megabytes(self) -> int:
         try:
-            return os.stat(self._path).st_size * 3 // 4_000_000  # four characters of base64 are three bytes
+            # Four characters of base64 are three bytes.
+            return files.status_of(self._path).st_size * 3 // 4_000_000
         except OSError:
             return 0  # reading it will tell
 

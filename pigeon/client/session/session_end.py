@@ -6,13 +6,12 @@ Whoever stays with a session until its end owns one `SessionEnd`, feeds it what 
 
 from __future__ import annotations
 
-import os
-
 from pigeon import clock
 from pigeon.client.outcome import Outcome
 from pigeon.client.session.submit import read_status
 from pigeon.errors import EXIT_PIGEON
 from pigeon.wire import files, states
+from pigeon.wire.documents import ForeignDocument
 from pigeon.wire.names import TAKEOVER_NAME
 from pigeon.wire.pacing import interval
 
@@ -116,6 +115,9 @@ class SessionEnd:
         except files.Refused as error:
             text = f"pigeon: `{self._session.status}` cannot be trusted: {error.strerror}"
             raise Outcome(EXIT_PIGEON, text, abnormal=True, kind="share") from None
+        except ForeignDocument as error:
+            text = f"pigeon: the session is damaged: `{self._session.status}`: {error}"
+            raise Outcome(EXIT_PIGEON, text, abnormal=True, kind="share") from None
         except OSError:
             return ""  # the stream, which is read far more often, tells what is wrong with the share
         if status is None:
@@ -178,6 +180,6 @@ def _kind_of(status: Status, error: str) -> tuple[str, bool]:
 def is_taken_over(session: SessionFiles) -> bool:
     """Whether somebody has taken the right to end the session in its owner's place, as a listing shows now."""
     try:
-        return TAKEOVER_NAME in os.listdir(session.directory)
+        return TAKEOVER_NAME in files.list_names(session.directory)
     except OSError:
         return False  # nothing speaks against what was read

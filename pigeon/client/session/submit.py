@@ -6,26 +6,21 @@ import os
 
 from pigeon import __version__
 from pigeon.errors import EXIT_CANCELLED, ShareError
-from pigeon.wire import files, states
-from pigeon.wire.documents import MAX_DOCUMENT_BYTES, BadDocument, Request, Status, parse_status
+from pigeon.wire import files, share, states
+from pigeon.wire.documents import (
+    MAX_DOCUMENT_BYTES,
+    BadDocument,
+    ForeignDocument,
+    Request,
+    Status,
+    parse_status,
+)
 from pigeon.wire.names import Namespace, SessionFiles, new_token
 
 
 def host_name() -> str:
     """This host's name, for people."""
     return os.uname().nodename
-
-
-def _make_namespace(namespace: Namespace) -> None:
-    """Its directories, where neither a worker nor a client has made them yet. Raises ShareError, OSError."""
-    cache = namespace.cache
-    if not os.path.isdir(cache):
-        raise ShareError(
-            f"the shared directory `{cache}` does not exist on this machine",
-            hint=f"is it mounted? if it is new: `mkdir -p -m 700 {cache}`, on one machine",
-        )
-    for directory in (namespace.sessions, namespace.locks, namespace.workers):
-        files.make_directories(directory)
 
 
 def _unusable(cache: str, error: OSError) -> ShareError:
@@ -68,16 +63,25 @@ def publish(namespace: Namespace, request: Request, typed: bytes = b"") -> Submi
         status = Status(request.session_id, states.PENDING, created_at=request.created_at)
         files.replace(session.status, status.encode())
     except OSError as error:
-        files.remove_session(session)  # nobody can have claimed it
+        _remove(session)  # nobody can have claimed it
         raise _unusable(namespace.cache, error) from error
     return Submission(namespace, session, request)
+
+
+def _remove(session: SessionFiles) -> None:
+    from pigeon.wire import directories
+
+    try:
+        directories.remove_session(session)
+    except OSError:
+        pass  # a worker removes what was never published
 
 
 def _make_directory(namespace: Namespace, session: SessionFiles) -> None:
     try:
         files.make_directory(session.directory)
     except FileNotFoundError:
-        _make_namespace(namespace)
+        share.make(namespace)  # neither a worker nor a client has made it yet
         files.make_directory(session.directory)
 
 
@@ -112,8 +116,10 @@ def withdraw(
 
 
 def read_status(session: SessionFiles) -> Status | None:
-    """The published status; None if it cannot be understood now. Raises OSError."""
+    """The published status; None if it cannot be understood now. Raises OSError, ForeignDocument."""
     try:
         return parse_status(files.read(session.status, MAX_DOCUMENT_BYTES), session.session_id)
+    except ForeignDocument:
+        raise
     except BadDocument:
         return None

@@ -29,7 +29,7 @@ DEADLINE_S = 15.0
 
 CHECKS: tuple[tuple[str, Callable[[Patient, Config], list[Finding]]], ...] = (
     ("cache", checks.check_cache),
-    ("parents", checks.check_parents),
+    ("parents", checks.check_way),
     ("filesystem", checks.check_filesystem),
     ("space", checks.check_space),
     ("quota", quota.check_quota),
@@ -79,7 +79,7 @@ def main(args: list[str], globals_: Mapping[str, str]) -> int:
         return release.release(config, directory_of(arguments.release), arguments.gone_host)
     if arguments.gone_host:
         parser.error("--gone-host HOST goes with --release DIRECTORY")
-    patient = Patient(config.require_cache(), config.namespace, config.route)
+    patient = Patient(config.require_cache(), config.namespace, config.route, config.share_trust)
     lines = examine(patient, config, live=not arguments.json)
     if arguments.json:
         print(json.dumps([asdict(line) for line in lines], indent=2))
@@ -95,7 +95,7 @@ def examine(patient: Patient, config: Config, *, live: bool) -> list[Line]:
             lines.append(line)
             if live:
                 _print(line)
-        if name in ("cache", "filesystem") and lines[-1].level == FAIL:
+        if name in ("cache", "parents", "filesystem") and lines[-1].level == FAIL:
             break
     bounded(lambda: checks.tidy(patient))
     return lines

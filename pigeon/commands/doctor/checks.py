@@ -13,7 +13,7 @@ from pigeon import clock, mountinfo
 from pigeon.config import Config
 from pigeon.journal import place
 from pigeon.report import session_view
-from pigeon.wire import files
+from pigeon.wire import directories, files, share, way
 from pigeon.wire.files import Appender
 from pigeon.wire.names import Namespace
 from pigeon.wire.records import heartbeat_line
@@ -45,11 +45,12 @@ class Patient:
     cache: str
     namespace: str
     route: str | None
+    trust: str
 
     @property
     def place(self) -> Namespace:
-        """The namespace."""
-        return Namespace(self.cache, self.namespace)
+        """The namespace, as it is. Raises ShareError: the way to it is not safe."""
+        return share.enter(self.cache, self.namespace, self.trust)
 
     @property
     def room_name(self) -> str:
@@ -58,8 +59,8 @@ class Patient:
 
     @property
     def room(self) -> str:
-        """Its path on this machine."""
-        return f"{self.place.root}/{self.room_name}"
+        """Its path on this machine; the namespace is made, where it is not there yet."""
+        return f"{share.enter(self.cache, self.namespace, self.trust, make=True).root}/{self.room_name}"
 
 
 def check_cache(patient: Patient, _: Config) -> list[Finding]:
@@ -71,33 +72,41 @@ def check_cache(patient: Patient, _: Config) -> list[Finding]:
             )
         ]
     found = os.stat(patient.cache)
+    if found.st_mode & stat.S_ISVTX and found.st_mode & 0o002:
+        return _check_common(patient, found)
     if found.st_uid != os.geteuid():
+        text = f"`{patient.cache}` belongs to uid {found.st_uid}, not to you"
         return [
-            Finding(
-                WARN,
-                f"`{patient.cache}` belongs to uid {found.st_uid}, not to you",
-                "take a directory of your own",
-            )
+            Finding(WARN, text, "take a directory of your own, or let the administrator make one for all")
         ]
     if found.st_mode & 0o022:
         return [Finding(WARN, f"`{patient.cache}` can be written by others", f"`chmod go-w {patient.cache}`")]
     return [Finding(PASS, f"`{patient.cache}` is yours")]
 
 
-def check_parents(patient: Patient, _: Config) -> list[Finding]:
-    """Whoever can replace a directory above can replace the share (open to group or others and not sticky)."""
-    bad = []
-    path = os.path.realpath(patient.cache)
-    while path != "/":
-        path = os.path.dirname(path)
-        found = os.stat(path)
-        if found.st_uid not in (0, os.geteuid()):
-            bad.append(f"`{path}` belongs to uid {found.st_uid}")
-        elif found.st_mode & 0o022 and not found.st_mode & stat.S_ISVTX:
-            bad.append(f"`{path}` can be written by others")
-    if bad:
-        return [Finding(WARN, "; ".join(bad), "whoever owns them can read and replace what you run")]
-    return [Finding(PASS, "every directory above belongs to you or root")]
+def _check_common(patient: Patient, found: os.stat_result) -> list[Finding]:
+    """A cache that many users share, each with a namespace of his own."""
+    namespaces = f"{patient.cache}/namespaces"
+    remedy = f"its administrator makes it so: `mkdir -p -m 1777 {namespaces}`, as root"
+    try:
+        inner = os.lstat(namespaces)
+    except FileNotFoundError:
+        text = f"`{patient.cache}` is open to many users, but has no `namespaces` for them yet"
+        return [Finding(WARN, f"{text}: who comes first has it to himself", remedy)]
+    is_open = stat.S_ISDIR(inner.st_mode) and inner.st_mode & stat.S_ISVTX and inner.st_mode & 0o002
+    if not is_open or 0 not in (inner.st_uid, found.st_uid):
+        text = f"`{patient.cache}` is open to many users, but `namespaces` in it is not"
+        return [Finding(WARN, f"{text} (uid {inner.st_uid}, mode {stat.S_IMODE(inner.st_mode):04o})", remedy)]
+    return [Finding(PASS, f"`{patient.cache}` is one for many users, each with a namespace of his own")]
+
+
+def check_way(patient: Patient, _: Config) -> list[Finding]:
+    """Whoever can replace a directory on the way to the sessions can run commands as their user."""
+    faults = way.faults(patient.cache, patient.namespace, patient.trust)
+    if faults:
+        return [Finding(FAIL, f"`{fault.filename}` {fault.strerror}", fault.remedy) for fault in faults]
+    note = ", or what you trust your groups with" if patient.trust == way.TRUST_GROUP else ""
+    return [Finding(PASS, f"every directory from `/` to the sessions is yours or root's{note}")]
 
 
 def check_filesystem(patient: Patient, config: Config) -> list[Finding]:
@@ -134,7 +143,7 @@ def check_space(patient: Patient, _: Config) -> list[Finding]:
 
 def check_operations(patient: Patient, _: Config) -> list[Finding]:
     """Exclusive create, hard link, replace, append and read anew: what the format is made of."""
-    files.make_directories(patient.room)
+    directories.make_directories(patient.room)
     base = f"{patient.room}/{os.urandom(4).hex()}"
     findings = []
     files.create(base, b"")
@@ -170,7 +179,7 @@ def check_operations(patient: Patient, _: Config) -> list[Finding]:
 
 def check_speed(patient: Patient, _: Config) -> list[Finding]:
     """What one visit costs."""
-    files.make_directories(patient.room)
+    directories.make_directories(patient.room)
     path = f"{patient.room}/{os.urandom(4).hex()}.jsonl"
     files.create(path)
     appender = Appender(path)

@@ -20,7 +20,7 @@ from pigeon.commands.doctor.checks import FAIL, PASS, WARN, Finding, Patient
 from pigeon.config import Config
 from pigeon.errors import PigeonError
 from pigeon.report import session_view
-from pigeon.wire import files
+from pigeon.wire import directories, files
 from pigeon.wire.files import Appender
 from pigeon.wire.names import check_component
 from pigeon.worker import cwdlock
@@ -39,10 +39,10 @@ def check_other_side(patient: Patient, config: Config) -> list[Finding]:
     workers, live = session_view.live_workers(patient.place)
     if not session_view.fitting(workers, live, patient.route):
         return [Finding(WARN, "not measured: no worker answers", "start one, then run `pigeon doctor` again")]
-    files.make_directories(patient.room)
+    directories.make_directories(patient.room)
     for name in ("ping", "lock"):
         files.create(f"{patient.room}/{name}")
-    lock = os.open(f"{patient.room}/lock", os.O_RDWR | os.O_CLOEXEC)
+    lock = files.open_lock(f"{patient.room}/lock")
     try:
         cwdlock.try_flock(lock)
         submission = _ask_for_help(patient, config)
@@ -59,7 +59,7 @@ def _ask_for_help(patient: Patient, config: Config) -> Submission:
 
 def _converse(room: str, submission: Submission) -> list[Finding]:
     until = clock.monotonic() + HELP_S
-    while "hello" not in os.listdir(room):
+    while "hello" not in files.list_names(room):
         if clock.monotonic() > until:
             submission.withdraw("the doctor has left")
             text = "not measured: the worker did not come in time"
@@ -70,14 +70,14 @@ def _converse(room: str, submission: Submission) -> list[Finding]:
         _time_names(room, host, until),
         _time_bytes(room, host, until),
         _judge_lock(host, locked),
-        _judge_clocks(host, float(skew), os.stat(f"{room}/hello").st_mtime),
+        _judge_clocks(host, float(skew), files.status_of(f"{room}/hello").st_mtime),
     ]
 
 
 def _time_names(room: str, host: str, until: float) -> Finding:
     def call(number: int) -> bool:
         files.create(f"{room}/call.{number}")
-        return _wait(lambda: f"answer.{number}" in os.listdir(room), until)
+        return _wait(lambda: f"answer.{number}" in files.list_names(room), until)
 
     median = _median(call, NAMES)
     if median is None:
@@ -152,8 +152,8 @@ def help_out(name: str, config: Config) -> int:
 
 
 def _say_hello(room: str) -> None:
-    _wait(lambda: "lock" in os.listdir(room), clock.monotonic() + HELP_S)
-    fd = os.open(f"{room}/lock", os.O_RDWR | os.O_CLOEXEC)
+    _wait(lambda: "lock" in files.list_names(room), clock.monotonic() + HELP_S)
+    fd = files.open_lock(f"{room}/lock")
     try:
         locked = "acquired" if cwdlock.try_flock(fd) else "excluded"
     except OSError as error:
@@ -168,7 +168,7 @@ def _answer(room: str, until: float) -> None:
     pong = Appender(f"{room}/pong")
     answered = 0
     while clock.monotonic() < until and pong.offset < BYTES:
-        if answered < NAMES and f"call.{answered}" in os.listdir(room):
+        if answered < NAMES and f"call.{answered}" in files.list_names(room):
             files.create(f"{room}/answer.{answered}")
             answered += 1
         elif answered == NAMES and files.size(f"{room}/ping") > pong.offset:

@@ -15,7 +15,7 @@ import subprocess
 from pigeon import mountinfo
 from pigeon.commands.doctor.checks import FAIL, MAKE_ROOM, PASS, WARN, Finding, Patient
 from pigeon.config import Config
-from pigeon.wire import files
+from pigeon.wire import directories, files
 
 ROOM_BYTES = 64 * 1024
 """A session begins with less."""
@@ -31,7 +31,7 @@ FIELDS = 9
 
 def check_quota(patient: Patient, _: Config) -> list[Finding]:
     """Is there one, and is it used up?"""
-    files.make_directories(patient.room)
+    directories.make_directories(patient.room)
     path = f"{patient.room}/{os.urandom(4).hex()}"
     try:
         files.create(path, bytes(ROOM_BYTES))
@@ -41,7 +41,7 @@ def check_quota(patient: Patient, _: Config) -> list[Finding]:
         raise
     finally:  # the other checks may need the room
         with contextlib.suppress(OSError):
-            os.unlink(path)
+            files.remove_if_there(path)
     if shutil.which("quota") is None:
         return [Finding(PASS, "no quota is visible from here (the program `quota` is not installed)")]
     limits = parse(_ask(), mountinfo.filesystem_of(patient.cache).source)

@@ -11,6 +11,7 @@ from contextlib import suppress
 
 from pigeon import clock
 from pigeon.config import Config
+from pigeon.wire import files
 from pigeon.wire.names import Namespace
 from pigeon.wire.worker_file import WorkerFiles
 from pigeon.worker import cwdlock, identity
@@ -28,7 +29,7 @@ def release(config: Config, directory: str, gone_host: str | None = None) -> int
     if not claims:
         print(f"`{directory}` is not held by a strict lock")
         return 0
-    lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    lock = files.open_lock(path)
     try:
         # Runner and command hold the flock beside the strict lock: who gets it has proof that neither lives here,
         # and nobody can take the directory meanwhile.

@@ -144,7 +144,7 @@ def is_lost(session: SessionFiles, row: Row) -> bool:
         return is_anothers(session, row)
     try:
         # Listed, since the answer that there is no such name may be an old one (FORMAT.md, "Reading").
-        if CLAIM_NAME not in os.listdir(session.directory):
+        if CLAIM_NAME not in files.list_names(session.directory):
             return False
     except FileNotFoundError:
         return files.is_removed(session)
@@ -161,7 +161,7 @@ def is_anothers(session: SessionFiles, row: Row) -> bool:
 
 def is_taken_over(session: SessionFiles) -> bool:
     """Whether others have begun to end it. Raises OSError."""
-    return TAKEOVER_NAME in os.listdir(session.directory)
+    return TAKEOVER_NAME in files.list_names(session.directory)
 
 
 def ends_cleanly(session: SessionFiles) -> bool:

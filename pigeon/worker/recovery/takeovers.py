@@ -6,10 +6,9 @@ each turn, and says what has become of one to whoever keeps the list.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Collection
 
-from pigeon.wire import publish, takeover
+from pigeon.wire import files, publish, takeover
 from pigeon.wire.names import SessionFiles
 from pigeon.wire.worker_file import read_worker_file
 from pigeon.worker.handover import Worker
@@ -67,7 +66,7 @@ class Takeovers:
             elif watch.silent_s >= lost_rows.SILENCE_S:
                 self._end_own(name)
         except FileNotFoundError:
-            if name in os.listdir(self._worker.namespace.sessions):
+            if name in files.list_names(self._worker.namespace.sessions):
                 raise
             self._settle(name, is_final=False)  # somebody has removed it: it needs no end
 

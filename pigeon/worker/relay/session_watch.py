@@ -8,7 +8,6 @@ a hang-up, a switch to another client and every word on the stream are the relay
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 
 from pigeon import clock
@@ -64,7 +63,7 @@ class SessionWatch:
 
     def list_names(self, now: float) -> list[str]:
         """The names in the session directory. Raises OSError: it has to be listed still."""
-        names = os.listdir(self._session.directory)
+        names = files.list_names(self._session.directory)
         if self.must_list:
             self._next_lock_check = now
         self.must_list = False

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -58,7 +57,7 @@ class Ownership:
 
     def check_takeover(self) -> None:
         """An old claim of ours: its session may have been given an end since, and is then never started."""
-        if TAKEOVER_NAME in self.until_it_works(lambda: os.listdir(self._session.directory)):
+        if TAKEOVER_NAME in self.until_it_works(lambda: files.list_names(self._session.directory)):
             raise Superseded("another worker has taken the session over")
 
     def look_before_step(self) -> None:
@@ -73,7 +72,7 @@ class Ownership:
         """
 
         def look() -> bool:
-            names = os.listdir(self._session.directory)
+            names = files.list_names(self._session.directory)
             if TAKEOVER_NAME in names or CLAIM_NAME not in names:
                 return False
             status = publish.read_status(self._session)
@@ -88,7 +87,7 @@ class Ownership:
 
     def _check_ownership(self) -> None:
         try:
-            names = os.listdir(self._session.directory)
+            names = files.list_names(self._session.directory)
         except FileNotFoundError:
             if files.is_removed(self._session):
                 raise Superseded("the session's directory has been removed") from None

@@ -7,7 +7,6 @@ opened only while it may still become ours. Found by listing, then opened whatev
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass, field
 
 from pigeon import clock
@@ -26,6 +25,9 @@ from pigeon.worker.scheduler.queue import Waiting
 
 INCOMPLETE_S = 3600.0
 """A session directory that nobody has published for this long is not looked at again."""
+
+MOST_VANISHED = 10_000
+"""So many sessions that have gone are remembered."""
 
 
 @dataclass
@@ -49,6 +51,8 @@ class Catalog:
         """Claimed and not known to be final: by whom, the claim says; seen so since (monotonic seconds)."""
         self._known: set[str] = set()
         self._incomplete: dict[str, Incomplete] = {}
+        self._vanished: dict[str, None] = {}
+        """Gone without having been seen final, in the order of their going."""
 
     def scan(self, now: float) -> list[Waiting]:
         """Sessions that have become available since the last scan, in the order of their ids.
@@ -56,7 +60,7 @@ class Catalog:
         Raises:
             OSError: `sessions/` could not be listed now.
         """
-        names = os.listdir(self.namespace.sessions)
+        names = files.list_names(self.namespace.sessions)
         fresh = [name for name in names if name not in self._known]
         if len(names) < len(self._known) + len(fresh):
             self._drop_removed(set(names))
@@ -74,6 +78,9 @@ class Catalog:
     def _drop_removed(self, names: set[str]) -> None:
         gone = self._known - names
         self._known -= gone
+        self._vanished.update(dict.fromkeys(sorted(gone - self.finished.keys())))
+        for name in list(self._vanished)[:-MOST_VANISHED]:
+            del self._vanished[name]
         for collection in (self._incomplete, self.finished, self.claimed):
             for name in gone & collection.keys():
                 del collection[name]
@@ -98,11 +105,10 @@ class Catalog:
         """
         session = self.namespace.session(name)
         try:
-            files.check_directory(session.directory)
+            entries = files.list_names(session.directory)
         except files.Refused as error:  # another user's: neither ours to run nor to end
             tell(f"pigeon worker: session {name} is left alone: its directory {error.strerror}")
             return None
-        entries = os.listdir(session.directory)
         if STATUS_NAME not in entries:
             # Not asked for: the answer "there is none" would be remembered (FORMAT.md, "Reading").
             raise requests.Unpublished
@@ -122,7 +128,9 @@ class Catalog:
             return None
         problem = problem or (status if isinstance(status, str) else None)
         refusal = (states.FAILED, problem) if problem else None
-        return Waiting(name, request, clock.wall(), now, refusal=refusal)
+        waiting = Waiting(name, request, clock.wall(), now, refusal=refusal)
+        waiting.has_vanished = name in self._vanished
+        return waiting
 
     def _status(self, session: SessionFiles) -> Status | str:
         """The status, or why there can be none. Raises Unpublished while its client may still be writing."""

@@ -5,6 +5,7 @@ Owns only what is said. Whoever meets the trouble goes on trying, in his own tim
 
 from __future__ import annotations
 
+from pigeon.wire import files
 from pigeon.worker.debug import tell
 
 
@@ -19,6 +20,10 @@ class Outage:
     def is_on(self) -> bool:
         """Whether a job has failed and not worked since."""
         return bool(self._failing)
+
+    def is_failing(self, job: str) -> bool:
+        """Whether this job has failed and not worked since."""
+        return job in self._failing
 
     def fails(self, why: str, job: str = "") -> None:
         """The job could not be done, and will be tried again."""
@@ -36,4 +41,7 @@ class Outage:
 
 def words(error: OSError) -> str:
     """What failed, and where if that is known."""
+    if isinstance(error, files.Refused):
+        mend = f" ({error.remedy})" if error.remedy else ""
+        return f"`{error.filename}` {error.strerror}{mend}"
     return f"{error.strerror or error} (`{error.filename}`)" if error.filename else str(error)

@@ -30,6 +30,8 @@ class Waiting:
     refusal: tuple[str, str] | None = None
     row: Row | None = None
     needs_sign_of_life: bool = False
+    has_vanished: bool = False
+    """It was gone from the share for a while: its client may have been told so, and have left."""
     silence: Silence = field(default_factory=Silence)
     control_bytes: int = -1
     looked_at: float = 0.0

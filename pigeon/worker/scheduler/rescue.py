@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from pigeon import clock
 from pigeon.journal.queries import Row
 from pigeon.journal.store import Journal
-from pigeon.wire import states
+from pigeon.wire import files, states
 from pigeon.wire.documents import Request
 from pigeon.worker import identity
 from pigeon.worker.handover import Worker
@@ -51,7 +51,7 @@ def _has_scheduler(worker: Worker, row: Row) -> bool:
     parent = identity.parent_of(row.runner_pid) if row.runner_pid and row.boot_id == worker.boot else None
     if parent is None or parent == os.getpid():
         return False
-    return f"{worker.host}-{parent}.json" in os.listdir(worker.namespace.workers)
+    return f"{worker.host}-{parent}.json" in files.list_names(worker.namespace.workers)
 
 
 def decide(worker: Worker, row: Row) -> Recovery:

@@ -7,13 +7,12 @@ been unlinked holds nothing.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from pigeon.errors import JournalError
 from pigeon.journal.store import Journal
-from pigeon.wire import files
+from pigeon.wire import directories, files
 from pigeon.wire.documents import MAX_REQUEST_BYTES, BadDocument, parse_request
 from pigeon.wire.names import SessionFiles, host_and_pid, is_control, worker_id_of
 from pigeon.wire.pacing import Silence
@@ -96,13 +95,22 @@ class Sweeper:
             self._quiet[name] = _Quiet(now, sizes, self._keep_s(session))
             return
         if now - quiet.since >= quiet.keep_s:
-            files.remove_session(session)
-            if os.path.isdir(session.directory):
-                self._quiet[name] = _Quiet(now, sizes, SWEEP_S)  # a file is still open somewhere (`.nfs…`)
+            if not self._remove(session):
+                self._quiet[name] = _Quiet(now, sizes, SWEEP_S)
                 return
             self._quiet.pop(name, None)
             self.catalog.finished.pop(name, None)
             self.worker.debug.say("queue", f"{name}: removed after its retention time")
+
+    def _remove(self, session: SessionFiles) -> bool:
+        """False: it cannot be removed now, or a file of it is still open somewhere."""
+        try:
+            return directories.remove_session(session)
+        except FileNotFoundError:
+            return True
+        except OSError as error:
+            self.worker.debug.say("failure", f"{session.session_id}: cannot be removed: {error}")
+            return False
 
     def _keep_s(self, session: SessionFiles) -> float:
         try:
@@ -128,7 +136,7 @@ class Sweeper:
         The process id may mean another process in another container; who lives writes his file again within a second.
         """
         namespace = self.worker.namespace
-        for worker_id in filter(None, map(worker_id_of, os.listdir(namespace.workers))):
+        for worker_id in filter(None, map(worker_id_of, files.list_names(namespace.workers))):
             host, pid = host_and_pid(worker_id) or ("", 0)
             if host == self.worker.host and not identity.is_running(pid, None):
                 files.remove(namespace.worker(worker_id))
@@ -136,7 +144,7 @@ class Sweeper:
     def sweep_workers(self, now: float) -> None:
         """Remove the files of workers that have been silent for a day."""
         namespace = self.worker.namespace
-        for worker_id in filter(None, map(worker_id_of, os.listdir(namespace.workers))):
+        for worker_id in filter(None, map(worker_id_of, files.list_names(namespace.workers))):
             if worker_id == self.worker.worker_id:
                 continue
             try:
@@ -153,6 +161,5 @@ class Sweeper:
 
 def _control_sizes(session: SessionFiles) -> tuple[int, ...]:
     """As the listing has them: what a client that lives adds within a retention time is much older than any cache."""
-    with os.scandir(session.directory) as entries:
-        found = sorted((entry.name, entry) for entry in entries if is_control(entry.name))
-    return tuple(entry.stat(follow_symlinks=False).st_size for _, entry in found)
+    found = directories.list_status(session.directory, is_control)
+    return tuple(found[name].st_size for name in sorted(found))

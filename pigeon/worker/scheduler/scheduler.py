@@ -17,6 +17,7 @@ from pigeon import clock
 from pigeon.errors import JournalError
 from pigeon.journal.connection import may_pass
 from pigeon.journal.queries import Row
+from pigeon.wire import files, share
 from pigeon.wire.names import CLAIM_NAME
 from pigeon.wire.pacing import scan_interval
 from pigeon.worker.debug import tell
@@ -35,6 +36,10 @@ from pigeon.worker.scheduler.wait_records import WaitRecorder
 
 RECOVERY_S = 10.0
 """Between two looks for runners of this journal that died without their scheduler seeing it."""
+
+WAY_S = 10.0
+"""Between two looks at the whole way to the share: somebody may have opened a directory above to others, or moved the
+share away and put another in its place. A listing checks no more than what it lists."""
 
 ADOPTED_S = 0.2
 """Between two looks at runners that another scheduler forked, whose end no signal tells."""
@@ -78,6 +83,7 @@ class Scheduler:
             "scan": 0.0,
             "beat": 0.0,
             "recover": 0.0,
+            "way": self._news_at + WAY_S,
             "tick": 0.0,
             "adopted": 0.0,
             "sweep": self._news_at + SWEEP_S,
@@ -121,10 +127,11 @@ class Scheduler:
         self._answer_stops()
         if self._is_over():
             return
+        self._when("way", now, WAY_S, self._check_way)
         self._when("recover", now, RECOVERY_S, self._recover)
         self._when("beat", now, INTERVAL_S, self._beat)
         self._when("adopted", now, ADOPTED_S, self._watch_adopted)
-        if self.stops == 0:
+        if self._takes_sessions:
             if now >= self._due["scan"]:
                 self._scan(now)
             self._when("tick", now, 1.0, self._tick)
@@ -134,6 +141,18 @@ class Scheduler:
             if not self._forks.has_standby and now >= self._due["standby"]:
                 self._make_standby(now)
         self._sleep()
+
+    @property
+    def _takes_sessions(self) -> bool:
+        return self.stops == 0 and not self._share.is_failing("way")
+
+    def _check_way(self) -> None:
+        """Raises OSError: the way is not safe, or cannot be looked at. Nothing new is taken until it is again."""
+        if share.renew(self.worker.namespace):
+            self._forks.dismiss_standby()  # it was forked with the old one's descriptors
+            tell(
+                "pigeon worker: another directory has taken the place of the namespace, and is served from now on"
+            )
 
     def _make_standby(self, now: float) -> None:
         try:
@@ -163,7 +182,7 @@ class Scheduler:
         until = min(self._due["beat"], self._due["recover"])
         if self.runners.has_adopted:
             until = min(until, self._due["adopted"])
-        if self.stops == 0:
+        if self._takes_sessions:
             until = min(until, self._due["scan"], self._due["tick"])
             retries = [w.retry_at for w in self.waiting.values() if w.retry_at > now]
             until = min([until, *retries])
@@ -186,7 +205,9 @@ class Scheduler:
         for waiting in found:
             if waiting.session_id in self.waiting:
                 continue
-            waiting.needs_sign_of_life = self._first_scan and self._is_judged(waiting)
+            waiting.needs_sign_of_life = (self._first_scan or waiting.has_vanished) and self._is_judged(
+                waiting
+            )
             self.waiting[waiting.session_id] = waiting
             self.worker.debug.say("queue", f"{waiting.session_id}: seen: {waiting.request.command}")
         if found:
@@ -198,8 +219,10 @@ class Scheduler:
         self._due["scan"] = after + max(wait, after - now)
 
     def _is_judged(self, waiting: Waiting) -> bool:
+        """Whether its client has to show that it lives. With `--keep` it need not, unless its session had vanished."""
         request = waiting.request
-        return request.sends_heartbeats and not request.keeps and waiting.refusal is None
+        goes_on_alone = request.keeps and not waiting.has_vanished
+        return request.sends_heartbeats and not goes_on_alone and waiting.refusal is None
 
     def _tick(self) -> None:
         """Once a second: signs of life, withdrawals and the journal's record of those that wait."""
@@ -239,7 +262,7 @@ class Scheduler:
         waiting.looked_at = clock.monotonic()
         directory = self.worker.namespace.session(waiting.session_id).directory
         try:
-            names = os.listdir(directory)
+            names = files.list_names(directory)
         except FileNotFoundError:
             names = [CLAIM_NAME]  # the session has been removed
         except OSError:

@@ -1,0 +1,171 @@
+"""Which namespaces this process has entered, and reaching what lies in them: by the descriptors of a checked way.
+
+Every operation on a path below an entered namespace starts from there (`at`); other paths are taken as they are.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+
+from pigeon.errors import ShareError
+from pigeon.wire.names import Namespace
+from pigeon.wire.way import TRUST_USER, Refused, Way
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import TypeVar
+
+    Result = TypeVar("Result")
+
+_LIST = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+
+_ways: list[Way] = []
+
+
+def enter(cache: str, name: str, trust: str = TRUST_USER, *, make: bool = False) -> Namespace:
+    """The namespace, its way checked; from now on this process reaches what lies in it by descriptor only.
+
+    `make`: its directories, where neither a worker nor a client has made them yet. The cache itself must be there:
+    making it would hide a missing mount.
+
+    Raises:
+        UsageError: `name` cannot be a directory's.
+        ShareError: the way is not safe, or the shared directory is not there or cannot be used.
+    """
+    namespace = Namespace(cache, name)
+    way = Way(namespace, trust)
+    _walk(way, namespace, make=make)
+    _ways[:] = [one for one in _ways if one.prefix != way.prefix]
+    _ways.append(way)
+    return namespace
+
+
+def make(namespace: Namespace) -> None:
+    """Make the directories of a namespace that has been entered. Raises ShareError as `enter`."""
+    for way in _ways:
+        if way.prefix == f"{namespace.root}/":
+            _walk(way, namespace, make=True)
+
+
+def renew(namespace: Namespace) -> bool:
+    """Check the way to a namespace that has been entered anew. True if another directory stands there by now.
+
+    Raises OSError as `Way.walk`.
+    """
+    for way in _ways:
+        if way.prefix == f"{namespace.root}/":
+            before = way.identity()
+            way.walk()
+            return before != way.identity()
+    return False
+
+
+def _walk(way: Way, namespace: Namespace, *, make: bool) -> None:
+    cache = namespace.cache
+    try:
+        way.walk(make=make)
+    except Refused as error:
+        raise ShareError(
+            f"the way to the shared directory is not safe: `{error.filename}` {error.strerror}",
+            hint=error.remedy,
+        ) from error
+    except OSError as error:
+        if make and str(error.filename).startswith(f"{cache}/"):
+            raise ShareError(
+                f"cannot write to the shared directory `{cache}`: {(error.strerror or str(error)).lower()}",
+                hint="`pigeon doctor` tells what is wrong with it",
+            ) from error
+        if not isinstance(error, FileNotFoundError):
+            raise ShareError(
+                f"the shared directory `{cache}` cannot be used: {error.strerror or error}",
+                hint="`pigeon config show` tells who set it; `pigeon doctor` looks at it",
+            ) from error
+        raise ShareError(
+            f"the shared directory `{cache}` does not exist on this machine",
+            hint=f"is it mounted? if it is new: `mkdir -p -m 700 {cache}`, on one machine",
+        ) from error
+
+
+def at(path: str, act: Callable[[str, int | None], Result]) -> Result:
+    """`act(name, descriptor of its directory)` for a path below a namespace that has been entered.
+
+    A directory that is gone from the tree by now is looked for anew, once: it may have been made again.
+
+    Raises:
+        OSError: with the whole path in `filename`.
+    """
+    way = _way_of(path)
+    if way is None:
+        return act(path, None)
+    directory, _, name = path.rpartition("/")
+    try:
+        return act(name, way.directory(directory))
+    except OSError as error:
+        is_stale = error.errno == errno.ESTALE
+        if not (is_stale or error.errno == errno.ENOENT) or not _lost(way, directory, is_stale=is_stale):
+            _name(error, path)
+            raise
+    try:
+        return act(name, way.directory(directory))
+    except OSError as error:
+        _name(error, path)
+        raise
+
+
+def _name(error: OSError, path: str) -> None:
+    """Say of which file an error is; a descriptor's name says nothing to people."""
+    if not isinstance(error, Refused):
+        error.filename = path
+
+
+def _lost(way: Way, directory: str, *, is_stale: bool) -> bool:
+    """Forget what is held of `directory` and above it and is gone. True if there was such."""
+    if is_stale:
+        way.forget(way.prefix[:-1])  # whatever the kernel still remembers of it
+        return True
+    was_lost = False
+    while f"{directory}/".startswith(way.prefix):
+        if way.is_lost(directory):
+            way.forget(directory)
+            was_lost = True
+        directory = directory.rpartition("/")[0]
+    return was_lost
+
+
+def _way_of(path: str) -> Way | None:
+    for way in _ways:
+        if path.startswith(way.prefix):
+            return way
+    return None
+
+
+def open_listing(path: str) -> int:
+    """A descriptor of a directory, opened by its name, for its entries and to go on from; to be closed.
+
+    Raises:
+        Refused: it is a link, or not safe.
+        OSError: as open(2).
+    """
+    try:
+        fd = at(path, lambda name, directory: os.open(name, _LIST, dir_fd=directory))
+    except NotADirectoryError:
+        raise Refused(errno.ENOTDIR, "is not a directory", path) from None
+    way = _way_of(path)
+    if way is not None:
+        try:
+            way.listed(path, fd)
+        except BaseException:
+            os.close(fd)
+            raise
+    return fd
+
+
+def list_names(path: str) -> list[str]:
+    """What lies in a directory now. Raises OSError as `open_listing`."""
+    fd = open_listing(path)
+    try:
+        return os.listdir(fd)
+    finally:
+        os.close(fd)

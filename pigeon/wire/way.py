@@ -1,0 +1,348 @@
+"""The way to a namespace: every directory from `/` down to its sessions, checked and then held by descriptor.
+
+Whoever can write a directory on the way, or owns one, can put other directories in place of ours, and what lies in
+them is run as us. So before anything is looked at, each directory from `/` to the resolved cache, and each symbolic
+link that is followed to get there, is ours or root's and cannot be written by others unless it is sticky, as ssh and
+cron ask it of their files. Below the cache no link is followed, and from the namespace on everything is ours alone.
+
+What was checked is then held open, and all that lies below is reached from there (openat(2)): a directory that is
+exchanged later changes nothing. The descriptors are O_PATH: they serve to go on from and cost no open on a file
+server. A listing opens the directory by its name all the same, since that is when a network filesystem asks the server
+anew, and is checked again by what that has opened.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+
+from pigeon.trust import is_unmapped
+from pigeon.wire.names import Namespace
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+TRUST_USER = "user"
+TRUST_GROUP = "group"
+"""`share_trust`: who may write the directories on the way. With `group`, whoever is in a group of ours may do what we
+can: run commands as us."""
+
+_HOLD = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+
+_MOST_LINKS = 40
+"""As path_resolution(7)."""
+
+_KEPT = 4
+"""Directories of sessions that are held besides the namespace's own: who works with one opens it once, and who looks at
+thousands keeps no thousand descriptors."""
+
+_PARTS = ("sessions", "locks", "workers")
+
+
+class Refused(OSError):
+    """What is there and must not be trusted: somebody else's, writable by others, a link, not the kind it should be.
+
+    `remedy`: the command that mends it, if there is one.
+    """
+
+    remedy = ""
+
+
+def _refused(path: str, what: str, remedy: str) -> Refused:
+    error = Refused(errno.EPERM, what, path)
+    error.remedy = remedy
+    return error
+
+
+class Way:
+    """To one namespace. `trust`: TRUST_USER or TRUST_GROUP."""
+
+    __slots__ = ("_cache", "_faults", "_held", "_root", "_trust", "prefix")
+
+    def __init__(self, namespace: Namespace, trust: str, faults: list[Refused] | None = None) -> None:
+        """`faults`: where what is wrong is noted, instead of being raised, as far as one can look on all the same."""
+        self._faults = faults
+        self._cache = namespace.cache
+        self._root = namespace.root
+        self._trust = trust
+        self._held: dict[str, int] = {}
+        self.prefix = f"{namespace.root}/"
+
+    def walk(self, *, make: bool = False) -> None:
+        """Check everything anew, and hold what was found instead of what was held. `make`: what lacks below the cache.
+
+        What lacks is no fault without `make`: then whoever needs it finds that it is not there.
+
+        Raises:
+            Refused: something is not safe.
+            OSError: the cache cannot be reached; with `make` also: something could not be made.
+        """
+        found: dict[str, int] = {}
+        try:
+            found[self._cache] = self._reach_cache()
+            above = f"{self._cache}/namespaces"
+            for path in (above, self._root, *(f"{self.prefix}{part}" for part in _PARTS)):
+                parent, _, name = path.rpartition("/")
+                try:
+                    found[path] = self._enter(
+                        found[parent],
+                        name,
+                        path,
+                        self._check_shared if path == above else self._check_own,
+                        make,
+                    )
+                except FileNotFoundError:
+                    if make:
+                        raise
+                    if path in (above, self._root):
+                        break
+        except BaseException:
+            for fd in found.values():
+                os.close(fd)
+            raise
+        for path in (self._cache, f"{self._cache}/namespaces"):
+            if path in found:
+                os.close(found.pop(path))  # only the way to what is held
+        self.let_go()
+        self._held = found
+
+    def identity(self) -> tuple[int, int] | None:
+        """Which directory is held as the namespace's; None: there is none."""
+        fd = self._held.get(self._root)
+        if fd is None:
+            return None
+        found = os.fstat(fd)
+        return found.st_dev, found.st_ino
+
+    def let_go(self) -> None:
+        """Hold nothing any more."""
+        for fd in self._held.values():
+            os.close(fd)
+        self._held = {}
+
+    # Up to the cache
+
+    def _reach_cache(self) -> int:
+        """A descriptor of the cache; links on the way are followed by this code, not by the kernel."""
+        fd = os.open("/", _HOLD)
+        shown: list[str] = []
+        ahead = self._cache.split("/")[::-1]
+        links = 0
+        try:
+            self._check_shared(os.fstat(fd), "/")
+            while ahead:
+                name = ahead.pop()
+                if name in ("", "."):
+                    continue
+                path = "/" + "/".join([*shown, name])
+                try:
+                    inner = os.open(name, _HOLD, dir_fd=fd)
+                except NotADirectoryError:
+                    target = self._read_link(fd, name, path)
+                    links += 1
+                    if links > _MOST_LINKS:
+                        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), path) from None
+                    ahead += target.split("/")[::-1]
+                    if target.startswith("/"):
+                        root = os.open("/", _HOLD)
+                        os.close(fd)
+                        fd, shown = root, []
+                    continue
+                except OSError as error:
+                    error.filename = path
+                    raise
+                os.close(fd)
+                fd = inner
+                if name == "..":
+                    del shown[-1:]
+                else:
+                    shown.append(name)
+                self._check_shared(os.fstat(fd), "/" + "/".join(shown))
+        except BaseException:
+            os.close(fd)
+            raise
+        return fd
+
+    def _read_link(self, fd: int, name: str, path: str) -> str:
+        """Where the link `name` in the directory `fd` leads; NotADirectoryError if it is none."""
+        found = os.stat(name, dir_fd=fd, follow_symlinks=False)
+        if not stat.S_ISLNK(found.st_mode):
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), path)
+        if found.st_uid not in (0, os.geteuid()) and not is_unmapped(found.st_uid):
+            self._refuse(path, f"is a symbolic link of uid {found.st_uid}", _OTHER_CACHE)
+        return os.readlink(name, dir_fd=fd)
+
+    # Below it
+
+    def _enter(
+        self, parent: int, name: str, path: str, check: Callable[[os.stat_result, str], None], make: bool
+    ) -> int:
+        try:
+            fd = _hold(name, parent, path)
+        except FileNotFoundError:
+            if not make:
+                raise
+            try:
+                make_private(name, parent)
+            except FileExistsError:
+                pass  # made by another at the same time
+            except OSError as error:
+                error.filename = path
+                raise
+            fd = _hold(name, parent, path)
+        try:
+            check(os.fstat(fd), path)
+        except BaseException:
+            os.close(fd)
+            raise
+        return fd
+
+    def directory(self, path: str) -> int:
+        """A descriptor of the namespace's directory `path`, or of one below it, to go on from; not to be closed.
+
+        Raises:
+            Refused: it is not safe.
+            OSError: it is not there, or cannot be opened.
+        """
+        fd = self._held.get(path)
+        if fd is not None:
+            return fd
+        if path == self._root:
+            self.walk()
+            if path not in self._held:
+                raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
+            return self._held[path]
+        parent, _, name = path.rpartition("/")
+        fd = self._enter(self.directory(parent), name, path, self._check_own, False)
+        self._keep(path, fd)
+        return fd
+
+    def _keep(self, path: str, fd: int) -> None:
+        self.forget(path)
+        self._held[path] = fd
+        others = [held for held in self._held if held.count("/") > self.prefix.count("/")]
+        for held in others[:-_KEPT]:
+            os.close(self._held.pop(held))
+
+    def forget(self, path: str) -> None:
+        """Open `path` anew when it is needed next, and what is held below it."""
+        for held in [h for h in self._held if h == path or h.startswith(f"{path}/")]:
+            os.close(self._held.pop(held))
+
+    def is_lost(self, path: str) -> bool:
+        """Whether the held directory is not in the tree any more: removed, here or by another host."""
+        fd = self._held.get(path)
+        if fd is None:
+            return False
+        try:
+            return os.fstat(fd).st_nlink == 0
+        except OSError:
+            return True
+
+    def listed(self, path: str, fd: int) -> None:
+        """`path` has just been opened by its name as `fd`: check it, and go on from it if it is another than the held.
+
+        Raises Refused.
+        """
+        found = os.fstat(fd)
+        self._check_own(found, path)
+        held = self._held.get(path)
+        if held is not None:
+            before = os.fstat(held)
+            if (before.st_dev, before.st_ino) != (found.st_dev, found.st_ino):
+                self.forget(path)
+
+    # What is safe
+
+    def _check_shared(self, found: os.stat_result, path: str) -> None:
+        """Of a directory that others may use too: `/` to the cache, and `namespaces`."""
+        is_of_group = self._trust == TRUST_GROUP and _is_our_group(found.st_gid)
+        if found.st_uid not in (0, os.geteuid()) and not is_of_group and not is_unmapped(found.st_uid):
+            self._refuse(path, f"belongs to uid {found.st_uid}", _OTHER_CACHE)
+        if not found.st_mode & stat.S_ISVTX:
+            self._check_mode(found, path)
+
+    def _check_own(self, found: os.stat_result, path: str) -> None:
+        if found.st_uid != os.geteuid():
+            what = f"belongs to uid {found.st_uid}, not to {os.geteuid()}"
+            self._refuse(path, what, "take another `namespace`, or another `cache`")
+        self._check_mode(found, path)
+
+    def _check_mode(self, found: os.stat_result, path: str) -> None:
+        open_to = found.st_mode & 0o022
+        if not open_to:
+            return
+        remedy = f"`chmod go-w {_quoted(path)}`"
+        if open_to == 0o020 and _is_our_group(found.st_gid):
+            if self._trust == TRUST_GROUP:
+                return
+            remedy += '; or `share_trust = "group"`, if all of its group may run commands as you'
+        what = f"can be written by others (mode {stat.S_IMODE(found.st_mode):04o})"
+        self._refuse(path, what, remedy)
+
+    def _refuse(self, path: str, what: str, remedy: str) -> None:
+        error = _refused(path, what, remedy)
+        if self._faults is None:
+            raise error
+        self._faults.append(error)
+
+
+_OTHER_CACHE = "take a `cache` of your own, in a directory of your own"
+
+
+def _hold(name: str, parent: int, path: str) -> int:
+    try:
+        return os.open(name, _HOLD, dir_fd=parent)
+    except NotADirectoryError:
+        found = os.stat(name, dir_fd=parent, follow_symlinks=False)
+        what = "is a symbolic link" if stat.S_ISLNK(found.st_mode) else "is not a directory"
+        raise _refused(
+            path, what, f"`mv {_quoted(path)} {_quoted(path + '.old')}`, if it is not yours to keep"
+        ) from None
+    except OSError as error:
+        error.filename = path
+        raise
+
+
+def _is_our_group(gid: int) -> bool:
+    return gid == os.getegid() or gid in os.getgroups()
+
+
+def _quoted(path: str) -> str:
+    """As a shell reads it; without shlex, which is slow to load."""
+    is_plain = all(c.isalnum() or c in "/._-+,@%" for c in path) and path.isascii()
+    return path if is_plain else "'" + path.replace("'", "'\\''") + "'"
+
+
+# Making directories
+
+
+def _current_umask() -> int:
+    value = os.umask(0o077)
+    os.umask(value)
+    return value
+
+
+UMASK = _current_umask()
+
+
+def make_private(name: str, directory: int | None) -> None:
+    """A directory of mode 0700 whatever the umask. Raises FileExistsError if something is there already."""
+    os.mkdir(name, 0o700, dir_fd=directory)
+    if UMASK & 0o700:
+        os.chmod(name, 0o700, dir_fd=directory)
+
+
+def faults(cache: str, name: str, trust: str) -> list[Refused]:
+    """All that is not safe on the way to a namespace, as far as it goes. Raises OSError: it cannot be looked at."""
+    found: list[Refused] = []
+    way = Way(Namespace(cache, name), trust, found)
+    try:
+        way.walk()
+    except Refused as error:
+        found.append(error)
+    finally:
+        way.let_go()
+    return found
