@@ -17,7 +17,6 @@ import errno
 import os
 import stat
 
-from pigeon.trust import is_unmapped
 from pigeon.wire.names import Namespace
 
 TYPE_CHECKING = False
@@ -170,7 +169,7 @@ class Way:
         found = os.stat(name, dir_fd=fd, follow_symlinks=False)
         if not stat.S_ISLNK(found.st_mode):
             raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), path)
-        if found.st_uid not in (0, os.geteuid()) and not is_unmapped(found.st_uid):
+        if found.st_uid not in (0, os.geteuid()) and not _is_root_outside(found.st_uid):
             self._refuse(path, f"is a symbolic link of uid {found.st_uid}", _OTHER_CACHE)
         return os.readlink(name, dir_fd=fd)
 
@@ -259,7 +258,7 @@ class Way:
     def _check_shared(self, found: os.stat_result, path: str) -> None:
         """Of a directory that others may use too: `/` to the cache, and `namespaces`."""
         is_of_group = self._trust == TRUST_GROUP and _is_our_group(found.st_gid)
-        if found.st_uid not in (0, os.geteuid()) and not is_of_group and not is_unmapped(found.st_uid):
+        if found.st_uid not in (0, os.geteuid()) and not is_of_group and not _is_root_outside(found.st_uid):
             self._refuse(path, f"belongs to uid {found.st_uid}", _OTHER_CACHE)
         if not found.st_mode & stat.S_ISVTX:
             self._check_mode(found, path)
@@ -308,6 +307,13 @@ def _hold(name: str, parent: int, path: str) -> int:
 
 def _is_our_group(gid: int) -> bool:
     return gid == os.getegid() or gid in os.getgroups()
+
+
+def _is_root_outside(uid: int) -> bool:
+    """Whether a directory's owner, seen from within a container, is taken for the root of its host (DESIGN.md, 17)."""
+    from pigeon.trust import is_unmapped
+
+    return is_unmapped(uid)
 
 
 def _quoted(path: str) -> str:
