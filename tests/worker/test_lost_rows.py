@@ -10,7 +10,7 @@ import pytest
 from pigeon import clock
 from pigeon.journal.queries import Row
 from pigeon.journal.store import Journal
-from pigeon.wire import claim, files
+from pigeon.wire import claim, directories, files
 from pigeon.wire.documents import Request
 from pigeon.wire.names import Namespace, SessionFiles, new_session_id
 from pigeon.worker import identity
@@ -27,7 +27,7 @@ class Place:
 
     def __init__(self, base: Path) -> None:
         self.namespace = Namespace(str(base), "test")
-        files.make_directories(self.namespace.sessions)
+        directories.make_directories(self.namespace.sessions)
         self.worker = Worker(
             "me-1", "me", 1, identity.boot_id(), self.namespace, str(base / "j.db"), "flock", 180.0, 1 << 30, (),
             Debug(enabled=False, environ={}),
