@@ -158,7 +158,7 @@ SELECT
 FROM sessions
 WHERE NOT (
     coalesce(cwd, '') = '/' AND coalesce(lock_mode, '') = 'none' AND coalesce(terminal, 1) = 0
-    AND coalesce(command, '') LIKE '["bash","-lc","exec pigeon %'
+    AND (coalesce(command, '') LIKE '["bash","-lc","exec pigeon %' OR command = '["true","pigeon ping"]')
 )
 """
 

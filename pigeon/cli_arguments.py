@@ -11,13 +11,22 @@ VERBS = (
     "sessions",
     "inspect",
     "attach",
+    "wait",
     "logs",
     "stop",
+    "top",
+    "ping",
     "doctor",
     "config",
     "clean",
+    "completion",
+    "help",
 )
-"""Words that mean pigeon itself; no program that people run has such a name. `pigeon -- worker` means the command."""
+"""Words that mean pigeon itself. `pigeon -- worker` means the command."""
+
+PROGRAMS_TOO = ("ping", "top")
+"""Verbs with the name of a program that people run. They mean pigeon alone and with long options (`top --interval=2`);
+with anything else, as in `ping example.org` and `top -b`, they mean the program."""
 
 COMMON = ("", "client")
 """The settings' tables whose flags stand before a command."""
@@ -43,8 +52,11 @@ _SWITCHES: dict[str, tuple[str, bool]] = {
     "--detach": ("detach", True),
     "-d": ("detach", True),
     "--keep": ("keep", True),
+    "-n": ("no_input", True),
+    "--no-input": ("no_input", True),
     "-h": ("help", True),
     "--help": ("help", True),
+    "-V": ("version", True),
     "--version": ("version", True),
 }
 """Option -> attribute of the Invocation, and what it becomes."""
@@ -62,6 +74,7 @@ class Invocation:
         "no_lock",
         "detach",
         "keep",
+        "no_input",
         "help",
         "version",
         "driven_by",
@@ -79,6 +92,7 @@ class Invocation:
         self.no_lock = False
         self.detach = False
         self.keep = False
+        self.no_input = False
         self.help = False
         self.version = False
         self.driven_by: int | None = None
@@ -123,7 +137,7 @@ def parse(argv: list[str]) -> Invocation:
             for switch in _switches_in(word):
                 setattr(invocation, *_SWITCHES[switch])
     rest = argv[position:]
-    if rest and rest[0] in VERBS and not is_command:
+    if rest and _is_verb(rest) and not is_command:
         invocation.verb, rest = rest[0], rest[1:]
         _refuse_for_verb(invocation)
     invocation.words = rest
@@ -133,6 +147,12 @@ def parse(argv: list[str]) -> Invocation:
             hint="pigeon/docs/python.md says what the program writes",
         )
     return invocation
+
+
+def _is_verb(words: list[str]) -> bool:
+    if words[0] in PROGRAMS_TOO:
+        return all(word[:2] == "--" and word != "--" for word in words[1:])
+    return words[0] in VERBS
 
 
 def _descriptor(text: str) -> int:
@@ -149,6 +169,7 @@ def _refuse_for_verb(invocation: Invocation) -> None:
         "--no-lock": invocation.no_lock,
         "--detach": invocation.detach,
         "--keep": invocation.keep,
+        "--no-input": invocation.no_input,
     }
     for option, is_given in given.items():
         if is_given and not invocation.help and not invocation.version:
@@ -164,8 +185,11 @@ def _switches_in(word: str) -> list[str]:
         return [word]
     letters = [f"-{letter}" for letter in word[1:]]
     if word[1] == "-" or not all(letter in _SWITCHES for letter in letters):
+        from pigeon.guess import option
+
+        name = word.partition("=")[0]
         raise UsageError(
-            f"pigeon has no option `{word}`",
+            f"pigeon has no option `{word}`{option(name, [*_WITH_VALUE, *_SWITCHES])}",
             hint="`pigeon --help` lists the options; options of the command stand behind its name",
         )
     return letters

@@ -28,12 +28,14 @@ options (before the command; `--` ends them):
   -T, --no-tty           give it pipes even if both are terminals
   --no-lock              run beside whatever runs in this directory
   -d, --detach           start it, print the session's id, and leave it to run
+  -n, --no-input         the command reads nothing, as with `ssh -n`: for loops that read their own input
   --keep                 if this client is lost, the command goes on (`pigeon attach`)
   -v, --verbose          say what happens to the session, and what was put right in the command
 %(settings)s
   --driven-by FD         for programs: the command and how to run it come as a line of JSON from the socket FD, what
                          happens to it goes back there, and pigeon ends as the command does
-  -h, --help, --version
+  -h, --help             this text; `pigeon help VERB` tells of a verb
+  -V, --version          which pigeon this is
 
 exit codes: the command's own; 128+n when signal n ended it; 255 when pigeon itself failed; 2 for a usage or
 configuration error; 130 when it was cancelled before it ran; 141 when pigeon's own output was a closed pipe."""
@@ -41,7 +43,7 @@ configuration error; 130 when it was cancelled before it ran; 141 when pigeon's 
 
 def usage(*, short: bool = False) -> str:
     """The whole text, or its first lines."""
-    first = _SHORT + _wrapped(f"{', '.join(cli_arguments.VERBS)}; `pigeon VERB --help` tells more", 48)
+    first = _SHORT + _wrapped(f"{', '.join(cli_arguments.VERBS)}; `pigeon help VERB` tells more", 48)
     return first + "\n`pigeon --help` tells more" if short else first + _LONG % {"settings": _settings()}
 
 

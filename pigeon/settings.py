@@ -220,7 +220,7 @@ def wanted(setting: Setting) -> str:
     """What a value must be, to follow "must be"."""
     kind = {
         COUNT: "a whole number",
-        SECONDS: "a number of seconds",
+        SECONDS: 'a number of seconds, or a text like "90s", "5m", "2h", "2d"',
         BYTES: 'a number of bytes, or a text like "16GiB"',
         PATH: "an absolute path (`~` is allowed)",
         NAME: "one directory name: not empty or hidden, without `/` and control characters, at most 200 bytes",
@@ -240,7 +240,10 @@ def from_text(setting: Setting, text: str) -> object:
     if setting.kind == COUNT:
         return int(text)
     if setting.kind == SECONDS:
-        return float(text)
+        try:
+            return float(text)
+        except ValueError:
+            return text  # a duration, perhaps
     if setting.kind == SWITCH:
         return _TRUTHS.get(text.lower())
     return text
@@ -251,6 +254,10 @@ def check(setting: Setting, value: object) -> object:
     kind = setting.kind
     if kind == BYTES and isinstance(value, str):
         value = _bytes(value)
+    if kind == SECONDS and isinstance(value, str):
+        from pigeon.durations import seconds_of
+
+        value = seconds_of(value)
     if kind in (COUNT, BYTES, SECONDS):
         # bool is an int to Python and to nobody else; NaN is between no two numbers
         is_number = isinstance(value, (int, float) if kind == SECONDS else int) and not isinstance(

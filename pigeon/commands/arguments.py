@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import NoReturn
 
 from pigeon import config
+from pigeon.durations import EXAMPLES, seconds_of
 from pigeon.errors import UsageError
 from pigeon.printing import complain
 from pigeon.settings import BY_KEY, SWITCH, options
@@ -18,9 +19,28 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Raises UsageError."""
+        from pigeon.guess import nearest, option
+
+        _, _, unknown = message.partition("unrecognized arguments: ")
+        _, is_choice, wrong = message.partition("invalid choice: '")
+        meant = ""
+        if unknown.startswith("-"):
+            meant = option(unknown.split()[0].partition("=")[0], self._option_string_actions)
+        elif is_choice:
+            choices = [str(one) for action in self._actions for one in action.choices or ()]
+            found = nearest(wrong.partition("'")[0], choices)
+            meant = f"; did you mean `{found}`?" if found else ""
         raise UsageError(
-            f"{self.prog.removeprefix('pigeon ')}: {message}", hint=f"`{self.prog} --help` tells more"
+            f"{self.prog.removeprefix('pigeon ')}: {message}{meant}", hint=f"`{self.prog} --help` tells more"
         )
+
+
+def seconds(text: str) -> float:
+    """The type of an option that takes a time. Raises ArgumentTypeError."""
+    found = seconds_of(text)
+    if found is None:
+        raise argparse.ArgumentTypeError(f"`{text}` is no time, such as {EXAMPLES}, or a number of seconds")
+    return found
 
 
 def add_common(parser: argparse.ArgumentParser) -> None:
@@ -44,6 +64,16 @@ def add_settings(group: argparse._ActionsContainer, *keys: str) -> None:
                 choices=setting.choices or None,
                 help=setting.told.replace("%", "%%"),
             )
+
+
+def add_session(parser: argparse.ArgumentParser) -> None:
+    """SESSION, which may be left out where only one is open in this directory."""
+    parser.add_argument(
+        "session",
+        nargs="?",
+        metavar="SESSION",
+        help="its id, or a unique beginning of it or of its random part; without it, the only one of this directory",
+    )
 
 
 def flags_of(arguments: argparse.Namespace, globals_: Mapping[str, str]) -> dict[str, str]:

@@ -14,10 +14,11 @@ from pigeon.client.session.guardian_front import GuardianFront
 from pigeon.client.session.replay import Reader, replay
 from pigeon.client.session.submit import Submission
 from pigeon.client.tty import is_terminal
-from pigeon.commands.arguments import Parser, add_common, load_config
+from pigeon.commands.arguments import Parser, add_common, add_session, current_directory, load_config
 from pigeon.config import Config
 from pigeon.errors import PigeonError
 from pigeon.report import session_view
+from pigeon.report.session_choice import choose
 from pigeon.wire import states
 from pigeon.wire.records import NUMBERED_OUTPUT
 from pigeon.wire.tail import Tail
@@ -30,9 +31,7 @@ def main(args: list[str], globals_: Mapping[str, str]) -> int:
         description="Take over a running session: its screen, its keyboard, its exit code. "
         "Whoever was attached before is told, and ends. Only a terminal's input is passed on.",
     )
-    parser.add_argument(
-        "session", metavar="SESSION", help="its id, or a unique beginning of it or of its random part"
-    )
+    add_session(parser)
     parser.add_argument(
         "-r", "--read-only", action="store_true", help="only watch, until Ctrl-C; the present client stays"
     )
@@ -63,7 +62,9 @@ def _attach(
     mine: frames.FramePipe, arguments: argparse.Namespace, config: Config, *, speaks: bool
 ) -> Outcome:
     namespace = config.open_namespace()
-    view = session_view.view(namespace, session_view.resolve(namespace, arguments.session))
+    view = session_view.view(
+        namespace, choose(namespace, arguments.session, current_directory(), running=True)
+    )
     if view.state in states.FINAL:
         raise PigeonError(
             f"session {view.session_id} has ended: {view.state}",

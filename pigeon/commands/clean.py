@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from pigeon import clock
-from pigeon.commands.arguments import Parser, add_common, load_config
-from pigeon.errors import NotFoundError, ShareError, UsageError
+from pigeon.commands.arguments import Parser, add_common, load_config, seconds
+from pigeon.errors import NotFoundError, ShareError
 from pigeon.report import newest, session_view
 from pigeon.report.text import clean
 from pigeon.text import duration
@@ -32,17 +32,15 @@ def main(args: list[str], globals_: Mapping[str, str]) -> int:
     parser.add_argument("-n", "--dry-run", action="store_true", help="only say what would be removed")
     parser.add_argument(
         "--older-than",
-        metavar="S",
-        type=float,
+        metavar="TIME",
+        type=seconds,
         default=60.0,
-        help="leave those that ended within the last S seconds (60)",
+        help="leave those that ended within the last TIME: 90s, 2d, or seconds (60)",
     )
     add_common(parser)
     arguments = parser.parse_args(args)
     config = load_config(arguments, globals_)
     namespace = config.open_namespace()
-    if not arguments.older_than >= 0:  # NaN neither
-        raise UsageError(f"`--older-than` must be a number of seconds from 0, not {arguments.older_than}")
     return _clean(namespace, arguments.older_than, dry=arguments.dry_run)
 
 

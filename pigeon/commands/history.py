@@ -18,6 +18,7 @@ from pigeon.config import Config
 from pigeon.errors import JournalError, PigeonError, UsageError
 from pigeon.journal import place, states
 from pigeon.journal.queries import Filter
+from pigeon.printing import complain
 from pigeon.report import history_table as text
 from pigeon.report.history_answer import ORDERS, Answer, Question, answer
 from pigeon.report.moments import moment
@@ -122,7 +123,7 @@ def _parser() -> argparse.ArgumentParser:
         dest="form",
         action="store_const",
         const="path",
-        help="where the journal is; its size on stderr",
+        help="where the journal is; on a terminal, how large as well",
     )
     form.add_argument(
         "--html", metavar="FILE", help="write one page to look at, which needs no network; `-`: to stdout"
@@ -235,8 +236,9 @@ def _print(answered: Answer) -> int:
     sys.stdout.flush()
     sys.stdout.buffer.write(data)
     sys.stdout.buffer.flush()
-    for note in answered.notes:
-        print(f"pigeon: {note}", file=sys.stderr)
+    # Beside a path that a program takes, nobody wants to read how large the file is.
+    for note in answered.notes if answered.lines == [] or sys.stdout.isatty() else ():
+        complain(note)
     return 0
 
 
@@ -269,5 +271,5 @@ def _write_page(path: str, write: Callable[[], int]) -> int:
         if os.path.lexists(temporary):
             os.unlink(temporary)
     if code == 0:
-        print(f"pigeon: wrote {text.visible(os.path.abspath(path))}", file=sys.stderr)
+        complain(f"wrote {os.path.abspath(path)}")
     return code

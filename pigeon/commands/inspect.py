@@ -9,14 +9,22 @@ from collections.abc import Mapping
 from dataclasses import asdict
 
 from pigeon import clock
-from pigeon.commands.arguments import Parser, add_common, add_settings, load_config
-from pigeon.commands.sessions import collect
+from pigeon.commands.arguments import (
+    Parser,
+    add_common,
+    add_session,
+    add_settings,
+    current_directory,
+    load_config,
+)
 from pigeon.config import Config
 from pigeon.errors import JournalError, PigeonError, UsageError
 from pigeon.journal import place, queries
 from pigeon.journal.queries import Event, Row, Wait
 from pigeon.journal.store import Journal
 from pigeon.report import newest, processes, session_view
+from pigeon.report.overview import collect
+from pigeon.report.session_choice import choose
 from pigeon.report.session_view import View
 from pigeon.report.text import clean
 from pigeon.report.verdict import Facts, verdict
@@ -57,9 +65,7 @@ def main(args: list[str], globals_: Mapping[str, str]) -> int:
         description="Tell everything that is known of a session, from the share and from its worker's journal, "
         "and what is the matter with it. Elsewhere than on the worker's host, the worker is asked.",
     )
-    parser.add_argument(
-        "session", metavar="SESSION", help="its id, or a unique beginning of it or of its random part"
-    )
+    add_session(parser)
     parser.add_argument("--json", action="store_true", help="as one JSON object")
     parser.add_argument(
         "-o", "--output", metavar="FIELDS", help="only these fields of --json, one a line, for scripts"
@@ -70,7 +76,7 @@ def main(args: list[str], globals_: Mapping[str, str]) -> int:
     arguments = parser.parse_args(args)
     config = load_config(arguments, globals_)
     namespace = config.open_namespace()
-    session_id = session_view.resolve(namespace, arguments.session)
+    session_id = choose(namespace, arguments.session, current_directory())
     known = look(namespace, session_id, config)
     facts = facts_of(known)
     if not arguments.here and _others_know_more(known, facts):

@@ -8,9 +8,10 @@ from collections.abc import Mapping
 from pigeon import clock
 from pigeon.client.session.output import NonBlockingOutput
 from pigeon.client.session.session_end import is_taken_over
-from pigeon.commands.arguments import Parser, add_common, load_config
+from pigeon.commands.arguments import Parser, add_common, add_session, current_directory, load_config
 from pigeon.errors import ShareError
 from pigeon.report import session_view
+from pigeon.report.session_choice import choose
 from pigeon.report.text import clean
 from pigeon.wire import files
 from pigeon.wire.names import Namespace, SessionFiles
@@ -36,15 +37,13 @@ TROUBLE_S = 30.0
 def main(args: list[str], globals_: Mapping[str, str]) -> int:
     """Print a session's output. Raises PigeonError."""
     parser = Parser(prog="pigeon logs", description="Print what a session has written, its stderr to stderr.")
-    parser.add_argument(
-        "session", metavar="SESSION", help="its id, or a unique beginning of it or of its random part"
-    )
+    add_session(parser)
     parser.add_argument("-f", "--follow", action="store_true", help="go on until the session has ended")
     add_common(parser)
     arguments = parser.parse_args(args)
     config = load_config(arguments, globals_)
     namespace = config.open_namespace()
-    session = namespace.session(session_view.resolve(namespace, arguments.session))
+    session = namespace.session(choose(namespace, arguments.session, current_directory()))
     return _print(session, namespace, follow=arguments.follow)
 
 

@@ -26,11 +26,34 @@ def main(invocation: Invocation) -> int:
     if os.environ.get(SESSION_VARIABLE):
         return _run_in_place(invocation)
     speaks = is_terminal(2) or invocation.verbose
+    if invocation.no_input:
+        _read_nothing()
     if invocation.detach:
         return _detached(invocation)
-    return in_two_processes(
+    code = in_two_processes(
         lambda mine: _talk(mine, invocation, speaks=speaks), reads_keyboard=is_terminal(0), speaks=speaks
     )
+    if code == EXIT_NOT_FOUND and speaks and invocation.words:
+        _say_what_was_meant(invocation.words)
+    return code
+
+
+def _read_nothing() -> None:
+    """`-n`: as `</dev/null`, so what pigeon's own stdin holds stays for whoever else reads it."""
+    null = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(null, 0)
+    os.close(null)
+
+
+def _say_what_was_meant(words: list[str]) -> None:
+    from pigeon.cli_arguments import VERBS
+    from pigeon.guess import verb
+
+    hint = verb(words, VERBS)
+    if hint:
+        from pigeon.printing import complain
+
+        complain(f"hint: {hint}")
 
 
 def _driven(invocation: Invocation, fd: int) -> int:

@@ -10,9 +10,10 @@ from collections.abc import Mapping
 from pigeon import clock
 from pigeon.client.session import attachment
 from pigeon.client.session.submit import withdraw
-from pigeon.commands.arguments import Parser, add_common, load_config
+from pigeon.commands.arguments import Parser, add_common, add_session, current_directory, load_config
 from pigeon.errors import NotFoundError, PigeonError, ShareError, UsageError
 from pigeon.report import session_view
+from pigeon.report.session_choice import choose
 from pigeon.wire import states, takeover
 from pigeon.wire.claim import Claim
 from pigeon.wire.names import TAKEOVER_NAME, Namespace
@@ -28,9 +29,7 @@ def main(args: list[str], globals_: Mapping[str, str]) -> int:
         prog="pigeon stop",
         description="End a session: withdraw it while it waits, hang its command up while it runs.",
     )
-    parser.add_argument(
-        "session", metavar="SESSION", help="its id, or a unique beginning of it or of its random part"
-    )
+    add_session(parser)
     parser.add_argument(
         "--signal", metavar="N", help="send this signal (a number or a name) instead of hanging up"
     )
@@ -44,7 +43,7 @@ def main(args: list[str], globals_: Mapping[str, str]) -> int:
     number = _signal_number(arguments.signal) if arguments.signal is not None else None
     config = load_config(arguments, globals_)
     namespace = config.open_namespace()
-    view = session_view.view(namespace, session_view.resolve(namespace, arguments.session))
+    view = session_view.view(namespace, choose(namespace, arguments.session, current_directory()))
     if view.state in states.FINAL:
         print(f"session {view.session_id} has ended already: {view.state}", file=sys.stderr)
         return 0

@@ -93,9 +93,10 @@ class Row:
     @property
     def is_own(self) -> bool:
         """Pigeon's own question to a worker: `client/ask.py` makes such sessions, and so does `pigeon doctor`."""
+        if (self.cwd, self.lock_mode, self.terminal) != ("/", "none", 0):
+            return False
         is_asking = self.command[:2] == ["bash", "-lc"] and self.is_text
-        is_apart = (self.cwd, self.lock_mode, self.terminal) == ("/", "none", 0)
-        return is_asking and is_apart and self.command[2].startswith("exec pigeon ")
+        return (is_asking and self.command[2].startswith("exec pigeon ")) or self.command == PING
 
     @property
     def wait_s(self) -> float:
@@ -114,6 +115,9 @@ class Row:
         known = [count for count in counts if count is not None]
         return sum(known) if known else None
 
+
+PING = ["true", "pigeon ping"]
+"""What `pigeon ping` has run; true(1) takes no notice of words."""
 
 COLUMNS: tuple[str, ...] = tuple(f.name for f in fields(Row))
 """The columns of `sessions` in the order of Row's fields."""

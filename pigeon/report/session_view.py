@@ -23,6 +23,9 @@ from pigeon.wire.documents import (
 from pigeon.wire.names import CLAIM_NAME, Namespace, SessionFiles, is_session_id
 from pigeon.wire.worker_file import WorkerFile, WorkerFiles
 
+SHORT_ID = 8
+"""Characters."""
+
 
 @dataclass
 class View:
@@ -178,6 +181,24 @@ def live_workers(namespace: Namespace, *, patience_s: float = 2.5) -> tuple[dict
     except OSError as error:
         raise ShareError(f"`{namespace.workers}` cannot be read: {error.strerror}") from error
     return found.workers, live & found.workers.keys()
+
+
+def look(workers: WorkerFiles, now: float) -> None:
+    """Read the worker files once more, at monotonic `now`. Raises ShareError."""
+    try:
+        workers.look(now)
+    except OSError as error:
+        raise ShareError(f"the worker files cannot be read: {error.strerror}") from error
+
+
+def short_id(session_id: str) -> str:
+    """What a narrow table shows of an id, and every verb takes for it: the beginning of its random part."""
+    return session_id.partition("-")[2][:SHORT_ID] or session_id
+
+
+def shorten_ids(text: str) -> str:
+    """A text with each id in it as `short_id` has it."""
+    return " ".join(short_id(word) if is_session_id(word) else word for word in text.split(" "))
 
 
 def fitting(

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pigeon.printing import visible as clean
 from pigeon.text import cut, width
 
-__all__ = ["clean", "print_table", "terminal_columns"]
+__all__ = ["clean", "table_lines", "terminal_columns"]
 
 
 def terminal_columns() -> int | None:
@@ -20,12 +20,22 @@ def terminal_columns() -> int | None:
     return shutil.get_terminal_size().columns
 
 
-def print_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Columns as wide as their content; the last one gets what is left of the line."""
+def table_lines(header: Sequence[str], rows: Sequence[Sequence[str]], columns: int | None) -> list[str]:
+    """Columns as wide as their content, cut to `columns`.
+
+    Where that is too narrow, the widest of the middle columns give way (to 12), so that some of the last is seen.
+    """
     cleaned = [[clean(cell) for cell in row] for row in rows]
     widths = [max(width(header[i]), *(width(row[i]) for row in cleaned), 0) for i in range(len(header) - 1)]
-    columns = terminal_columns()
+    if columns is not None:
+        last = max((width(row[-1]) for row in cleaned), default=0)
+        while sum(widths) + 2 * len(widths) + min(last, columns // 4) > columns and max(widths[1:]) > 12:
+            widest = max(range(1, len(widths)), key=widths.__getitem__)
+            widths[widest] -= 1
+    lines = []
     for row in [list(header), *cleaned]:
-        line = "  ".join(cell + " " * (widths[i] - width(cell)) for i, cell in enumerate(row[:-1]))
-        line = f"{line}  {row[-1]}"
-        print(cut(line, columns) if columns else line)
+        cells = [cut(cell, widths[i]) for i, cell in enumerate(row[:-1])]
+        line = "  ".join(cell + " " * (widths[i] - width(cell)) for i, cell in enumerate(cells))
+        line = f"{line}  {row[-1]}".rstrip()
+        lines.append(cut(line, columns) if columns else line)
+    return lines

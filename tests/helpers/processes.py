@@ -188,6 +188,13 @@ def state_of(pid: int) -> str:
     return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
 
 
+def cpu_seconds(pid: int) -> float:
+    """Processor time that a process has used: user and system (proc(5), stat)."""
+    with open(f"/proc/{pid}/stat") as file:
+        fields = file.read().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 def is_standby(pid: int, schedulers: Collection[int]) -> bool:
     """Whether it is the runner without a session that a living worker keeps ready."""
     try:

@@ -30,6 +30,7 @@ TOP = {
     "pigeon.durations": "base",
     "pigeon.crash": "base",
     "pigeon.help": "commandline",
+    "pigeon.guess": "base",
     "pigeon.mountinfo": "base",
     "pigeon.printing": "base",
     "pigeon.trace": "base",

@@ -162,9 +162,7 @@ def test_times_that_are_none(typed: str) -> None:
 def test_the_place_stands_alone_for_other_programs(book: Book) -> None:
     book.add("x")
     result = book.run("--path")
-    assert (result.code, result.stdout) == (0, f"{book.path}\n".encode())
-    assert "1 sessions" in result.words
-    assert "bytes)" in result.words
+    assert (result.code, result.stdout, result.words) == (0, f"{book.path}\n".encode(), "")
 
 
 def test_the_journal_that_the_environment_names(book: Book) -> None:

@@ -110,5 +110,7 @@ def test_the_wait_of_the_table_is_the_sum_of_all(book: Book) -> None:
 def test_pigeons_own_questions_are_hidden_unless_all_is_asked_for(book: Book) -> None:
     assert "exec pigeon history -n20" not in book.commands()
     assert "exec pigeon history -n20" in book.commands("--all")
+    book.add(["true", "pigeon ping"], cwd="/", lock_mode="none", terminal=0)
+    assert "pigeon ping" not in book.commands()
     book.add("exec pigeon history", cwd="/home", lock_mode="none", terminal=0)  # typed by somebody, elsewhere
     assert "exec pigeon history" in book.commands()

@@ -37,6 +37,7 @@ def book(tmp_path: Path) -> Book:
     book.add(
         "exec pigeon history -n20", cwd="/", lock_mode="none", terminal=0
     )  # a question from another machine
+    book.add(["true", "pigeon ping"], cwd="/", lock_mode="none", terminal=0)
     with Journal.open(str(book.path)) as journal:
         journal.begin_wait(waiter, "w", "directory", holder, at(90))
         journal.end_wait(waiter, "w", "directory", 60.0)
