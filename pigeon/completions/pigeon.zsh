@@ -21,8 +21,8 @@ _pigeon_options[.]='-t	give the command a terminal even if stdin or stdout is no
 --namespace=NAME	clients and workers of one namespace see each other; default: the value of `user`
 --user=NAME	whom sessions name as requester; default: `$USER`, `$LOGNAME`, your login name
 --route=NAME	a label: sessions go only to workers with the same one (PIGEON_ROUTE)
---claim-timeout=S	give up after so long without a live worker (30 s)
---worker-timeout=S	tell when a running session is silent for so long (60 s)
+--claim-timeout=TIME	give up after so long without a live worker (30 s)
+--worker-timeout=TIME	tell when a running session is silent for so long (60 s)
 -e=C	escapes at the start of a line: `~.` hangs up, `~?` tells the others; `none` switches
 --escape-char=C	escapes at the start of a line: `~.` hangs up, `~?` tells the others; `none` switches
 --driven-by=FD	for programs: the command and how to run it come as a line of JSON from the socket FD, what
@@ -33,7 +33,7 @@ _pigeon_options[.]='-t	give the command a terminal even if stdin or stdout is no
 _pigeon_options[worker]='-h	show this help message and exit
 --help	show this help message and exit
 --max-jobs=N	commands that run at a time (4)
---poll-interval=S	longest wait between two looks for new sessions (0.2 s)
+--poll-interval=TIME	longest wait between two looks for new sessions (0.2 s)
 --debug	say what happens, with previews of the bytes that move
 --journal=PATH	the journal'\''s file, on a local disk; default: `~/.pigeon.db`, or in `/var/tmp` (PIGEON_JOURNAL)
 --lock={auto,flock,strict}	how a directory is locked: `auto` decides by the filesystem (auto)
