@@ -200,7 +200,7 @@ class Top:
         """Let a verb have the terminal, and wait for its end."""
         screen.give_back()
         # Its Ctrl-C reaches us as well; a handler, unlike SIG_IGN, is not inherited.
-        former = signal.signal(signal.SIGINT, lambda number, frame: None)
+        former = signal.signal(signal.SIGINT, lambda _number, _frame: None)
         try:
             code = subprocess.run(self._pigeon(words)).returncode
             if words[0] != "attach" or code:

@@ -73,7 +73,7 @@ class Screen:
         os.close(self._woken)
         os.close(self._waking)
 
-    def _hear(self, number: int, frame: FrameType | None) -> None:
+    def _hear(self, number: int, _frame: FrameType | None) -> None:
         if number != signal.SIGWINCH:
             self.exit_code = 128 + number
 
