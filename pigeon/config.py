@@ -58,6 +58,7 @@ if TYPE_CHECKING:
         client_timeout: float
         host_timeout: float
         max_stream: int
+        scrollback: int
         retention: float
         terminal_retention: float
         journal_retention: float

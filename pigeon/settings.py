@@ -158,6 +158,8 @@ TABLE: tuple[Setting, ...] = (
             low=1, harmless=True),
     Setting("worker.max_stream", BYTES, 16 * 1024**3, "what one session may write to the share",
             low=1024**2, high=2**60, example='"16GiB"', harmless=True),
+    Setting("worker.scrollback", BYTES, 16 * 1024**2, "output that stays for `attach` and `logs`, if it was more",
+            high=2**40, example='"16MiB"', harmless=True),
     Setting("worker.retention", SECONDS, _DAY, "finished sessions stay on the share for so long",
             high=10 * _YEAR, harmless=True),
     Setting("worker.terminal_retention", SECONDS, 3600.0, "the same for those that had a terminal (typed passwords)",

@@ -20,8 +20,7 @@ from pigeon.errors import PigeonError
 from pigeon.report import session_view
 from pigeon.report.session_choice import choose
 from pigeon.wire import states
-from pigeon.wire.records import NUMBERED_OUTPUT
-from pigeon.wire.tail import Tail
+from pigeon.wire.tail import StreamReader
 
 
 def main(args: list[str], globals_: Mapping[str, str]) -> int:
@@ -83,7 +82,7 @@ def _attach(
         view.request, config, speaks=speaks, verbose=arguments.verbose, reads_stdin=is_terminal(0)
     )
     options.read_only = arguments.read_only
-    tail = Tail(view.files.stream, NUMBERED_OUTPUT)
+    tail = StreamReader(view.files, is_late=True)
     front = GuardianFront(mine, options)
     reader = Reader(front, options, view.files.stream)
     screen, modes, ended = replay(tail, hear=reader.hear)

@@ -18,7 +18,6 @@ from pigeon.wire.names import Namespace, SessionFiles
 from pigeon.wire.pacing import INTERACTIVE, interval
 from pigeon.wire.records import (
     EXIT,
-    NUMBERED_OUTPUT,
     OUTPUT,
     STDERR,
     STDOUT,
@@ -28,7 +27,7 @@ from pigeon.wire.records import (
     event_of,
     type_of,
 )
-from pigeon.wire.tail import Tail
+from pigeon.wire.tail import StreamReader
 
 TROUBLE_S = 30.0
 """A share that does not answer for this long ends the listing."""
@@ -48,13 +47,15 @@ def main(args: list[str], globals_: Mapping[str, str]) -> int:
 
 
 def _print(session: SessionFiles, namespace: Namespace, *, follow: bool) -> int:
-    tail = Tail(session.stream, NUMBERED_OUTPUT)
+    tail = StreamReader(session, is_late=True)
     sinks = {STDOUT: NonBlockingOutput(1), STDERR: NonBlockingOutput(2)}
     news_at = failed_at = clock.monotonic()
+    missed = 0
     while True:
         now = clock.monotonic()
         try:
             records = tail.poll()
+            missed = _tell_missed(tail, missed)
             failed_at = now
         except FileNotFoundError:
             records = []
@@ -78,6 +79,14 @@ def _print(session: SessionFiles, namespace: Namespace, *, follow: bool) -> int:
             clock.sleep(interval(INTERACTIVE, now - news_at))
 
 
+def _tell_missed(tail: StreamReader, told: int) -> int:
+    """Say what is no longer there; the bytes that have been told."""
+    if tail.skipped_bytes > told:
+        count = (tail.skipped_bytes - told + 999_999) // 1_000_000
+        print(f"pigeon: {count} MB of the output are no longer kept (`[worker] scrollback`)", file=sys.stderr)
+    return tail.skipped_bytes
+
+
 def _take(record: Record, sinks: dict[str, NonBlockingOutput]) -> bool:
     """Print an output; True at the exit event."""
     if type_of(record) == OUTPUT:
@@ -89,7 +98,7 @@ def _take(record: Record, sinks: dict[str, NonBlockingOutput]) -> bool:
     return event_of(record) == EXIT
 
 
-def _has_ended(namespace: Namespace, session: SessionFiles, tail: Tail) -> bool:
+def _has_ended(namespace: Namespace, session: SessionFiles, tail: StreamReader) -> bool:
     status = session_view.view(namespace, session.session_id).status
     if status is None or not status.is_final:
         return False

@@ -13,7 +13,7 @@ from pigeon.client.session import submit
 from pigeon.client.signals import signals
 from pigeon.client.tty import is_terminal, pixel_size, window_size
 from pigeon.errors import EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND, PigeonError
-from pigeon.wire.documents import CLIENT_FEATURES, Request
+from pigeon.wire.documents import BULK, CLIENT_FEATURES, Request
 from pigeon.wire.names import new_session_id
 
 SESSION_VARIABLE = "PIGEON_SESSION"
@@ -195,7 +195,7 @@ def prepare(invocation: Invocation) -> tuple[config.Config, Request, list[str]]:
     request.route = settings.route
     request.lock = "none" if invocation.no_lock else "cwd"
     request.on_disconnect = "keep" if invocation.keep or invocation.detach else settings.client.on_disconnect
-    request.features = () if invocation.detach else CLIENT_FEATURES
+    request.features = (BULK,) if invocation.detach else CLIENT_FEATURES
     return settings, request, notes + repaired
 
 

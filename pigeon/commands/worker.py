@@ -72,6 +72,7 @@ def _worker(config: Config) -> tuple[Worker, str]:
         lock_mode=lock.mode,
         client_timeout_s=config.worker.client_timeout,
         max_stream_bytes=config.worker.max_stream,
+        scrollback_bytes=config.worker.scrollback,
         own_command=own_command(),
         debug=Debug(enabled=config.worker.debug, environ=os.environ),
     )

@@ -23,7 +23,10 @@ ATTACH = "attach"
 """Looks for `control.<n>.jsonl`. A worker without it never sees one: nobody can attach, and only the session's own
 client can stop it."""
 
-CLIENT_FEATURES = (HEARTBEAT, ACK)
+BULK = "bulk"
+"""Reads output that comes in segments. To a client or attacher without it, everything is written into the lines."""
+
+CLIENT_FEATURES = (HEARTBEAT, ACK, BULK)
 WORKER_FEATURES = (HEARTBEAT, ACK, ATTACH)
 """Listed in `request.json` and in the claim. An older peer does not read the list; one that does passes over what
 it does not know."""
@@ -112,6 +115,11 @@ class Request:
     def window(self) -> tuple[int, int, int, int] | None:
         """The terminal's columns, rows, width and height in pixels (0: not known), if it has a size."""
         return (*self.size, *self.pixels) if self.size else None
+
+    @property
+    def takes_bulk(self) -> bool:
+        """Whoever reads its output knows segments."""
+        return BULK in self.features
 
     @property
     def locks(self) -> bool:

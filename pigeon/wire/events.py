@@ -11,10 +11,13 @@ def started(pid: int) -> bytes:
     return event_line(records.STARTED, pid=pid)
 
 
-def exited(exit_code: int, return_code: int, hung_up: str | None = None) -> bytes:
-    """The command has ended, and every output stands before this. `hung_up`: why the runner ended it, for people."""
-    why = {} if hung_up is None else {"hung_up": hung_up}
-    return event_line(records.EXIT, exit_code=exit_code, raw_return_code=return_code, **why)
+def exited(exit_code: int, return_code: int, *, bulk_bytes: int = 0, hung_up: str | None = None) -> bytes:
+    """The command has ended, and every output stands before this, `bulk_bytes` of it in segments. `hung_up`: why the
+    runner ended it, for people."""
+    more: dict[str, object] = {} if hung_up is None else {"hung_up": hung_up}
+    if bulk_bytes:
+        more["bulk_bytes"] = bulk_bytes
+    return event_line(records.EXIT, exit_code=exit_code, raw_return_code=return_code, **more)
 
 
 def worker_error(message: str) -> bytes:
@@ -45,6 +48,16 @@ def client_lost(message: str) -> bytes:
 def attached(number: int) -> bytes:
     """From now on the files of this attacher are read."""
     return event_line(records.ATTACHED, n=number)
+
+
+def bulk(segment: int) -> bytes:
+    """From here on output is in segments, of which this is the first to read."""
+    return event_line(records.BULK_EVENT, segment=segment)
+
+
+def lines() -> bytes:
+    """From here on output is in lines again."""
+    return event_line(records.LINES_EVENT)
 
 
 def notice(message: str, *, verbose: bool = False) -> bytes:

@@ -122,7 +122,7 @@ def status_of(path: str) -> os.stat_result:
     return at(path, lambda name, directory: os.stat(name, dir_fd=directory, follow_symlinks=False))
 
 
-def _write_and_close(fd: int, data: bytes | memoryview, offset: int) -> None:
+def _write_and_close(fd: int, data: bytes, offset: int) -> None:
     """All of `data` at `offset`, then close, each result checked: ENOSPC and EDQUOT can come as late as close(2)."""
     try:
         view = memoryview(data)
@@ -141,6 +141,21 @@ def _write_and_close(fd: int, data: bytes | memoryview, offset: int) -> None:
             pass  # the first error is the one that tells what happened
         raise
     os.close(fd)
+
+
+def write_at(path: str, pieces: list[bytes], offset: int) -> None:
+    """All pieces, one behind the other, at `offset` of a file of our own that is there already.
+
+    Raises:
+        Refused: as `open_checked`.
+        OSError: it cannot be said how much has been written; the same again at the same offset is safe.
+    """
+    fd = _open(path, _WRITE)
+    reason = _distrust(os.fstat(fd))
+    if reason:
+        os.close(fd)
+        raise Refused(errno.EPERM, reason, path)
+    _write_and_close(fd, pieces[0] if len(pieces) == 1 else b"".join(pieces), offset)
 
 
 def create(path: str, data: bytes = b"") -> None:
@@ -368,14 +383,7 @@ class Appender:
         """
         if not self._queue:
             return
-        data = self._queue[0] if len(self._queue) == 1 else b"".join(self._queue)
-        fd = _open(self.path, _WRITE)
-        found = os.fstat(fd)
-        reason = _distrust(found)
-        if reason:
-            os.close(fd)
-            raise Refused(errno.EPERM, reason, self.path)
-        _write_and_close(fd, data, self.offset)
-        self.offset += len(data)
+        write_at(self.path, self._queue, self.offset)
+        self.offset += self.queued_bytes
         self._queue.clear()
         self.queued_bytes = 0

@@ -1,8 +1,8 @@
 """The records of the `.jsonl` files: building, decoding, and what fields each has. No I/O.
 
-`RECORDS`, `EVENTS` and `OPTIONAL` are the tables of FORMAT.md, which a test compares with them; whoever builds a record
-is held to them. Readers ignore types and fields that are not listed. The events of a runner are built in `events.py`,
-which no client needs.
+`RECORDS`, `EVENTS` and what is optional in them are the tables of FORMAT.md, which a test compares with them; whoever
+builds a record is held to them. Readers ignore types and fields that are not listed. The events of a runner are built
+in `events.py`, which no client needs.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ SIGNAL, RESIZE, HEARTBEAT, ACK, CLIENT = "signal", "resize", "heartbeat", "ack",
 
 STARTED, EXIT, WORKER_ERROR, FALLBACK = "started", "exit", "worker_error", "pty_fallback_to_pipes"
 CLIENT_LOST, ATTACHED, NOTICE = "client_lost", "attached", "notice"
+BULK_EVENT, LINES_EVENT = "bulk", "lines"
 """Events of stream.jsonl beside HEARTBEAT and ACK."""
 
 SUSPENDED, RESUMED, DETACHED, HANGUP = "suspended", "resumed", "detached", "hangup"
@@ -68,15 +69,23 @@ EVENTS: dict[str, tuple[str, ...]] = {
     CLIENT_LOST: ("message",),
     ATTACHED: ("n",),
     NOTICE: ("message",),
+    BULK_EVENT: ("segment",),
+    LINES_EVENT: (),
 }
 """Event of stream.jsonl -> fields beside `type`, `event` and `ts`."""
 
 OPTIONAL: dict[str, tuple[str, ...]] = {
     RESIZE: ("xpixel", "ypixel"),
-    EXIT: ("hung_up",),
+    HEARTBEAT: ("features",),
+    ACK: ("bulk_bytes",),
+}
+"""Record type -> fields that it may have besides."""
+
+OPTIONAL_IN_EVENTS: dict[str, tuple[str, ...]] = {
+    EXIT: ("hung_up", "bulk_bytes"),
     NOTICE: ("verbose",),
 }
-"""Record type or event -> fields that it may have besides."""
+"""The same for events."""
 
 NUMBERED_OUTPUT = (OUTPUT,)
 NUMBERED_INPUT = (STDIN, STDIN_EOF)
@@ -86,6 +95,9 @@ PTY, STDOUT, STDERR = "pty", "stdout", "stderr"
 CHANNELS = (PTY, STDOUT, STDERR)
 
 Record = dict[str, object]
+
+MARK = "mark"
+"""What stands in the segments, among the names of channels, in place of an event."""
 
 DECODED = " data"
 """Where a Tail leaves the decoded payload in a record; what a peer writes there is overwritten."""
@@ -110,6 +122,11 @@ def output_line(seq: int, channel: str, data: bytes) -> bytes:
     if CHECKS:
         _check_payload(line, RECORDS["stream.jsonl"][OUTPUT], seq, data)
     return line
+
+
+def output_record(channel: str, data: bytes) -> Record:
+    """What a reader gives out for a frame of a segment: as if it had been an `output` record."""
+    return {"type": OUTPUT, "channel": channel, DECODED: data}
 
 
 def stdin_line(seq: int, data: bytes) -> bytes:
@@ -145,14 +162,14 @@ def resize_line(seq: int, cols: int, rows: int, pixels: tuple[int, int] = (0, 0)
     return _line("control.jsonl", RESIZE, seq=seq, cols=cols, rows=rows, **pixel_fields(pixels))
 
 
-def heartbeat_line() -> bytes:
-    """The client lives."""
-    return _line("control.jsonl", HEARTBEAT)
+def heartbeat_line(features: tuple[str, ...] = ()) -> bytes:
+    """The client lives. `features`: what an attacher can do, in the first record of its file."""
+    return _line("control.jsonl", HEARTBEAT, **({"features": list(features)} if features else {}))
 
 
-def ack_line(offset: int) -> bytes:
-    """The client has printed everything before this byte of stream.jsonl."""
-    return _line("control.jsonl", ACK, offset=offset)
+def ack_line(offset: int, bulk_bytes: int = 0) -> bytes:
+    """The client has printed everything before this byte of stream.jsonl, and so many bytes of segments."""
+    return _line("control.jsonl", ACK, offset=offset, **({"bulk_bytes": bulk_bytes} if bulk_bytes else {}))
 
 
 def client_line(event: str) -> bytes:
@@ -163,19 +180,19 @@ def client_line(event: str) -> bytes:
 
 def event_line(event: str, **fields: object) -> bytes:
     """An event of stream.jsonl; `events.py` has a function for each."""
-    assert _fits(fields, EVENTS[event], event), (event, fields)
+    assert _fits(fields, EVENTS[event], OPTIONAL_IN_EVENTS.get(event, ())), (event, fields)
     return _encode({"type": EVENT, "event": event, **fields, "ts": utc_text()})
 
 
 def _line(file: str, kind: str, **fields: object) -> bytes:
     fields["ts"] = utc_text()
-    assert _fits(fields, RECORDS[file][kind], kind), (kind, fields)
+    assert _fits(fields, RECORDS[file][kind], OPTIONAL.get(kind, ())), (kind, fields)
     return _encode({"type": kind, **fields})
 
 
-def _fits(fields: Record, table: tuple[str, ...], name: str) -> bool:
+def _fits(fields: Record, table: tuple[str, ...], optional: tuple[str, ...]) -> bool:
     """Whether a record has the fields of its table, and besides only such as it may have."""
-    return fields.keys() >= set(table) and fields.keys() <= {*table, *OPTIONAL.get(name, ())}
+    return fields.keys() >= set(table) and fields.keys() <= {*table, *optional}
 
 
 def _encode(record: Record) -> bytes:
@@ -286,6 +303,22 @@ def is_verbose(record: Record) -> bool:
 def offset_of(record: Record) -> int | None:
     """Up to where an ACK, record or event, says that something has been taken."""
     return integer(record, "offset")
+
+
+def bulk_bytes_of(record: Record) -> int:
+    """Payload bytes of segments that an ACK says have been taken, or that stand before an EXIT."""
+    return integer(record, "bulk_bytes") or 0
+
+
+def segment_of(record: Record) -> int:
+    """The segment with which a BULK_EVENT says that a reader begins."""
+    return max(1, integer(record, "segment") or 1)
+
+
+def features_in(record: Record) -> tuple[str, ...]:
+    """What an attacher says, in its first record, that it can do."""
+    features = record.get("features")
+    return tuple(f for f in features if isinstance(f, str)) if isinstance(features, list) else ()
 
 
 def signal_of(record: Record) -> int | None:

@@ -13,6 +13,7 @@ from pigeon.clock import monotonic
 from pigeon.errors import DamagedSession
 from pigeon.wire import files
 from pigeon.wire.names import SessionFiles
+from pigeon.wire.records import MARK
 
 BULK_AFTER_BYTES = 1024 * 1024
 """What a direction says first stays in the JSON lines, where people read it."""
@@ -31,8 +32,9 @@ PATIENCE_S = 30.0
 """A frame whose checksum is wrong for so long is damage. The page of a late write is there after seconds."""
 
 MAGIC = b"PGNSEG1\n"
-HEADER_BYTES = 28
-"""MAGIC, number (8 bytes), payload bytes before this segment (8 bytes), crc32 of these 24; little endian."""
+HEADER_BYTES = 36
+"""MAGIC, number (8 bytes), payload bytes before this segment (8), marks before it (8), crc32 of these 32 (4); little
+endian."""
 
 FRAME_BYTES = 12
 """In front of each payload: its length (4), crc32 of the rest of this header and of the payload (4), channel (4)."""
@@ -41,7 +43,10 @@ CHANNEL_NUMBERS = {"pty": 1, "stdout": 2, "stderr": 3, "stdin": 4}
 END = 255
 """Channel of the frame without payload that ends a segment: the next one lies there already."""
 
-_CHANNELS = {number: name for name, number in CHANNEL_NUMBERS.items()}
+_NUMBERS = {**CHANNEL_NUMBERS, MARK: 254}
+"""A mark is a frame without payload, at the place of an event that stands in the lines."""
+
+_CHANNELS = {number: name for name, number in _NUMBERS.items()}
 
 
 def path_of(session: SessionFiles, direction: str, number: int) -> str:
@@ -66,8 +71,8 @@ def numbers_in(names: list[str], direction: str) -> list[int]:
     return sorted(found)
 
 
-def _header(number: int, base: int) -> bytes:
-    text = MAGIC + number.to_bytes(8, "little") + base.to_bytes(8, "little")
+def _header(number: int, base: int, marks: int) -> bytes:
+    text = MAGIC + b"".join(value.to_bytes(8, "little") for value in (number, base, marks))
     return text + crc32(text).to_bytes(4, "little")
 
 
@@ -88,16 +93,20 @@ class SegmentWriter:
         "number",
         "queued_bytes",
         "released",
+        "_segment_bytes",
         "_session",
         "_direction",
         "_queue",
         "_queued_payload",
         "_offset",
         "_written",
+        "_marks",
         "_closed",
     )
 
-    def __init__(self, session: SessionFiles, direction: str) -> None:
+    def __init__(self, session: SessionFiles, direction: str, *, segment_bytes: int = SEGMENT_BYTES) -> None:
+        """`segment_bytes`: what makes a segment full."""
+        self._segment_bytes = segment_bytes
         self.number = 0
         self.queued_bytes = 0
         self.released = 0
@@ -108,6 +117,8 @@ class SegmentWriter:
         self._queued_payload = 0
         self._offset = 0
         self._written = 0
+        self._marks = [0, 0]
+        """Written, and queued."""
         self._closed: list[tuple[int, int]] = []
         """(number, payload bytes up to its end) of each segment that is full and still lies there."""
 
@@ -130,6 +141,12 @@ class SegmentWriter:
             self.queued_bytes += FRAME_BYTES + len(piece)
             self._queued_payload += len(piece)
 
+    def put_mark(self) -> None:
+        """Here belongs a line that goes into the `.jsonl` file."""
+        self._queue.append(frame_header(_NUMBERS[MARK], b""))
+        self.queued_bytes += FRAME_BYTES
+        self._marks[1] += 1
+
     def flush(self) -> None:
         """Write what is queued, beginning another segment where one is full.
 
@@ -138,18 +155,23 @@ class SegmentWriter:
         """
         if not self._queue:
             return
-        if self.number == 0 or self._offset >= SEGMENT_BYTES:
-            self._begin_next()
+        self._begin_next_if_full()
         files.write_at(self._path(self.number), self._queue, self._offset)
         self._offset += self.queued_bytes
         self._written += self._queued_payload
         self._queue.clear()
         self.queued_bytes = self._queued_payload = 0
+        self._marks = [sum(self._marks), 0]
+        self._begin_next_if_full()  # only what is closed can be released
+
+    def _begin_next_if_full(self) -> None:
+        if self.number == 0 or self._offset >= self._segment_bytes:
+            self._begin_next()
 
     def _begin_next(self) -> None:
         """The next segment first, then the word in the full one that it is there: who reads that word finds it."""
         following = self.number + 1
-        files.create_anew(self._path(following), _header(following, self._written))
+        files.create_anew(self._path(following), _header(following, self._written, self._marks[0]))
         if self.number:
             files.write_at(self._path(self.number), [frame_header(END, b"")], self._offset)
             self._closed.append((self.number, self._written))
@@ -170,13 +192,14 @@ class SegmentWriter:
 class SegmentReader:
     """Where one reader stands in one direction.
 
-    `total` counts the payload bytes handed over, and those before the first segment that it began with; `grew`,
-    `cost_s` and `has_more` are those of a `Tail`.
+    `total` and `marks` count the payload bytes and the marks handed over, and those before the segment that it began
+    with; `grew`, `cost_s` and `has_more` are those of a `Tail`.
     """
 
     __slots__ = (
         "number",
         "total",
+        "marks",
         "grew",
         "cost_s",
         "has_more",
@@ -192,6 +215,7 @@ class SegmentReader:
         """`number`: the segment to begin with."""
         self.number = number
         self.total = 0
+        self.marks = 0
         self.grew = False
         self.cost_s = 0.0
         self.has_more = False
@@ -203,7 +227,7 @@ class SegmentReader:
         self._wrong_since: float | None = None
 
     def poll(self) -> list[tuple[str, bytes]]:
-        """(channel, payload) of the frames that have arrived since the last call, at most CHUNK_BYTES of them.
+        """(channel, payload) of the frames that have arrived since the last call, marks included; at most CHUNK_BYTES.
 
         Raises:
             DamagedSession: what lies at the reader's place has been wrong for PATIENCE_S.
@@ -238,17 +262,17 @@ class SegmentReader:
         try:
             return files.open_checked(path)
         except FileNotFoundError:
-            os.listdir(self._session.directory)
+            files.list_names(self._session.directory)
             return files.open_checked(path)
 
     def _take_header(self, data: memoryview) -> tuple[int, bool]:
         """How far it reaches, and whether what is there is wrong and not only short."""
         if len(data) < HEADER_BYTES:
             return 0, False
-        base = int.from_bytes(data[16:24], "little")
-        if data[:HEADER_BYTES] != _header(self.number, base):
+        base, marks = int.from_bytes(data[16:24], "little"), int.from_bytes(data[24:32], "little")
+        if data[:HEADER_BYTES] != _header(self.number, base, marks):
             return 0, True
-        self.total = base
+        self.total, self.marks = base, marks
         self._offset = HEADER_BYTES
         return HEADER_BYTES, False
 
@@ -273,6 +297,7 @@ class SegmentReader:
             if kind in _CHANNELS:
                 found.append((_CHANNELS[kind], bytes(payload)))
             self.total += length
+            self.marks += _CHANNELS.get(kind) == MARK
         return self._moved(at, start), found, False
 
     def _moved(self, at: int, start: int) -> int:

@@ -1,4 +1,8 @@
-"""Reading a `.jsonl` file while its writer writes it (FORMAT.md, "Reading"): whole records from a byte offset."""
+"""Reading a `.jsonl` file while its writer writes it (FORMAT.md, "Reading"): whole records from a byte offset.
+
+`Tail` reads one such file, `StreamReader` a session's output and events in their order, whichever lane carries the
+bytes (FORMAT.md, "Bulk").
+"""
 
 from __future__ import annotations
 
@@ -6,16 +10,28 @@ import os
 
 from pigeon.clock import monotonic
 from pigeon.errors import DamagedSession
-from pigeon.wire.files import open_checked
+from pigeon.wire.files import list_names, open_checked
 from pigeon.wire.records import (
+    BULK_EVENT,
     DECODED,
+    LINES_EVENT,
+    MARK,
     MAX_LINE_BYTES,
+    NUMBERED_OUTPUT,
     Record,
     data_of,
     decode_line,
     decode_payload_line,
+    event_of,
     integer,
+    output_record,
+    segment_of,
 )
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pigeon.wire.names import SessionFiles
+    from pigeon.wire.segments import SegmentReader
 
 CHUNK_BYTES = 1024 * 1024
 """Read at most this much at a time: about 20 ms of work, after which the caller looks at its other business."""
@@ -136,3 +152,155 @@ class Tail:
             self.next_seq += 1
         self.offset += end + 1 - start
         return record
+
+
+class StreamReader:
+    """A reader's end, like a `Tail` over stream.jsonl, but with what lies in segments in its place.
+
+    `offset` is that of the first line not yet given out, `bulk_bytes` counts the payload bytes of segments given out,
+    `skipped_bytes` those that a late reader has missed. `grew`, `cost_s` and `has_more` are those of a `Tail`.
+    """
+
+    __slots__ = (
+        "path",
+        "offset",
+        "bulk_bytes",
+        "skipped_bytes",
+        "grew",
+        "cost_s",
+        "has_more",
+        "_session",
+        "_is_late",
+        "_lines",
+        "_read",
+        "_bulk",
+        "_is_bulk",
+        "_frames",
+        "_marks",
+    )
+
+    def __init__(self, session: SessionFiles, *, is_late: bool = False) -> None:
+        """`is_late`: not the client for whom the segments are kept, so the first ones may be gone."""
+        self.path = session.stream
+        self.offset = 0
+        self.bulk_bytes = 0
+        self.skipped_bytes = 0
+        self.grew = False
+        self.cost_s = 0.0
+        self.has_more = False
+        self._session = session
+        self._is_late = is_late
+        self._lines = Tail(session.stream, NUMBERED_OUTPUT)
+        self._read: list[Record] = []
+        """Lines that stand behind something in the segments, or were read together with such."""
+        self._bulk: SegmentReader | None = None
+        self._is_bulk = False
+        self._frames: list[tuple[str, bytes]] = []
+        """Read, and behind a mark whose line has not come."""
+        self._marks = 0
+
+    def poll(self) -> list[Record]:
+        """What has arrived since the last call, in its order, at most about a mebibyte.
+
+        Raises:
+            DamagedSession: what stands there cannot be what the runner wrote.
+            OSError: a file could not be read now; nothing is lost, call again.
+        """
+        self.grew = self.has_more = False
+        self.cost_s = 0.0
+        if not self._is_bulk:
+            self._read_lines()
+            found = self._take_lines()
+        else:
+            if not self._frames:
+                self._read_frames()
+            found = self._take_frames()
+        if not self._read:
+            self.offset = self._lines.offset
+        self.has_more |= bool(found and (self._read or self._frames))
+        return found
+
+    def _read_lines(self) -> None:
+        if self._read:
+            return
+        self._read = self._lines.poll()
+        self.cost_s += self._lines.cost_s
+        self.grew |= self._lines.grew
+        self.has_more |= self._lines.has_more
+
+    def _take_lines(self) -> list[Record]:
+        """Up to where the output goes over to segments."""
+        found = []
+        while self._read and not self._is_bulk:
+            found.append(self._read.pop(0))
+            self._follow_lane(found[-1])
+        return found
+
+    def _read_frames(self) -> None:
+        from pigeon.wire.segments import SegmentReader
+
+        reader = self._bulk
+        assert reader is not None
+        try:
+            self._frames = reader.poll()
+        except FileNotFoundError:
+            oldest = self._oldest_segment(reader.number)
+            if not self._is_late or oldest == reader.number:
+                raise
+            reader = self._bulk = SegmentReader(self._session, "stream", oldest)
+            self._frames = reader.poll()
+        self.cost_s += reader.cost_s
+        self.grew |= reader.grew
+        self.has_more |= reader.has_more
+        if self._frames:
+            base = reader.total - sum(len(data) for _, data in self._frames)
+            self.skipped_bytes += base - self.bulk_bytes
+            self.bulk_bytes = base
+
+    def _take_frames(self) -> list[Record]:
+        """Up to a mark whose line cannot be had yet. Raises only while there is nothing to give out."""
+        found: list[Record] = []
+        assert self._bulk is not None
+        missed = self._bulk.marks - sum(channel == MARK for channel, _ in self._frames) - self._marks
+        while self._frames and self._is_bulk:
+            channel, data = self._frames[0]
+            if missed > 0 or channel == MARK:
+                try:
+                    self._read_lines()
+                except OSError:
+                    if found:
+                        break
+                    raise
+                if not self._read:
+                    break
+                found.append(self._read.pop(0))
+                self._follow_lane(found[-1])
+                self._marks += 1
+                if missed > 0:
+                    missed -= 1
+                    continue
+            else:
+                found.append(output_record(channel, data))
+                self.bulk_bytes += len(data)
+            self._frames.pop(0)
+        return found
+
+    def _oldest_segment(self, number: int) -> int:
+        """The first that lies there, from `number` on."""
+        from pigeon.wire.segments import numbers_in
+
+        lying = numbers_in(list_names(self._session.directory), "stream")
+        return min((n for n in lying if n >= number), default=number)
+
+    def _follow_lane(self, record: Record) -> None:
+        event = event_of(record)
+        if event == BULK_EVENT:
+            self._is_bulk = True
+            if self._bulk is None:
+                from pigeon.wire.segments import SegmentReader  # few sessions say as much
+
+                number = segment_of(record)
+                number = self._oldest_segment(number) if self._is_late else number
+                self._bulk = SegmentReader(self._session, "stream", number)
+        elif event == LINES_EVENT:
+            self._is_bulk = False

@@ -27,6 +27,7 @@ class Worker:
     lock_mode: str
     client_timeout_s: float
     max_stream_bytes: int
+    scrollback_bytes: int
     own_command: tuple[str, ...]
     """How this pigeon is started again, for the verbs that a client asks for."""
     debug: Debug

@@ -14,8 +14,9 @@ from pigeon.client.outcome import Outcome
 from pigeon.client.session import replay
 from pigeon.client.session.guardian_front import GuardianFront
 from pigeon.client.session.options import Options
+from pigeon.wire.names import SessionFiles
 from pigeon.wire.records import output_line
-from pigeon.wire.tail import Tail
+from pigeon.wire.tail import StreamReader
 from tests.helpers import raw
 from tests.helpers.pigeon import Pigeon
 from tests.helpers.processes import children_of
@@ -232,6 +233,7 @@ def test_what_is_heard_while_the_output_so_far_is_read(
 ) -> None:
     """After a stay in the background it goes on, and says what it is doing; then the user leaves."""
     monkeypatch.setattr(replay, "READING_S", 0.0)
+    session = SessionFiles(str(tmp_path), "1700000000000-0123456789ab")
     path = tmp_path / "stream.jsonl"
     path.write_bytes(b"".join(output_line(n, "pty", bytes(32768)) for n in range(100)))
     guardian, mine = frames.pair()
@@ -252,7 +254,7 @@ def test_what_is_heard_while_the_output_so_far_is_read(
         reader.hear()
 
     with pytest.raises(Outcome) as raised:
-        replay.replay(Tail(str(path), ("output",)), hear=hear)
+        replay.replay(StreamReader(session), hear=hear)
     assert (pieces, raised.value.code, options.window) == (3, code, (50, 20))
     assert guardian.receive() == [(frames.SUSPENDED, b"")]
     assert capfd.readouterr().err == "pigeon: reading 3 MB of output so far\n"

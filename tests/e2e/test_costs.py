@@ -67,14 +67,22 @@ def test_records_in_a_megabyte_of_output(warm: Pigeon, way: str) -> None:
 
 
 def test_a_session_that_writes_more_than_it_may_is_told_so(pigeon: Pigeon) -> None:
-    """Before and at the end: what arrived is whole up to there, and nobody takes it for all."""
+    """Nobody reads it. What arrived is whole up to there, and nobody takes it for all."""
     pigeon.worker(max_stream="2MiB")
-    result = pigeon.run("yes | head -c 9000000; echo end", options=("-v",))
-    assert result.code != 0
-    assert result.words.count("nine tenths of what this session may write") == 1
-    assert "hung up: the session wrote as much as `max_stream` allows" in result.words
+    pigeon.run("yes | head -c 9000000; echo end", options=("--detach", "-T"))
+    session = pigeon.sessions()[0]
+    assert session.wait_final(60)["error"] == "the session wrote as much as `max_stream` allows"
+    records = session.records()
+    assert sum("nine tenths of what" in str(record.get("message")) for record in records) == 1
+    assert records[-1]["hung_up"] == session.status["error"] and session.state == "failed"
+    result = pigeon.run("logs", session.id)
     assert MEGABYTE < len(result.stdout) < 2 << 20
     assert result.stdout == (b"y\n" * len(result.stdout))[: len(result.stdout)]
-    session = pigeon.sessions()[0]
-    assert session.state == "failed"
-    assert (session.directory / "stream.jsonl").stat().st_size <= 2 << 20
+    assert sum(path.stat().st_size for path in session.directory.iterdir()) <= 2 << 20
+
+
+def test_what_is_read_makes_room_for_more(pigeon: Pigeon) -> None:
+    """Four times what may lie there, to a client that acknowledges it."""
+    pigeon.worker(max_stream="2MiB")
+    result = pigeon.run("yes | head -c 8000000; echo end", timeout_s=60)
+    assert (result.code, result.stderr, len(result.stdout)) == (0, b"", 8_000_004)

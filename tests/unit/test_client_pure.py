@@ -244,14 +244,14 @@ def test_keys_beyond_the_window_wait(
     written.type(b"")
     held = written.input.end
     assert 10_000 <= held < 15_000
-    written.write(0.0, 0)
+    written.write(0.0, (0, 0))
     assert written.due(1.0) == [4.0]
     written._peer.input_taken(held)
     assert written.due(1.0) == [4.0, -1.0]
-    written.write(1.0, 0)
+    written.write(1.0, (0, 0))
     assert 20_000 <= written.input.end < 26_000
     written._peer.input_taken(10**9)
-    written.write(2.0, 0)
+    written.write(2.0, (0, 0))
     assert written.has_ended
     assert written.passed_bytes == 30_000
 

@@ -109,6 +109,7 @@ def test_a_whole_file(where: Where) -> None:
         client_timeout = 15.5
         host_timeout = 6
         max_stream = "3 GiB"
+        scrollback = "1 MiB"
         retention = 0
         terminal_retention = 1
         journal_retention = 2
@@ -133,7 +134,8 @@ def test_a_whole_file(where: Where) -> None:
     assert (found.worker.max_jobs, found.worker.poll_interval, found.worker.debug) == (7, 1.0, True)
     assert (found.worker.journal, found.worker.lock) == ("/var/tmp/j.db", "strict")
     assert (found.worker.client_timeout, found.worker.host_timeout) == (15.5, 6.0)
-    assert (found.worker.max_stream, found.worker.retention) == (3 << 30, 0.0)
+    assert (found.worker.max_stream, found.worker.scrollback) == (3 << 30, 1 << 20)
+    assert found.worker.retention == 0.0
     assert isinstance(found.worker.poll_interval, float)
     assert (found.client.shell, found.client.env_exclude, found.client.repair) == (["sh", "-c"], [], False)
     assert (found.client.claim_timeout, found.client.worker_timeout) == (8.0, 9.0)

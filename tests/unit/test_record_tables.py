@@ -10,7 +10,7 @@ import sys
 import pytest
 
 from pigeon.wire import events, records
-from pigeon.wire.records import EVENTS, OPTIONAL, RECORDS, Exit, decode_line
+from pigeon.wire.records import EVENTS, OPTIONAL, OPTIONAL_IN_EVENTS, RECORDS, Exit, decode_line
 
 FILES = {kind: file for file, kinds in RECORDS.items() for kind in kinds if kind != records.EVENT}
 
@@ -20,18 +20,23 @@ BUILT = {
     records.STDIN_EOF: [records.stdin_eof_line(2)],
     records.SIGNAL: [records.signal_line(0, 15)],
     records.RESIZE: [records.resize_line(1, 80, 24), records.resize_line(2, 80, 24, (800, 600))],
-    records.HEARTBEAT: [records.heartbeat_line()],
-    records.ACK: [records.ack_line(12)],
+    records.HEARTBEAT: [records.heartbeat_line(), records.heartbeat_line(("bulk",))],
+    records.ACK: [records.ack_line(12), records.ack_line(12, 5)],
     records.CLIENT: [records.client_line(event) for event in records.CLIENT_EVENTS],
 }
 
 SAID = {
     records.STARTED: [events.started(7)],
-    records.EXIT: [events.exited(137, -9), events.exited(129, -1, "the worker was stopped")],
+    records.EXIT: [
+        events.exited(137, -9),
+        events.exited(129, -1, bulk_bytes=9, hung_up="the worker was stopped"),
+    ],
     records.WORKER_ERROR: [events.worker_error("no such program")],
     records.FALLBACK: [events.fallback_to_pipes()],
     records.HEARTBEAT: [events.heartbeat()],
     records.ACK: [events.ack(5)],
+    records.BULK_EVENT: [events.bulk(3)],
+    records.LINES_EVENT: [events.lines()],
     records.CLIENT_LOST: [events.client_lost("silent")],
     records.ATTACHED: [events.attached(2)],
     records.NOTICE: [events.notice("look"), events.notice("look closer", verbose=True)],
@@ -66,7 +71,7 @@ def test_an_event_has_the_fields_of_its_table(event: str) -> None:
         assert (record.pop("type"), records.event_of({"type": "event", **record})) == ("event", event)
         seen |= record.keys() - {"event", "ts"}
         assert set(EVENTS[event]) <= record.keys()
-    assert seen == {*EVENTS[event], *OPTIONAL.get(event, ())}
+    assert seen == {*EVENTS[event], *OPTIONAL_IN_EVENTS.get(event, ())}
 
 
 @pytest.mark.parametrize(
@@ -90,7 +95,7 @@ def test_a_client_says_only_what_is_listed() -> None:
 
 
 def test_what_is_read_is_what_was_meant() -> None:
-    ended = decode_line(events.exited(129, -1, "hung up")[:-1])
+    ended = decode_line(events.exited(129, -1, bulk_bytes=7, hung_up="hung up")[:-1])
     assert records.event_of(ended) == records.EXIT
     exit_ = Exit(ended)
     assert (exit_.exit_code, exit_.return_code, exit_.hung_up) == (129, -1, "hung up")

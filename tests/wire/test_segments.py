@@ -19,7 +19,6 @@ from pigeon.wire.segments import FRAME_BYTES, HEADER_BYTES, SegmentReader, Segme
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Segments of a few kilobytes, frames and looks to match."""
-    monkeypatch.setattr(segments, "SEGMENT_BYTES", 4096)
     monkeypatch.setattr(segments, "MAX_FRAME_BYTES", 1000)
     monkeypatch.setattr(segments, "CHUNK_BYTES", 1500)
 
@@ -42,7 +41,7 @@ def lying(session: SessionFiles) -> list[int]:
 
 @pytest.mark.usefixtures("small")
 def test_what_is_written_is_read_across_segments(session: SessionFiles) -> None:
-    writer = SegmentWriter(session, "stream")
+    writer = SegmentWriter(session, "stream", segment_bytes=4096)
     reader = SegmentReader(session, "stream", 1)
     chance = random.Random(1)
     sent, got = [], []
@@ -62,7 +61,7 @@ def test_what_is_written_is_read_across_segments(session: SessionFiles) -> None:
 
 @pytest.mark.usefixtures("small")
 def test_what_has_been_acknowledged_goes_but_for_what_is_kept(session: SessionFiles) -> None:
-    writer = SegmentWriter(session, "stream")
+    writer = SegmentWriter(session, "stream", segment_bytes=4096)
     for _ in range(40):
         writer.put("pty", b"x" * 1000)
         writer.flush()
@@ -81,7 +80,7 @@ def test_what_has_been_acknowledged_goes_but_for_what_is_kept(session: SessionFi
 def test_the_same_bytes_go_to_the_same_place_after_an_error(
     session: SessionFiles, monkeypatch: pytest.MonkeyPatch, small: None
 ) -> None:
-    writer = SegmentWriter(session, "stream")
+    writer = SegmentWriter(session, "stream", segment_bytes=4096)
     reader = SegmentReader(session, "stream", 1)
     real, chance = os.pwrite, random.Random(2)
 
@@ -118,7 +117,7 @@ def test_no_view_of_a_half_arrived_write_gives_a_wrong_byte(
     """Another host's cache: the size may be old, and any page may still be the old one or zeros."""
     directory = tmp_path_factory.mktemp("view")
     session = SessionFiles(str(directory), "1700000000000-0123456789ab")
-    writer = SegmentWriter(session, "stream")
+    writer = SegmentWriter(session, "stream", segment_bytes=4096)
     sent = data.draw(st.lists(st.binary(min_size=1, max_size=300), min_size=1, max_size=12))
     for piece in sent:
         writer.put("stdout", piece)
@@ -142,7 +141,7 @@ def test_no_view_of_a_half_arrived_write_gives_a_wrong_byte(
 
 
 def test_what_stays_wrong_is_damage(session: SessionFiles, monkeypatch: pytest.MonkeyPatch) -> None:
-    writer = SegmentWriter(session, "stream")
+    writer = SegmentWriter(session, "stream", segment_bytes=4096)
     for piece in (b"good", b"bad"):
         writer.put("stdout", piece)
         writer.flush()
@@ -168,7 +167,7 @@ def test_a_foreign_segment_is_refused(session: SessionFiles) -> None:
     with pytest.raises(files.Refused):
         SegmentReader(session, "stream", 1).poll()
     os.unlink(segments.path_of(session, "stream", 1))
-    writer = SegmentWriter(session, "stream")
+    writer = SegmentWriter(session, "stream", segment_bytes=4096)
     writer.put("stdout", b"x")
     writer.flush()
     os.chmod(segments.path_of(session, "stream", 1), 0o622)

@@ -28,7 +28,7 @@ class House:
         for path in (self.namespace.sessions, self.namespace.workers):
             directories.make_directories(path)
         worker = Worker(
-            "me-1", "me", 1, "boot", self.namespace, str(base / "j.db"), "flock", 180.0, 1 << 30, (),
+            "me-1", "me", 1, "boot", self.namespace, str(base / "j.db"), "flock", 180.0, 1 << 30, 1 << 20, (),
             Debug(enabled=False, environ={}),
         )  # fmt: skip
         self.catalog = Catalog(self.namespace, None)

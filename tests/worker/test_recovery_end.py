@@ -35,8 +35,8 @@ class Place:
         files.create(self.session.claim, b"worker_id=me-1\n")
         self.publish("running")
         self.worker = Worker(
-            "me-1", "me", 1, identity.boot_id(), self.namespace, str(base / "j.db"), "flock", 180.0, 1 << 30, (),
-            Debug(enabled=False, environ={}),
+            "me-1", "me", 1, identity.boot_id(), self.namespace, str(base / "j.db"), "flock", 180.0, 1 << 30,
+            1 << 20, (), Debug(enabled=False, environ={}),
         )  # fmt: skip
         with Journal.open(self.worker.journal_path) as journal:
             journal.begin_claim(

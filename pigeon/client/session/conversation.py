@@ -19,7 +19,7 @@ from pigeon.errors import EXIT_CANCELLED, EXIT_PIGEON, DamagedSession, PigeonErr
 from pigeon.wire import files, records, states
 from pigeon.wire.pacing import WATCHING, interval, pending_interval, polite
 from pigeon.wire.records import HANGUP, OUTPUT_CLOSED, Exit, Record, data_of
-from pigeon.wire.tail import Tail
+from pigeon.wire.tail import StreamReader
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ class Conversation:
         self.departure = Departure(submission, options, front, self.upstream, self.end)
         self._reading = ShareTrouble(self.session.directory, front.notice)
         self._writing = ShareTrouble(self.session.directory, front.notice)
-        self._stream = Tail(self.session.stream, records.NUMBERED_OUTPUT)
+        self._stream = StreamReader(self.session)
         self._born = self._active = self._next_look = self._next_alive = self._answered_told = self._now
         self._answered = False
 
@@ -64,7 +64,7 @@ class Conversation:
     def _started(self) -> bool:
         return self.upstream.is_started
 
-    def join(self, stream: Tail, control: Appender | None) -> None:
+    def join(self, stream: StreamReader, control: Appender | None) -> None:
         """Take part in a session that runs already: `stream` stands where reading goes on."""
         self._stream = stream
         self.end.joined()
@@ -130,7 +130,8 @@ class Conversation:
     # The share
 
     def _write(self) -> None:
-        printed = self._stream.offset if self._started and not self.front.is_printing else 0
+        is_printed = self._started and not self.front.is_printing
+        printed = (self._stream.offset, self._stream.bulk_bytes) if is_printed else (0, 0)
         try:
             if self.upstream.write(self._now, printed):
                 trace.mark("client: input written")

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from pigeon.client.session.front import Event
     from pigeon.client.session.guardian_front import GuardianFront
     from pigeon.client.session.options import Options
-    from pigeon.wire.tail import Tail
+    from pigeon.wire.tail import StreamReader
 
 REPLAY_BYTES = 256 * 1024
 """Of the output so far, at most this much is shown again."""
@@ -102,7 +102,7 @@ class Reader:
         self._front.unread(self._later)
 
 
-def replay(tail: Tail, *, hear: Callable[[], None]) -> tuple[bytes, Modes, bool]:
+def replay(tail: StreamReader, *, hear: Callable[[], None]) -> tuple[bytes, Modes, bool]:
     """(what to show of the output so far, the terminal modes it left on, whether the exit event has been seen).
 
     `hear` is called between pieces of the work, of some ten milliseconds each, and may raise.

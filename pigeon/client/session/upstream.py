@@ -120,11 +120,11 @@ class Upstream:
             self.size(cols, rows - 1 if rows > 1 else rows + 1)
             self._size_at = now + REDRAW_S
 
-    def acknowledge(self, offset: int, *, at_least: int = ACK_BYTES) -> None:
-        """Everything before this byte of the stream has been printed."""
-        if offset - self._acknowledged >= at_least:
-            self._acknowledged = offset
-            self._put(records.ack_line(offset))
+    def acknowledge(self, printed: tuple[int, int], *, at_least: int = ACK_BYTES) -> None:
+        """So much has been printed: everything before this byte of stream.jsonl, and so many bytes of segments."""
+        if sum(printed) - self._acknowledged >= at_least:
+            self._acknowledged = sum(printed)
+            self._put(records.ack_line(*printed))
 
     def _put(self, line: bytes) -> None:
         if not self._options.read_only:
@@ -151,8 +151,8 @@ class Upstream:
             waits.append(self._size_at - now)
         return waits
 
-    def write(self, now: float, printed: int) -> bool:
-        """Write what is queued, and what is due; whether there was anything. `printed`: bytes of the stream.
+    def write(self, now: float, printed: tuple[int, int]) -> bool:
+        """Write what is queued, and what is due; whether there was anything. `printed`: bytes of each of the two lanes.
 
         Raises:
             OSError: the share did not take it; it is written at a later turn.

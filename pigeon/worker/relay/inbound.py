@@ -12,7 +12,7 @@ from collections.abc import Callable
 from copy import copy
 
 from pigeon.errors import DamagedSession
-from pigeon.wire.documents import size_of
+from pigeon.wire.documents import BULK, size_of
 from pigeon.wire.names import SessionFiles
 from pigeon.wire.pacing import Silence
 from pigeon.wire.records import (
@@ -29,8 +29,10 @@ from pigeon.wire.records import (
     SUSPENDED,
     VISITOR,
     Record,
+    bulk_bytes_of,
     client_event_of,
     data_of,
+    features_in,
     offset_of,
     signal_of,
     type_of,
@@ -57,12 +59,16 @@ class Inbound:
         self.session = session
         self._trace = trace
         self.attachment = 0
+        self._features: dict[int, tuple[str, ...]] = {}
         self.input_bytes = 0
         self.signals = 0
         self.silence = Silence()
         self._is_suspended = False
         self._beats_since = 0
         self.acknowledged: int | None = None
+        self.acknowledged_bulk = 0
+        self.takes_bulk = False
+        """Whether the attacher whose files are read has said that it knows segments."""
         self.requests: list[str] = []
         self.delivered: list[int] = []
         """Signals that the command has been sent; whoever tells of them empties it."""
@@ -90,6 +96,7 @@ class Inbound:
         self.silence = Silence()
         self._is_suspended = False
         self.acknowledged = None
+        self.takes_bulk = BULK in self._features.get(attachment, ())
         self._open()
 
     def look_at(self, attachment: int, command: Command) -> str:
@@ -101,6 +108,7 @@ class Inbound:
         if not records:
             return ""
         if client_event_of(records[0]) != VISITOR:
+            self._features[attachment] = features_in(records[0])
             return "attacher"
         known = len(self.requests)
         for record in records[1:]:
@@ -165,6 +173,7 @@ class Inbound:
             offset = offset_of(record)
             if offset is not None:
                 self.acknowledged = max(offset, self.acknowledged or 0)
+                self.acknowledged_bulk = max(bulk_bytes_of(record), self.acknowledged_bulk)
         elif kind == HEARTBEAT:
             self._beats_since += 1
         elif kind == CLIENT:

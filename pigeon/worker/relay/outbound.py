@@ -3,7 +3,7 @@
 The bytes of one flush become records of at most MAX_DATA_BYTES. While somebody works with the command, output leaves
 within a millisecond; otherwise it is gathered for 50 ms, so that a program that prints all day costs 20 records a
 second. What has been read is kept until it is written; reading stops, and with it the command, as a full pipe would
-stop it, when the client is a window behind, when writes fail, or when the session has written all that it may.
+stop it, when the client is a window behind, when writes fail, or when what lies on the share is all that may lie there.
 """
 
 from __future__ import annotations
@@ -13,12 +13,14 @@ import os
 import re
 from collections.abc import Callable
 
-from pigeon.wire.files import Appender
-from pigeon.wire.records import MAX_DATA_BYTES, output_line
+from pigeon.wire.names import SessionFiles
+from pigeon.wire.records import MAX_DATA_BYTES
+from pigeon.wire.segments import BULK_AFTER_BYTES, SEGMENT_BYTES
+from pigeon.wire.stream import StreamWriter
 
 READ_BYTES = 256 * 1024
 WINDOW_BYTES = 64 * 1024 * 1024
-"""How far stream.jsonl may run ahead of a client that acknowledges."""
+"""How far either lane may run ahead of a client that acknowledges."""
 
 QUEUE_BYTES = 1024 * 1024
 """Read from the command but not yet written; more waits in the command's pipe."""
@@ -46,13 +48,29 @@ class Outbound:
 
     def __init__(
         self,
-        path: str,
+        session: SessionFiles,
         *,
         max_bytes: int,
         offset: int = 0,
+        scrollback_bytes: int = 0,
+        keeps_unread: bool = True,
         trace: Callable[[bytes], None] | None = None,
     ) -> None:
-        self.appender = Appender(path, offset)
+        """`scrollback_bytes`: how much of the segments stays for those who look later. `keeps_unread`: while nobody
+        acknowledges what he reads, all of them stay, as pipes have it; else no more than that, as terminals have it."""
+        # What a session may have on the share has room for several segments.
+        self.stream = StreamWriter(
+            session,
+            offset,
+            bulk_after_bytes=min(BULK_AFTER_BYTES, max_bytes // 4),
+            segment_bytes=min(SEGMENT_BYTES, max_bytes // 8),
+        )
+        self.takes_bulk = False
+        """Whether whoever reads the stream now knows segments."""
+        self.acknowledged_bulk = 0
+        self._scrollback_bytes = min(scrollback_bytes, max_bytes // 4)
+        self._keeps_unread = keeps_unread
+        self._queue_bytes = min(QUEUE_BYTES, max_bytes // 8)
         self.channel_bytes = {"pty": 0, "stdout": 0, "stderr": 0}
         self.acknowledged: int | None = None
         self.last_output = 0.0
@@ -69,25 +87,38 @@ class Outbound:
 
     @property
     def is_full(self) -> bool:
-        """The session has written all that `max_stream` lets it."""
-        return self._allowance <= 0
+        """As much lies on the share as `max_stream` lets it, and nothing will make room."""
+        is_written = not self._held and not self.stream.queued_bytes  # what is written may make room for more
+        return is_written and self._allowance <= 0 and not self._makes_room
+
+    @property
+    def _makes_room(self) -> bool:
+        """Segments lie there that go as soon as their reader has acknowledged them."""
+        return self.acknowledged is not None and self.stream.bulk_bytes > self.acknowledged_bulk
 
     @property
     def _allowance(self) -> int:
         """Bytes of output that may still be read. They grow by a third on the share, each piece by its record."""
         records = RECORD_BYTES * len(self._parts)
-        return (self._max_bytes - RESERVE_BYTES - self.appender.end - records) * 3 // 4 - self._held
+        return (self._max_bytes - RESERVE_BYTES - self.stream.lying_bytes - records) * 3 // 4 - self._held
 
     @property
     def volume(self) -> int:
         """Bytes that the session has said so far, written or not."""
-        return self.appender.end + self._held
+        return self.stream.lines.end + self.stream.bulk_bytes + self._held
 
     def may_read(self) -> bool:
         """Whether more output may be taken from the command now."""
-        if self._held + self.appender.queued_bytes >= QUEUE_BYTES or self.is_full:
+        if self._held + self.stream.queued_bytes >= self._queue_bytes or self._allowance <= 0:
             return False
-        return self.acknowledged is None or self.appender.end - self.acknowledged < WINDOW_BYTES
+        if self.acknowledged is None:
+            return True
+        ahead = self.stream.lines.end - self.acknowledged + self.stream.bulk_bytes - self.acknowledged_bulk
+        return ahead < WINDOW_BYTES
+
+    def acknowledge_all(self) -> None:
+        """A new client's window counts from here on."""
+        self.acknowledged, self.acknowledged_bulk = self.stream.lines.end, self.stream.bulk_bytes
 
     def read(self, fd: int, channel: str, now: float) -> bool:
         """Take what the output has, up to READ_BYTES or what the session may still write. False once it has ended."""
@@ -125,12 +156,17 @@ class Outbound:
     def say(self, event: bytes) -> None:
         """Queue an event (wire/events.py) behind all output read so far; it leaves with the next flush, due at once."""
         self._encode()
-        self.appender.put(event)
+        self.stream.put_event(event)
         self._urgent = True
+
+    def take_stock(self) -> int:
+        """Payload bytes in segments once everything that has been read is queued; 0 where there are none."""
+        self._encode()
+        return self.stream.bulk_bytes
 
     def due(self, now: float) -> float | None:
         """Seconds until a flush is due; None if there is nothing to write."""
-        if not self._parts and not self.appender.queued_bytes:
+        if not self._parts and not self.stream.queued_bytes:
             return None
         if self._urgent or self._held >= MAX_DATA_BYTES:
             return 0.0
@@ -140,22 +176,31 @@ class Outbound:
     def flush(self, now: float) -> None:
         """Write everything. Raises OSError; nothing is lost then, and the next flush writes the same again."""
         self._encode()
-        self.appender.flush()
+        self.stream.flush()
         self._flushed_at = now
         self._urgent = False
+        self.release()
+
+    def release(self) -> None:
+        """Remove the segments that nobody needs any more."""
+        bulk = self.stream.bulk
+        if bulk is None:
+            return
+        if self.acknowledged is not None:
+            bulk.release(self.acknowledged_bulk, self._scrollback_bytes)
+        elif not self._keeps_unread:
+            bulk.release(bulk.end, self._scrollback_bytes)
 
     def nearly_full(self) -> bool:
         """True once, when nine tenths of `max_stream` are used."""
-        if not self._warned and self.appender.end > self._max_bytes // 10 * 9:
+        if not self._warned and not self._makes_room and self.stream.lying_bytes > self._max_bytes // 10 * 9:
             self._warned = True
             return True
         return False
 
     def _encode(self) -> None:
         for channel, data in _merged(self._parts):
-            for start in range(0, len(data), MAX_DATA_BYTES):
-                self.appender.put(output_line(self._seq, channel, data[start : start + MAX_DATA_BYTES]))
-                self._seq += 1
+            self.stream.put_output(channel, data, takes_bulk=self.takes_bulk)
         self._parts.clear()
         self._held = 0
 

@@ -297,7 +297,8 @@ class Relay:
         self.runner.client.attached()
         self._session_watch.is_alone = False
         self.runner.note("attached", n=attacher)
-        self.outbound.acknowledged = self.outbound.appender.end
+        self.outbound.acknowledge_all()
+        self.outbound.takes_bulk = self.inbound.takes_bulk
         self.outbound.say(events.attached(attacher))
         self._brisk()
 
@@ -309,6 +310,8 @@ class Relay:
     def _answer_client(self) -> None:
         if self.inbound.acknowledged is not None:
             self.outbound.acknowledged, self.inbound.acknowledged = self.inbound.acknowledged, None
+            self.outbound.acknowledged_bulk = self.inbound.acknowledged_bulk
+            self.outbound.release()
         if self.inbound.delivered:
             self.runner.note("signals", numbers=self.inbound.delivered[:100])
             self.inbound.delivered.clear()

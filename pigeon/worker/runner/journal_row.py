@@ -202,7 +202,7 @@ def byte_counts(outbound: Outbound, inbound: Inbound) -> dict[str, int]:
     return {
         "bytes_in": inbound.input_bytes,
         "stdin_bytes": inbound.taken_offset,
-        "stream_bytes": outbound.appender.end,
+        "stream_bytes": outbound.stream.lines.end,
         "signals": inbound.signals,
         **{f"bytes_out_{channel}": count for channel, count in outbound.channel_bytes.items()},
     }

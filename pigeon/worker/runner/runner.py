@@ -209,9 +209,11 @@ class Runner:
         self._ownership.look_before_step()
         trace.mark("runner: starting row written")
         outbound = Outbound(
-            self.session.stream,
+            self.session,
             max_bytes=self.worker.max_stream_bytes,
             offset=offset,
+            scrollback_bytes=self.worker.scrollback_bytes,
+            keeps_unread=not self.task.request.pty,
             trace=self.worker.debug.bytes_of(self.task.session_id, "output"),
         )
         try:
@@ -234,6 +236,7 @@ class Runner:
         )
         if self.task.request.acknowledges:
             outbound.acknowledged = 0  # the window counts from the first byte on
+        outbound.takes_bulk = self.task.request.takes_bulk
         outbound.say(events.started(command.pid))
         for note in self._notes:
             outbound.say(events.notice(note, verbose=True))
@@ -301,7 +304,8 @@ class Runner:
         self._ownership.look_before_step()
         if not ending.is_unkillable:
             reason = ending.cancelled or ending.failed
-            outbound.say(events.exited(code, ending.return_code, hung_up=reason))
+            bulk_bytes = outbound.take_stock()
+            outbound.say(events.exited(code, ending.return_code, bulk_bytes=bulk_bytes, hung_up=reason))
         client = relay.runner.client
         self._publication.write_last(
             outbound, lambda: ending.cancelled is not None or client.has_left(inbound, relay.command)
@@ -323,7 +327,7 @@ class Runner:
             state,
             code,
             error,
-            stream_bytes=outbound.appender.offset,
+            stream_bytes=outbound.stream.lines.offset,
             started_at=self._started_at,
             ended_by=ended_by,
         )
@@ -334,7 +338,7 @@ class Runner:
         """End a claimed session whose command was never started."""
         state, reason = refusal.state, refusal.reason
         self.worker.debug.say("failure", f"{self.task.session_id}: {state}: {reason}")
-        outbound = Outbound(self.session.stream, max_bytes=1 << 62)
+        outbound = Outbound(self.session, max_bytes=1 << 62)
         try:
             offset = self._stream_offset()
             if refusal.event and offset == 0:
@@ -342,7 +346,7 @@ class Runner:
                 outbound.flush(clock.monotonic())
         except OSError:
             pass  # the status says it too, and is what decides
-        self._publication.final(state, refusal.exit_code, reason, stream_bytes=outbound.appender.offset)
+        self._publication.final(state, refusal.exit_code, reason, stream_bytes=outbound.stream.lines.offset)
         self._publication.blank_quietly()
         self._release()
         self._row.final(state, reason, {"exit_code": refusal.exit_code})

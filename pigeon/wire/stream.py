@@ -1,0 +1,89 @@
+"""The runner's end of a session's output and events, whichever lane carries the bytes (FORMAT.md, "Bulk").
+
+It begins with JSON lines. When the output goes over to segments, or back, an event says so; while it goes to the
+segments, a mark in them stands for each event, so that readers (`StreamReader`) know the order of all.
+"""
+
+from __future__ import annotations
+
+from pigeon.wire import events
+from pigeon.wire.files import Appender
+from pigeon.wire.names import SessionFiles
+from pigeon.wire.records import MAX_DATA_BYTES, output_line
+from pigeon.wire.segments import BULK_AFTER_BYTES, SEGMENT_BYTES, SegmentWriter
+
+
+class StreamWriter:
+    """The runner's end: output and events are queued in their order, and `flush` writes both lanes."""
+
+    __slots__ = ("lines", "bulk", "_session", "_bulk_after_bytes", "_segment_bytes", "_seq", "_is_bulk")
+
+    def __init__(
+        self,
+        session: SessionFiles,
+        offset: int = 0,
+        *,
+        bulk_after_bytes: int = BULK_AFTER_BYTES,
+        segment_bytes: int = SEGMENT_BYTES,
+    ) -> None:
+        """`offset`: where stream.jsonl ends. `bulk_after_bytes`: how long that is when segments begin. `segment_bytes`:
+        what makes a segment full."""
+        self._bulk_after_bytes = bulk_after_bytes
+        self._segment_bytes = segment_bytes
+        self.lines = Appender(session.stream, offset)
+        self.bulk: SegmentWriter | None = None
+        """None until output has gone into a segment."""
+        self._session = session
+        self._seq = 0
+        self._is_bulk = False
+
+    @property
+    def queued_bytes(self) -> int:
+        """Bytes of both lanes that have not been written."""
+        return self.lines.queued_bytes + (self.bulk.queued_bytes if self.bulk else 0)
+
+    @property
+    def bulk_bytes(self) -> int:
+        """Payload bytes in segments, written or queued, removed ones included."""
+        return self.bulk.end if self.bulk else 0
+
+    @property
+    def lying_bytes(self) -> int:
+        """Bytes that lie on the share for this stream, or soon will."""
+        return self.lines.end + (self.bulk.lying_bytes if self.bulk else 0)
+
+    def put_output(self, channel: str, data: bytes, *, takes_bulk: bool) -> None:
+        """Queue output. `takes_bulk`: whoever reads now knows segments."""
+        if takes_bulk != self._is_bulk and (not takes_bulk or self.lines.end >= self._bulk_after_bytes):
+            self._change_lane()
+        if self._is_bulk and self.bulk is not None:
+            self.bulk.put(channel, data)
+            return
+        for start in range(0, len(data), MAX_DATA_BYTES):
+            self.lines.put(output_line(self._seq, channel, data[start : start + MAX_DATA_BYTES]))
+            self._seq += 1
+
+    def put_event(self, event: bytes) -> None:
+        """Queue an event (events.py) behind all output queued so far."""
+        if self._is_bulk and self.bulk is not None:
+            self.bulk.put_mark()
+        self.lines.put(event)
+
+    def _change_lane(self) -> None:
+        if self._is_bulk:
+            self.put_event(events.lines())
+        else:
+            if self.bulk is None:
+                self.bulk = SegmentWriter(self._session, "stream", segment_bytes=self._segment_bytes)
+            self.put_event(events.bulk(max(1, self.bulk.number)))
+        self._is_bulk = not self._is_bulk
+
+    def flush(self) -> None:
+        """Write everything: segments first, so that whoever reads an event finds what stands before it.
+
+        Raises:
+            OSError: nothing is lost or counted as written; call again.
+        """
+        if self.bulk is not None:
+            self.bulk.flush()
+        self.lines.flush()
