@@ -29,8 +29,8 @@ class Place:
         self.namespace = Namespace(str(base), "test")
         directories.make_directories(self.namespace.sessions)
         self.worker = Worker(
-            "me-1", "me", 1, identity.boot_id(), self.namespace, str(base / "j.db"), "flock", 180.0, 1 << 30, 1 << 20, (),
-            Debug(enabled=False, environ={}),
+            "me-1", "me", 1, identity.boot_id(), self.namespace, str(base / "j.db"), "flock", 180.0, 1 << 30,
+            1 << 20, (), Debug(enabled=False, environ={}),
         )  # fmt: skip
         self.session: SessionFiles = self.namespace.session(new_session_id())
         files.make_directory(self.session.directory)
