@@ -58,6 +58,7 @@ RUNNER_POINTS = (
     Point("os.forkpty", ""),
     Point("os.chdir", "'/'"),
     Point("open", "stream.jsonl", WRITE),
+    Point("open", ".bulk", WRITE),
     Point("open", "control.jsonl"),
     Point("open", "stdin.jsonl"),
     Point("open", ".tmp-", WRITE),
@@ -88,6 +89,7 @@ CLIENT_POINTS = (
     Point("os.rename", "request.json"),
     Point("os.rename", "status.json"),
     Point("open", "stream.jsonl"),
+    Point("open", ".bulk"),
     Point("open", "status.json"),
     Point("os.link", "worker.claim"),
     Point("os.fork", "", role="main"),
@@ -201,7 +203,7 @@ def _session(rng: random.Random, number: int) -> Session:
             session, lines=rng.randrange(3, 60), pause_s=rng.choice((0.01, 0.05, 0.1)), pad=rng.randrange(80)
         )
     if kind == FLOOD:
-        return replace(session, lines=rng.randrange(200, 3000), pad=rng.randrange(100, 900))
+        return replace(session, lines=rng.randrange(200, 15_000), pad=rng.randrange(100, 900))
     if kind == BINARY:
         return replace(session, size=rng.choice((0, 1, 1000, 65536, 300_001, 2_000_003)))
     if kind == INTERACTIVE:

@@ -27,7 +27,7 @@ def arm(text):
         for number, (event, part, flag, whose, nth, act, seconds, done) in enumerate(points):
             if name != event or role != whose:
                 continue
-            if part and part not in " ".join(map(repr, args)):
+            if part and part not in " ".join(map(told, args)):
                 continue
             if flag != "0" and not (len(args) > 2 and args[2] & int(flag)):
                 continue
@@ -35,6 +35,15 @@ def arm(text):
             if seen[number] == int(nth):
                 happen(act, seconds, done, main)
     sys.addaudithook(hook)
+
+def told(argument):
+    # What is below the share is named by its directory's descriptor and its last part.
+    if type(argument) is int and argument > 2:
+        try:
+            return os.readlink(f"/proc/self/fd/{argument}") + "/"
+        except OSError:
+            pass
+    return repr(argument)
 
 def happen(act, seconds, done, main):
     try:
