@@ -181,6 +181,8 @@ def prepare(invocation: Invocation) -> tuple[config.Config, Request, list[str]]:
     )
     request.env.update(said)
     request.requester = {"host": submit.host_name(), "pid": os.getpid(), "user": settings.user}
+    if not invocation.detach:
+        request.job = submit.own_job(os.getpid(), os.getppid())
     request.stdin_isatty, request.stdout_isatty = is_terminal(0), is_terminal(1)
     # One that leaves at once has its terminal to itself, whatever it was started with.
     by_default = invocation.detach or (request.stdin_isatty and request.stdout_isatty)

@@ -53,6 +53,41 @@ def parse(data: bytes, what: str) -> Document:
     return value
 
 
+class Job:
+    """Where a client stands among the processes of its host, so that others of the same job can be told.
+
+    `boot`: of its host, with the namespace of its pids. `processes`: (pid, start in clock ticks) of its own two, which
+    is dead when none of them lives. `pipes`: what its stdin, stdout and stderr are, "" for whatever is no pipe.
+    """
+
+    __slots__ = ("boot", "processes", "pipes")
+
+    def __init__(
+        self, boot: str, processes: list[tuple[int, int]], pipes: tuple[str, str, str] = ("", "", "")
+    ) -> None:
+        self.boot = boot
+        self.processes = processes
+        self.pipes = pipes
+
+    def feeds(self, other: Job) -> bool:
+        """Whether what this one's command writes is what the other's reads, or the other way round."""
+        if self.boot != other.boot:
+            return False
+        return _meets(self.pipes, other.pipes) or _meets(other.pipes, self.pipes)
+
+    def document(self) -> Document:
+        """As it stands in request.json."""
+        return {
+            "boot": self.boot,
+            "processes": [list(one) for one in self.processes],
+            "pipes": [pipe or None for pipe in self.pipes],
+        }
+
+
+def _meets(writer: tuple[str, str, str], reader: tuple[str, str, str]) -> bool:
+    return bool(reader[0]) and reader[0] in writer[1:]
+
+
 class Request:
     """What to run, where, and how. Fields as in FORMAT.md; `env` values may be None where they were blanked."""
 
@@ -75,6 +110,7 @@ class Request:
         "on_disconnect",
         "features",
         "verb",
+        "job",
     )
 
     def __init__(self, session_id: str, command: list[str], cwd: str) -> None:
@@ -96,6 +132,7 @@ class Request:
         self.on_disconnect = "hangup"
         self.features: tuple[str, ...] = ()
         self.verb: list[str] | None = None
+        self.job: Job | None = None
 
     def __repr__(self) -> str:
         """Without the environment's values: this ends up in logs."""
@@ -160,6 +197,8 @@ class Request:
             document["unset_env"] = self.unset_env
         if self.verb is not None:
             document["verb"] = self.verb
+        if self.job is not None:
+            document["job"] = self.job.document()
         return encode(document)
 
 
@@ -202,6 +241,7 @@ def parse_request(data: bytes, session_id: str) -> Request:
     features = client.get("features") if isinstance(client, dict) else None
     request.features = tuple(f for f in features if isinstance(f, str)) if isinstance(features, list) else ()
     request.verb = _texts(document, "verb") if document.get("verb") is not None else None
+    request.job = _job_of(document.get("job"))
     _parse_terminal(document.get("terminal"), request)
     return request
 
@@ -239,6 +279,22 @@ def size_of(value: object) -> tuple[int, int, int, int] | None:
 def pixel_fields(pixels: tuple[int, int]) -> dict[str, int]:
     """The fields of a window size that say how large it is in pixels; none where that is not known."""
     return {"xpixel": pixels[0], "ypixel": pixels[1]} if all(pixels) else {}
+
+
+def _job_of(value: object) -> Job | None:
+    """None for what no client of ours writes."""
+    if not isinstance(value, dict):
+        return None
+    boot, processes, pipes = value.get("boot"), value.get("processes"), value.get("pipes")
+    if not (isinstance(boot, str) and isinstance(processes, list) and isinstance(pipes, list)):
+        return None
+    known = [one for one in processes if isinstance(one, list) and len(one) == 2]
+    first, second, third = ([pipe if isinstance(pipe, str) else "" for pipe in pipes] + [""] * 3)[:3]
+    return Job(
+        boot,
+        [(pid, start) for pid, start in known if type(pid) is int and type(start) is int],
+        (first, second, third),
+    )
 
 
 def _modes_of(value: object) -> dict[str, int | bool]:

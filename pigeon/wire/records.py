@@ -36,8 +36,8 @@ BULK_EVENT, LINES_EVENT = "bulk", "lines"
 """Events of stream.jsonl beside HEARTBEAT and ACK."""
 
 SUSPENDED, RESUMED, DETACHED, HANGUP = "suspended", "resumed", "detached", "hangup"
-KILL, OUTPUT_CLOSED, VISITOR = "kill", "output_closed", "visitor"
-CLIENT_EVENTS = (SUSPENDED, RESUMED, DETACHED, HANGUP, KILL, OUTPUT_CLOSED, VISITOR)
+KILL, OUTPUT_CLOSED, VISITOR, BESIDE = "kill", "output_closed", "visitor", "beside"
+CLIENT_EVENTS = (SUSPENDED, RESUMED, DETACHED, HANGUP, KILL, OUTPUT_CLOSED, VISITOR, BESIDE)
 """What a CLIENT record can say."""
 
 RECORDS: dict[str, dict[str, tuple[str, ...]]] = {
@@ -78,6 +78,7 @@ OPTIONAL: dict[str, tuple[str, ...]] = {
     RESIZE: ("xpixel", "ypixel"),
     HEARTBEAT: ("features",),
     ACK: ("bulk_bytes",),
+    CLIENT: ("session",),
 }
 """Record type -> fields that it may have besides."""
 
@@ -172,10 +173,10 @@ def ack_line(offset: int, bulk_bytes: int = 0) -> bytes:
     return _line("control.jsonl", ACK, offset=offset, **({"bulk_bytes": bulk_bytes} if bulk_bytes else {}))
 
 
-def client_line(event: str) -> bytes:
-    """What the client does or wants: one of CLIENT_EVENTS."""
-    assert event in CLIENT_EVENTS, event
-    return _line("control.jsonl", CLIENT, event=event)
+def client_line(event: str, session: str = "") -> bytes:
+    """What the client does or wants: one of CLIENT_EVENTS. `session`: beside which it is to run, for BESIDE."""
+    assert event in CLIENT_EVENTS and bool(session) == (event == BESIDE), event
+    return _line("control.jsonl", CLIENT, event=event, **({"session": session} if session else {}))
 
 
 def event_line(event: str, **fields: object) -> bytes:
@@ -278,6 +279,11 @@ def event_of(record: Record) -> str:
 def client_event_of(record: Record) -> str:
     """What a client says in it; "" for any other record."""
     return _text(record, "event") if record.get("type") == CLIENT else ""
+
+
+def companion_of(record: Record) -> str:
+    """The session beside which a BESIDE record asks to be run; "" for any other record."""
+    return _text(record, "session") if client_event_of(record) == BESIDE else ""
 
 
 def channel_of(record: Record) -> str:

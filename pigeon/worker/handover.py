@@ -52,6 +52,8 @@ class Assignment:
     row: Row | None = None
     """The journal row of a claim to take up again (recovery)."""
     is_first_try: bool = True
+    beside: frozenset[str] = frozenset()
+    """Sessions of the same job: while one of them has the directory, this one need not."""
     given_at: float = field(default_factory=clock.boottime)
     environ: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
 

@@ -5,20 +5,16 @@ from __future__ import annotations
 import os
 import signal
 
+from pigeon.procfs import boot_id as boot_id
+from pigeon.procfs import is_running as is_running
+from pigeon.procfs import parent_of as parent_of
+from pigeon.procfs import start_ticks as start_ticks
+from pigeon.procfs import stat_fields
+
 SESSION_VARIABLE = "PIGEON_SESSION"
 
 QUESTION_VARIABLE = "PIGEON_QUESTION"
 """Set for the worker's own pigeon that answers a client: the question's session, which is no part of the answer."""
-
-
-def boot_id() -> str:
-    """Names this boot of this host together with the pid namespace in which pids are meant."""
-    try:
-        with open("/proc/sys/kernel/random/boot_id") as file:
-            boot = file.read().strip()
-        return f"{boot}/{os.readlink('/proc/self/ns/pid')}"
-    except OSError:
-        return "unknown"
 
 
 def call_oneself(name: str) -> None:
@@ -30,38 +26,10 @@ def call_oneself(name: str) -> None:
         pass  # for people only
 
 
-def start_ticks(pid: int) -> int | None:
-    """When the process started, in clock ticks since boot (field 22 of stat); None if there is none."""
-    fields = _stat_fields(pid)
-    return int(fields[19]) if fields else None
-
-
-def _stat_fields(pid: int) -> list[str] | None:
-    """The fields of /proc/<pid>/stat behind the command's name, which may itself hold spaces and brackets."""
-    try:
-        with open(f"/proc/{pid}/stat", "rb") as file:
-            text = file.read()
-    except OSError:
-        return None
-    return text[text.rfind(b")") + 2 :].decode("ascii", "replace").split()
-
-
 def session_of(pid: int) -> int | None:
     """The session id (setsid(2)) of a process that is not a zombie."""
-    fields = _stat_fields(pid)
+    fields = stat_fields(pid)
     return int(fields[3]) if fields and fields[0] not in "ZX" else None
-
-
-def parent_of(pid: int) -> int | None:
-    """The process whose child it is now; None if there is none such."""
-    fields = _stat_fields(pid)
-    return int(fields[1]) if fields else None
-
-
-def is_running(pid: int, started: int | None) -> bool:
-    """Whether `pid` is still the process that started at `started` ticks, and not a zombie."""
-    fields = _stat_fields(pid)
-    return fields is not None and fields[0] not in "ZX" and (started is None or int(fields[19]) == started)
 
 
 def processes_of(session_id: str, leader: int | None) -> list[int]:

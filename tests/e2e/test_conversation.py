@@ -16,8 +16,9 @@ from pigeon.client.session.conversation import Conversation
 from pigeon.client.session.descriptor_front import DescriptorFront
 from pigeon.client.session.front import Front
 from pigeon.client.session.options import Options
+from pigeon.wire import share
 from pigeon.wire.documents import CLIENT_FEATURES, Request
-from pigeon.wire.names import Namespace, new_session_id
+from pigeon.wire.names import new_session_id
 from tests.helpers.pigeon import Pigeon
 from tests.helpers.waiting import wait_until
 
@@ -57,7 +58,7 @@ def conversation(pigeon: Pigeon, text: str, front: Front, options: Options) -> C
     request.env = {"PATH": os.environ["PATH"]}
     request.pty, request.lock = False, "none"
     request.features = CLIENT_FEATURES
-    submission = submit.publish(Namespace(str(pigeon.share.client_path), "test"), request)
+    submission = submit.publish(share.enter(str(pigeon.share.client_path), "test"), request)
     return Conversation(submission, options, front)
 
 

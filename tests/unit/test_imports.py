@@ -41,6 +41,7 @@ TOP = {
     "pigeon.config_trust": "config",
     "pigeon.toml_memory": "config",
     "pigeon.text": "base",
+    "pigeon.procfs": "base",
     "pigeon.commandline": "commandline",
     "pigeon.cli_arguments": "commandline",
     "pigeon.cli": "cli",
@@ -261,7 +262,7 @@ def test_a_client_that_gives_up_loads_nothing_slow(tmp_path: Path) -> None:
 CLIENT = set(
     """
     pigeon pigeon.cli pigeon.cli_arguments pigeon.clock pigeon.commandline pigeon.config pigeon.config_file
-    pigeon.errors pigeon.printing pigeon.settings pigeon.trace
+    pigeon.errors pigeon.printing pigeon.procfs pigeon.settings pigeon.trace
     pigeon.commands pigeon.commands.run
     pigeon.client pigeon.client.following pigeon.client.frames pigeon.client.outcome pigeon.client.session
     pigeon.client.session.conversation pigeon.client.session.departure pigeon.client.session.front

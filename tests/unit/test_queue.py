@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from pigeon.wire.documents import Request
-from pigeon.worker.scheduler.queue import CLIENT, DIRECTORY, SLOT, Verdict, Waiting, decide
+from pigeon.wire.documents import Job, Request
+from pigeon.worker.scheduler.queue import CLIENT, DIRECTORY, SLOT, Holder, Verdict, Waiting, decide
 
 
 def waiting(number: int, cwd: str = "/a", lock: str = "cwd") -> Waiting:
@@ -26,16 +26,16 @@ def test_first_seen_first_within_a_directory() -> None:
 
 
 def test_a_running_command_holds_its_directory() -> None:
-    assert verdicts(decide([waiting(1)], {"/a": "x"}, 9, 0.0)) == [(DIRECTORY, "x")]
+    assert verdicts(decide([waiting(1)], {"/a": [Holder("x")]}, 9, 0.0)) == [(DIRECTORY, "x")]
 
 
 def test_no_lock_runs_beside() -> None:
-    assert verdicts(decide([waiting(1, lock="none")], {"/a": "x"}, 9, 0.0)) == [(None, None)]
+    assert verdicts(decide([waiting(1, lock="none")], {"/a": [Holder("x")]}, 9, 0.0)) == [(None, None)]
 
 
 def test_slots_go_to_those_that_can_use_them() -> None:
     held, free, late = waiting(1), waiting(2, "/b"), waiting(3, "/c")
-    assert verdicts(decide([held, free, late], {"/a": "x"}, 1, 0.0)) == [
+    assert verdicts(decide([held, free, late], {"/a": [Holder("x")]}, 1, 0.0)) == [
         (DIRECTORY, "x"),
         (None, None),
         (SLOT, None),
@@ -58,7 +58,7 @@ def test_a_client_that_shows_no_life_holds_up_nobody() -> None:
 def test_refused_sessions_need_no_directory() -> None:
     refused = waiting(1)
     refused.refusal = ("failed", "malformed")
-    assert verdicts(decide([refused], {"/a": "x"}, 1, 0.0)) == [(None, None)]
+    assert verdicts(decide([refused], {"/a": [Holder("x")]}, 1, 0.0)) == [(None, None)]
 
 
 def test_waits_add_up_by_reason() -> None:
@@ -69,3 +69,64 @@ def test_waits_add_up_by_reason() -> None:
     assert one.wait_for(SLOT, None, 15.0)
     assert one.wait_for(None, None, 16.0)
     assert one.waited == {SLOT: 3.0, DIRECTORY: 3.0}
+
+
+def in_job(number: int, stdin: str = "", stdout: str = "", boot: str = "b") -> Waiting:
+    one = waiting(number)
+    one.request.job = Job(boot, [(number, 1)], (stdin, stdout, ""))
+    return one
+
+
+def holder(one: Waiting) -> Holder:
+    return Holder(one.session_id, one.request.job)
+
+
+def started(found: list[Verdict]) -> list[bool]:
+    return [v.reason is None for v in found]
+
+
+def test_what_reads_from_the_holder_runs_beside_it_without_a_slot() -> None:
+    writer, reader = in_job(1, stdout="8:1"), in_job(2, stdin="8:1")
+    for held, other in ((writer, reader), (reader, writer)):
+        (found,) = decide([other], {"/a": [holder(held)]}, 0, 0.0)
+        assert (found.reason, found.beside) == (None, frozenset({held.session_id}))
+
+
+def test_a_pipeline_that_comes_as_a_whole_starts_as_a_whole() -> None:
+    pipeline = [in_job(1, stdin="8:2"), in_job(2, "8:1", "8:2"), in_job(3, stdout="8:1")]
+    assert started(decide(pipeline, {}, 1, 0.0)) == [True, True, True]
+
+
+def test_companions_do_not_wait_behind_strangers() -> None:
+    held, stranger, companion = in_job(1, stdout="8:1"), waiting(2), in_job(3, stdin="8:1")
+    found = decide([stranger, companion], {"/a": [holder(held)]}, 9, 0.0)
+    assert started(found) == [False, True]
+
+
+def test_a_stranger_waits_for_the_whole_job() -> None:
+    job = [holder(in_job(1, stdout="8:1")), holder(in_job(2, stdin="8:1"))]
+    assert started(decide([waiting(3), in_job(4, stdin="8:9")], {"/a": job}, 9, 0.0)) == [False, False]
+    assert started(decide([waiting(3)], {"/a": job[1:]}, 9, 0.0)) == [False]
+
+
+def test_what_is_not_the_same_pipe_is_no_job() -> None:
+    one = in_job(1, stdout="8:1")
+    others = [
+        in_job(2, stdin="8:1", boot="another host"),
+        in_job(3, stdout="8:1"),  # two that write to one pipe do not wait for each other
+        in_job(4, stdin="8:2"),
+        in_job(5),
+        waiting(6),
+    ]
+    for other in others:
+        assert started(decide([other], {"/a": [holder(one)]}, 9, 0.0)) == [False]
+
+
+def test_a_companion_that_its_client_has_named() -> None:
+    one = waiting(1)
+    one.companions = {"x"}
+    assert started(decide([one], {"/a": [Holder("x")]}, 0, 0.0)) == [True]
+    assert started(decide([one], {"/a": [Holder("y")]}, 9, 0.0)) == [False]
+    one.held_elsewhere = True
+    (found,) = decide([one], {}, 9, 0.0)
+    assert (found.reason, found.beside) == (None, frozenset({"x"}))

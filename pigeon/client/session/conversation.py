@@ -24,6 +24,7 @@ from pigeon.wire.tail import StreamReader
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from pigeon.client.session.front import Event, Front
+    from pigeon.client.session.neighbour import Neighbour
     from pigeon.client.session.options import Options
     from pigeon.client.session.submit import Submission
     from pigeon.wire.files import Appender
@@ -59,6 +60,8 @@ class Conversation:
         self._stream = StreamReader(self.session)
         self._born = self._active = self._next_look = self._next_alive = self._answered_told = self._now
         self._answered = False
+        self._job = submission.request.job
+        self._neighbour: Neighbour | None = None
 
     @property
     def _started(self) -> bool:
@@ -282,12 +285,35 @@ class Conversation:
         news = self.owner.wait(self._now, self._now - self._born)
         if news.notice:
             self.front.notice(news.notice, about="waiting")
+        if news.holder:
+            self._look_next_door(news.holder)
         if news.claimed_now:
             self.front.verbose(f"session {self.session.session_id}: claimed by {news.claimed_now}")
             self.front.claimed(news.claimed_now)
         if news.give_up:
             outcome = Outcome(EXIT_PIGEON, news.give_up, kind="no_worker", ran=False)
             self._withdraw(outcome, news.give_up_reason, EXIT_PIGEON)
+
+    def _look_next_door(self, holder: str) -> None:
+        """Who has the directory may be dead, or of this very job: then there is no sense in waiting."""
+        if self._neighbour is None or self._neighbour.session_id != holder:
+            from pigeon.client.session.neighbour import Neighbour
+
+            self._neighbour = Neighbour(self.owner.namespace, holder)
+        neighbour = self._neighbour
+        if neighbour.is_settled:
+            return
+        if neighbour.is_abandoned():
+            try:
+                neighbour.hang_up()
+            except OSError:
+                return  # at the next look
+            self.front.notice(
+                f"the client of session {holder} has been killed: it is hung up", about="waiting"
+            )
+        elif self._job is not None and neighbour.is_of_job(self._job):
+            self.upstream.ask_for_company(holder)
+            neighbour.is_settled = True
 
     def _withdraw(
         self, outcome: Outcome, reason: str = "withdrawn by its client", code: int = EXIT_CANCELLED

@@ -48,10 +48,12 @@ _VERDICTS = {
 class WaitNews:
     """What there is to say about a session that nobody has started."""
 
-    __slots__ = ("notice", "claimed_now", "give_up", "give_up_reason")
+    __slots__ = ("notice", "holder", "claimed_now", "give_up", "give_up_reason")
 
     def __init__(self) -> None:
         self.notice = ""
+        self.holder = ""
+        """The session that has the directory, while that is what it waits for."""
         self.claimed_now = ""
         self.give_up = ""
         """What the user is told when it is time to leave ..."""
@@ -71,7 +73,7 @@ class OwnerState:
         self.input_acknowledged = 0
         self.is_claimed = False
         self.verdict: str | None = None
-        self._namespace = submission.namespace
+        self.namespace = submission.namespace
         self._route = request.route
         self._made_workers: Workers | None = None
         self._cwd = request.cwd
@@ -100,7 +102,7 @@ class OwnerState:
         if self._made_workers is None:
             from pigeon.client.session.workers import Workers
 
-            self._made_workers = Workers(self._namespace, self._route)
+            self._made_workers = Workers(self.namespace, self._route)
         return self._made_workers
 
     # Waiting for a worker
@@ -122,6 +124,7 @@ class OwnerState:
         if kind != self._reason:
             self._reason = kind
             result.notice = reason
+        result.holder = self._workers.holder
         if self._workers.absence.seconds >= self._claim_timeout_s:
             result.give_up = self._no_worker(now)
             result.give_up_reason = f"no worker took it within {self._claim_timeout_s:.0f} s"
@@ -150,8 +153,8 @@ class OwnerState:
         route = f" --route {self._route}" if self._route else ""
         return (
             f"pigeon: no worker has taken the session within {self._claim_timeout_s:.0f} s in namespace "
-            f"`{self._namespace.name}`: {self._workers.summary(now)}{ending}; it is withdrawn\n"
-            f"pigeon: hint: start `pigeon worker --namespace {self._namespace.name}{route}` on a machine with "
+            f"`{self.namespace.name}`: {self._workers.summary(now)}{ending}; it is withdrawn\n"
+            f"pigeon: hint: start `pigeon worker --namespace {self.namespace.name}{route}` on a machine with "
             "internet, or wait longer with `--claim-timeout`"
         )
 
@@ -225,7 +228,7 @@ class OwnerState:
 
         if self._watch is None:
             owner = self._claim.worker_id if self._claim is not None else ""
-            self._watch = Watchers(self._namespace, self.session.session_id, owner)
+            self._watch = Watchers(self.namespace, self.session.session_id, owner)
         watch = self._watch
         watch.look(now)
         if silence < due or (watch.lives is None and watch.is_readable):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 
 from pigeon import __version__
 from pigeon.errors import EXIT_CANCELLED, ShareError
@@ -11,6 +12,7 @@ from pigeon.wire.documents import (
     MAX_DOCUMENT_BYTES,
     BadDocument,
     ForeignDocument,
+    Job,
     Request,
     Status,
     parse_status,
@@ -28,6 +30,19 @@ def _unusable(cache: str, error: OSError) -> ShareError:
         f"cannot write to the shared directory `{cache}`: {(error.strerror or str(error)).lower()}",
         hint="`pigeon doctor` tells what is wrong with it",
     )
+
+
+def own_job(*processes: int) -> Job:
+    """Where this client, whose processes these are, stands on this host."""
+    from pigeon import procfs
+
+    started = [(pid, start) for pid in processes if (start := procfs.start_ticks(pid)) is not None]
+    return Job(procfs.boot_id(), started, (_pipe(0), _pipe(1), _pipe(2)))
+
+
+def _pipe(fd: int) -> str:
+    found = os.fstat(fd)
+    return f"{found.st_dev}:{found.st_ino}" if stat.S_ISFIFO(found.st_mode) else ""
 
 
 class Submission:

@@ -103,6 +103,10 @@ class Upstream:
         """A `client` record."""
         self._put(records.client_line(event))
 
+    def ask_for_company(self, session_id: str) -> None:
+        """To be run beside that session, which has the directory: they are of one job, and wait for each other."""
+        self._put(records.client_line(records.BESIDE, session_id))
+
     def signal(self, number: int) -> None:
         """A signal for the command."""
         self._put(records.signal_line(self._control_seq, number))

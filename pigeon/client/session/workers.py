@@ -32,6 +32,8 @@ class Workers:
         self._route = route
         self._files = WorkerFiles(namespace)
         self.absence = Silence()
+        self.holder = ""
+        """The session that has the directory, if that was the last reason."""
 
     @property
     def workers(self) -> Mapping[str, WorkerFile]:
@@ -57,6 +59,7 @@ class Workers:
         """One line: for what the session waits. What a dead worker's file says that it runs is passed over."""
         living = [worker for name, worker in self.workers.items() if self.lives(name, now)]
         wait = waits.why(session_id, cwd, self._route, living, locks=locks)
+        self.holder = wait.holder.session_id if wait.holder is not None else ""
         if wait.holder is not None:
             return f"waiting for this directory, held by {_describe(wait.holder)} on {wait.host}"
         if wait.kind in (waits.WORKER, waits.ENDING):

@@ -62,6 +62,8 @@ class RunnerSide:
     stop_requested: Callable[[], bool]
     wakeup_fd: int
     lock_is_lost: Callable[[], bool]
+    keep_directory: Callable[[], None]
+    """Called at each listing: take what of the directory's lock is still to be had."""
     announce: Callable[[], bool]
     """Bookkeeping on the share that nobody waits for; called once, when there is nothing better to do. False: the
     session has been taken over."""
@@ -279,6 +281,7 @@ class Relay:
             self._supersede("another worker has taken the session over")
             return
         if self.return_code is None:
+            self.runner.keep_directory()
             attacher = self._newcomers.newest_attacher(names)
             if attacher is not None:
                 self._switch(attacher)

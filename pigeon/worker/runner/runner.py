@@ -16,7 +16,7 @@ from pigeon.journal import states as journal_states
 from pigeon.journal.connection import may_pass
 from pigeon.journal.store import Journal
 from pigeon.wire import claim, events, files, states
-from pigeon.wire.names import SessionFiles
+from pigeon.wire.names import CLAIM_NAME, SessionFiles
 from pigeon.worker import hangup
 from pigeon.worker.debug import tell
 from pigeon.worker.handover import Assignment, Refusal, RunnerExit, Worker
@@ -142,12 +142,33 @@ class Runner:
     def _take_lock(self) -> bool:
         if self.task.request.lock != "cwd" or self.task.refusal is not None:
             return True
+        self._try_lock()
+        return self.lock is not None or self._has_companion()
+
+    def _try_lock(self) -> None:
         self.lock = try_hold(self.worker.namespace, self.task.request.cwd, self.worker.lock_mode)
         if self.lock is not None:
             self.worker.debug.say("lock", f"{self.task.session_id}: holds {self.task.request.cwd}")
             if self.lock.leads_to != self.task.request.cwd:
                 self.proof.note_directory(self.lock.leads_to)
-        return self.lock is not None
+
+    def _has_companion(self) -> bool:
+        """Whether a session of the same job has the directory: one that has been claimed has locked it before."""
+        for session_id in self.task.beside:
+            try:
+                if CLAIM_NAME in files.list_names(self.worker.namespace.session(session_id).directory):
+                    return True
+            except FileNotFoundError:
+                continue
+        return False
+
+    def _keep_directory(self) -> None:
+        """Take the lock that a companion had, once it is free: so the directory stays held until the job is done."""
+        if self.lock is None and self.task.beside:
+            try:
+                self._try_lock()
+            except OSError:
+                pass  # at the next turn
 
     def _claim_and_prepare(self) -> bool:
         """Everything that the journal must know before the command may start."""
@@ -268,6 +289,7 @@ class Runner:
             stop_requested=lambda: self._stop.is_given,
             wakeup_fd=wakeup,
             lock_is_lost=lambda: self.lock is not None and self.lock.is_lost(),
+            keep_directory=self._keep_directory,
             announce=self._say_running,
         )
         relay = Relay(self.session, command, outbound, inbound, side)

@@ -6,12 +6,12 @@ withdraw it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from pigeon.backoff import Backoff
 from pigeon.journal.queries import Row
-from pigeon.wire.documents import Request
+from pigeon.wire.documents import Job, Request
 from pigeon.wire.pacing import Silence
 
 SLOT = "slot"
@@ -43,6 +43,8 @@ class Waiting:
     reason_since: float = 0.0
     behind: str | None = None
     waited: dict[str, float] = field(default_factory=dict)
+    companions: set[str] = field(default_factory=set)
+    """The sessions beside which its client has asked for it to be run: they wait for each other."""
 
     @property
     def locks(self) -> bool:
@@ -71,17 +73,50 @@ class Verdict:
     waiting: Waiting
     reason: str | None
     behind: str | None = None
+    beside: frozenset[str] = frozenset()
+    """Start it though one of these has the directory: they are of one job, and wait for each other."""
 
 
-def decide(waiting: Iterable[Waiting], held: Mapping[str, str], free_slots: int, now: float) -> list[Verdict]:
-    """A verdict for each waiting session, in order. `held`: directory -> id of this worker's session that has it."""
+@dataclass(frozen=True)
+class Holder:
+    """A session of this worker's that has a directory for itself, and its client's place on its host, if known."""
+
+    session_id: str
+    job: Job | None = None
+
+
+def _companions(one: Waiting, holders: Iterable[Holder]) -> frozenset[str]:
+    """Those of the holders that are of one job with it: its client has said so, or one reads what the other writes."""
+    job = one.request.job
+    return frozenset(
+        holder.session_id
+        for holder in holders
+        if holder.session_id in one.companions
+        or (job is not None and holder.job is not None and job.feeds(holder.job))
+    )
+
+
+def decide(
+    waiting: Iterable[Waiting], held: Mapping[str, Sequence[Holder]], free_slots: int, now: float
+) -> list[Verdict]:
+    """A verdict for each waiting session, in order. `held`: directory -> this worker's sessions that have it.
+
+    Several have one only if they are of one job. Such a session waits for neither the directory nor a slot, nor for
+    those that came earlier: they wait for its companion, and that for it.
+    """
     verdicts = []
-    taken = dict(held)
+    taken = {directory: holders[0].session_id for directory, holders in held.items()}
+    holding = {directory: list(holders) for directory, holders in held.items()}
     for one in waiting:
         if one.needs_sign_of_life:
             verdicts.append(Verdict(one, CLIENT))
             continue  # holds up nobody: a dead client's session is no reason to wait
         directory = one.request.cwd
+        companions = _companions(one, holding.get(directory, ())) if one.locks else frozenset()
+        if companions and one.retry_at <= now:
+            verdicts.append(Verdict(one, None, beside=companions))
+            holding[directory].append(Holder(one.session_id, one.request.job))
+            continue
         if one.locks and directory in taken:
             verdicts.append(Verdict(one, DIRECTORY, taken[directory]))
             continue
@@ -93,5 +128,9 @@ def decide(waiting: Iterable[Waiting], held: Mapping[str, str], free_slots: int,
             verdicts.append(Verdict(one, SLOT))
         else:
             free_slots -= 1
-            verdicts.append(Verdict(one, None))
+            if one.locks:
+                holding.setdefault(directory, []).append(Holder(one.session_id, one.request.job))
+            # If another worker's session has the directory, it may be one that the client has named.
+            beside = frozenset(one.companions) if one.held_elsewhere else frozenset()
+            verdicts.append(Verdict(one, None, beside=beside))
     return verdicts

@@ -16,7 +16,7 @@ from pigeon.wire.worker_file import RunningEntry
 from pigeon.worker import identity
 from pigeon.worker.proof import signal_holder
 from pigeon.worker.recovery import plan
-from pigeon.worker.scheduler.queue import Waiting
+from pigeon.worker.scheduler.queue import Holder, Waiting
 
 
 @dataclass
@@ -33,6 +33,12 @@ class Running:
     row: Row | None = None
     is_recovery: bool = False
     waiting: Waiting | None = None
+    is_beside: bool = False
+
+    @property
+    def holder(self) -> Holder:
+        """What others that want its directory have to know."""
+        return Holder(self.session_id, self.waiting.request.job if self.waiting is not None else None)
 
     def describe(self, now: float) -> RunningEntry:
         """What the worker file says of it (FORMAT.md, "workers/")."""
@@ -62,7 +68,7 @@ class Runners:
         """Whether one of them was forked by another scheduler, so that its end has to be looked for."""
         return bool(self._adopted)
 
-    def add_runner(self, pid: int, waiting: Waiting) -> None:
+    def add_runner(self, pid: int, waiting: Waiting, *, is_beside: bool = False) -> None:
         """This scheduler has forked a runner for the session."""
         self._children[pid] = Running(
             waiting.session_id,
@@ -73,6 +79,7 @@ class Runners:
             waiting.locks,
             token=waiting.row.claim_token if waiting.row else None,
             waiting=waiting,
+            is_beside=is_beside,
         )
 
     def add_recovery(self, pid: int, row: Row) -> None:
@@ -134,13 +141,17 @@ class Runners:
         """The claims that children of this process have taken up from the journal."""
         return {one.token for one in self._children.values() if one.token}
 
-    def held(self) -> dict[str, str]:
-        """Directory -> the session that has it."""
-        return {one.cwd: one.session_id for one in self._all() if one.locks}
+    def held(self) -> dict[str, list[Holder]]:
+        """Directory -> the sessions that have it: one, or several of one job."""
+        held: dict[str, list[Holder]] = {}
+        for one in self._all():
+            if one.locks:
+                held.setdefault(one.cwd, []).append(one.holder)
+        return held
 
     def slots_taken(self) -> int:
-        """How many commands run. A recovery runs none, and must not wait for a slot."""
-        return sum(not one.is_recovery for one in self._all())
+        """How many commands run. Neither a recovery, which runs none, nor who runs beside another waits for a slot."""
+        return sum(not one.is_recovery and not one.is_beside for one in self._all())
 
     def describe(self, now: float) -> list[RunningEntry]:
         """Those that run a command, for the worker file."""

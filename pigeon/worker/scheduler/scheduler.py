@@ -295,15 +295,15 @@ class Scheduler:
         for verdict in queue.decide(list(self.waiting.values()), self.runners.held(), free, now):
             waiting = verdict.waiting
             if verdict.reason is None and waiting.held_elsewhere:
-                self._launch(waiting)  # only a try: it goes on waiting unless that succeeds
+                self._launch(waiting, verdict.beside)  # only a try: it goes on waiting unless that succeeds
                 continue
             if waiting.wait_for(verdict.reason, verdict.behind, now) and verdict.reason is not None:
                 behind = f" behind {verdict.behind}" if verdict.behind else ""
                 self.worker.debug.say("lock", f"{waiting.session_id}: waits for {verdict.reason}{behind}")
             if verdict.reason is None:
-                self._launch(waiting)
+                self._launch(waiting, verdict.beside)
 
-    def _launch(self, waiting: Waiting) -> None:
+    def _launch(self, waiting: Waiting, beside: frozenset[str]) -> None:
         now = clock.monotonic()
         if not waiting.held_elsewhere:
             self._wait_recorder.close(waiting)
@@ -316,6 +316,7 @@ class Scheduler:
             refusal=waiting.refusal,
             row=waiting.row,
             is_first_try=waiting.retry_at == 0.0,
+            beside=beside,
         )
         try:
             pid = self._forks.run(task)
@@ -325,7 +326,7 @@ class Scheduler:
             return
         self._due["standby"] = now + STANDBY_AFTER_S
         del self.waiting[waiting.session_id]
-        self.runners.add_runner(pid, waiting)
+        self.runners.add_runner(pid, waiting, is_beside=bool(beside))
 
     # Ends
 

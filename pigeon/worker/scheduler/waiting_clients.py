@@ -2,16 +2,30 @@
 
 from __future__ import annotations
 
+from pigeon.errors import DamagedSession
 from pigeon.wire import files, states
 from pigeon.wire.names import Namespace
 from pigeon.wire.pacing import HEARTBEAT_S
-from pigeon.worker.scheduler.queue import Waiting
+from pigeon.wire.records import companion_of
+from pigeon.wire.tail import Tail
+from pigeon.worker.scheduler.queue import DIRECTORY, Waiting
 
 SIGN_OF_LIFE_S = 2 * HEARTBEAT_S + 2.0
 """A waiting session whose client shows none for this long is cancelled."""
 
 OVERDUE_S = HEARTBEAT_S + 2.0
 """One that has shown none for this long may have died; it is not started until it shows one."""
+
+
+def _hear(namespace: Namespace, waiting: Waiting) -> bool:
+    """Whether the client has named another session as one of its own job. What cannot be read now is read later."""
+    try:
+        records = Tail(namespace.session(waiting.session_id).control(), ()).poll()
+    except (OSError, DamagedSession):
+        return False  # the runner tells what is wrong with it
+    known = len(waiting.companions)
+    waiting.companions |= {companion_of(record) for record in records} - {""}
+    return len(waiting.companions) > known
 
 
 def judge(namespace: Namespace, waiting: Waiting, now: float) -> bool:
@@ -25,7 +39,7 @@ def judge(namespace: Namespace, waiting: Waiting, now: float) -> bool:
     first = waiting.control_bytes < 0
     waiting.control_bytes = size
     silence = waiting.silence.looked(now, grew=grew or first)
-    changed = False
+    changed = grew and waiting.reason == DIRECTORY and _hear(namespace, waiting)
     if grew and waiting.needs_sign_of_life:
         waiting.needs_sign_of_life = False
         changed = True

@@ -1,0 +1,144 @@
+"""The session that has the directory for which this one waits, where both have their clients on this host.
+
+Two things can be known here by proof, and nowhere else: that its client is dead, and that it is of the same job, so
+that each waits for the other. Proof is what proc(5) shows now; what it does not show is not guessed. Imported once a
+session has waited for a second.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+
+from pigeon import procfs
+from pigeon.client.session import attachment
+from pigeon.wire import files
+from pigeon.wire.documents import MAX_REQUEST_BYTES, BadDocument, parse_request
+from pigeon.wire.names import attachment_number
+from pigeon.wire.records import DETACHED, HANGUP, client_line, quoted
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pigeon.wire.documents import Job, Request
+    from pigeon.wire.names import Namespace, SessionFiles
+
+CONTROL_BYTES = 4 * 1024 * 1024
+"""A longer control file is not searched: then nothing is said of its client."""
+
+WAITING_CALLS = ("do_wait", "kernel_waitid", "do_wait_intr")
+"""Where a process that waits for its children sleeps (proc_pid_wchan(5))."""
+
+
+class Neighbour:
+    """What is known of the session `session_id`, once it has been looked at."""
+
+    def __init__(self, namespace: Namespace, session_id: str) -> None:
+        self.session_id = session_id
+        self.is_settled = False
+        """What could be done has been done."""
+        self._session = namespace.session(session_id)
+        self._request = _request(self._session)
+
+    def is_abandoned(self) -> bool:
+        """Whether its client, which was to end it, has been killed with both of its processes, and nobody took over."""
+        request = self._request
+        if request is None or request.job is None or request.keeps or not request.sends_heartbeats:
+            return False
+        job = request.job
+        if not job.processes or job.boot != procfs.boot_id():
+            return False
+        if any(procfs.is_running(pid, start) for pid, start in job.processes):
+            return False
+        try:
+            names = files.list_names(self._session.directory)
+            control = files.read(self._session.control(), CONTROL_BYTES)
+        except OSError:
+            return False
+        return not any(map(attachment_number, names)) and quoted(DETACHED) not in control
+
+    def hang_up(self) -> None:
+        """As `pigeon stop` does. Raises OSError."""
+        attachment.create(self._session, visitor_records=client_line(HANGUP))
+        self.is_settled = True
+
+    def is_of_job(self, own: Job) -> bool:
+        """Whether it and the client that stands at `own` wait for each other, by what no request can tell.
+
+        So it is where another program stands between the two in a pipeline, and where an ancestor of this client, which
+        waits for it, has one of the other's pipes (`git push`, whose ssh is the one, while a hook of it is the other).
+        """
+        other = self._request.job if self._request is not None else None
+        if other is None or other.boot != own.boot or not any(other.pipes):
+            return False
+        return _is_connected(own, other) or _is_held_by_ancestor(other)
+
+
+def _request(session: SessionFiles) -> Request | None:
+    try:
+        return parse_request(files.read(session.request, MAX_REQUEST_BYTES), session.session_id)
+    except (OSError, BadDocument):
+        return None
+
+
+def _is_connected(own: Job, other: Job) -> bool:
+    """Whether a chain of programs leads from one's output to the other's input."""
+    links = [_ends(pid) for pid in _processes_of_session()]
+    return _leads(own.pipes[1:], other.pipes[0], links) or _leads(other.pipes[1:], own.pipes[0], links)
+
+
+def _leads(starts: tuple[str, ...], goal: str, links: list[tuple[str, tuple[str, str]]]) -> bool:
+    reached = {pipe for pipe in starts if pipe}
+    while True:
+        further = {pipe for source, sinks in links if source in reached for pipe in sinks if pipe} - reached
+        if not further:
+            return bool(goal) and goal in reached
+        reached |= further
+
+
+def _ends(pid: int) -> tuple[str, tuple[str, str]]:
+    return _pipe_at(f"/proc/{pid}/fd/0"), (_pipe_at(f"/proc/{pid}/fd/1"), _pipe_at(f"/proc/{pid}/fd/2"))
+
+
+def _processes_of_session() -> list[int]:
+    """Those in this process's session (setsid(2)), which are what a shell has started, and itself."""
+    own = os.getsid(0)
+    found = []
+    for name in os.listdir("/proc"):
+        if name.isdigit():
+            fields = procfs.stat_fields(int(name))
+            if fields is not None and int(fields[3]) == own:
+                found.append(int(name))
+    return found
+
+
+def _is_held_by_ancestor(other: Job) -> bool:
+    pipes = {pipe for pipe in other.pipes if pipe}
+    pid = procfs.parent_of(os.getpid())
+    while pid is not None and pid > 1:
+        if _waits_for_a_child(pid) and pipes & _pipes_of(pid):
+            return True
+        pid = procfs.parent_of(pid)
+    return False
+
+
+def _waits_for_a_child(pid: int) -> bool:
+    try:
+        with open(f"/proc/{pid}/wchan", "rb") as file:
+            return file.read().decode("ascii", "replace").strip("\0\n") in WAITING_CALLS
+    except OSError:
+        return False
+
+
+def _pipes_of(pid: int) -> set[str]:
+    try:
+        return {_pipe_at(f"/proc/{pid}/fd/{name}") for name in os.listdir(f"/proc/{pid}/fd")} - {""}
+    except OSError:
+        return set()
+
+
+def _pipe_at(path: str) -> str:
+    try:
+        found = os.stat(path)
+    except OSError:
+        return ""
+    return f"{found.st_dev}:{found.st_ino}" if stat.S_ISFIFO(found.st_mode) else ""

@@ -1,0 +1,43 @@
+"""Processes of this host as proc(5) shows them: which boot, who started when, who is whose parent. Light."""
+
+from __future__ import annotations
+
+import os
+
+
+def boot_id() -> str:
+    """Names this boot of this host together with the pid namespace in which pids are meant; "unknown" without /proc."""
+    try:
+        with open("/proc/sys/kernel/random/boot_id", "rb", buffering=0) as file:
+            boot = file.read().decode().strip()
+        return f"{boot}/{os.readlink('/proc/self/ns/pid')}"
+    except OSError:
+        return "unknown"
+
+
+def stat_fields(pid: int) -> list[str] | None:
+    """The fields of /proc/<pid>/stat behind the command's name, which may itself hold spaces and brackets."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb", buffering=0) as file:
+            text = file.read()
+    except OSError:
+        return None
+    return text[text.rfind(b")") + 2 :].decode("ascii", "replace").split()
+
+
+def start_ticks(pid: int) -> int | None:
+    """When the process started, in clock ticks since boot (field 22 of stat); None if there is none."""
+    fields = stat_fields(pid)
+    return int(fields[19]) if fields else None
+
+
+def parent_of(pid: int) -> int | None:
+    """The process whose child it is now; None if there is none such."""
+    fields = stat_fields(pid)
+    return int(fields[1]) if fields else None
+
+
+def is_running(pid: int, started: int | None) -> bool:
+    """Whether `pid` is still the process that started at `started` ticks, and not a zombie."""
+    fields = stat_fields(pid)
+    return fields is not None and fields[0] not in "ZX" and (started is None or int(fields[19]) == started)
