@@ -49,7 +49,7 @@ def apply(request: bytes, invocation: Invocation) -> None:
             raise _wrong("env", "an object of texts")
         invocation.env = env
     for name in _SWITCHES:
-        if document.get(name) not in (None, True, False):
+        if not isinstance(document.get(name), bool | None):
             raise _wrong(name, "true or false")
     invocation.shell = document.get("shell") is True
     invocation.no_lock = document.get("lock") is False or invocation.no_lock

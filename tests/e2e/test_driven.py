@@ -81,6 +81,7 @@ def test_what_cannot_be_started_has_not_run(warm: Pigeon, words: list[str], code
         {"command": ["a\0b"]},
         {"command": "true"},
         {"command": ["true"], "lock": "no"},
+        {"command": ["true"], "shell": 1},
         {"command": ["true"], "env": {"A=": "1"}},
         {"command": ["true"], "env": {"A": 1}},
         {"command": ["true"], "claim_timeout": "soon"},

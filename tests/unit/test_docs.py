@@ -92,7 +92,9 @@ def test_both_languages_have_the_same_sections_and_examples() -> None:
     assert len(FENCE.findall(chinese)) == len(FENCE.findall(english))
 
 
-@pytest.mark.parametrize("document", [*DOCUMENTS, "pigeon/DESIGN.md", "pigeon/wire/FORMAT.md"])
+@pytest.mark.parametrize(
+    "document", [*DOCUMENTS, "pigeon/DESIGN.md", "pigeon/docs/python.md", "pigeon/wire/FORMAT.md"]
+)
 def test_links_lead_somewhere(document: str) -> None:
     base = (ROOT / document).parent
     for target in re.findall(r"\]\(([^)#\s]+)", text_of(document)):

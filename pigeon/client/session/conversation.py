@@ -103,7 +103,11 @@ class Conversation:
     def _wait(self) -> list[Event]:
         now = clock.monotonic()
         timeout = min(self._next_look - now, self._next_alive - now, *self.upstream.due(now))
-        wants_input = self.options.reads_stdin and not self.front.is_suspended and self.upstream.wants_input()
+        # What is too late to withdraw the session comes before any more input.
+        may_read = (
+            self.options.reads_stdin and not self.front.is_suspended and not self.departure.cancel_wanted
+        )
+        wants_input = may_read and self.upstream.wants_input()
         try:
             return self.front.wait(max(0.0, timeout), wants_input=wants_input)
         except OSError as error:
