@@ -13,7 +13,7 @@ from pigeon.client.session.guardian_front import GuardianFront
 from pigeon.client.tty import is_terminal, window_size
 from pigeon.commandline import quote
 from pigeon.config import Config
-from pigeon.wire.documents import CLIENT_FEATURES, Request
+from pigeon.wire.documents import CLIENT_FEATURES, Request, Requester
 from pigeon.wire.names import new_session_id
 
 _PASSED_ON = ("NO_COLOR", "FORCE_COLOR", "TZ", "LANG", "LC_ALL", "LC_TIME")
@@ -36,7 +36,7 @@ def question(verb_args: list[str], config: Config) -> Request:
     text = "exec pigeon " + " ".join(quote(word) for word in verb_args)
     request = Request(new_session_id(), ["bash", "-lc", text], "/")
     request.verb = verb_args
-    request.requester = {"host": submit.host_name(), "pid": os.getpid(), "user": config.user}
+    request.requester = Requester(submit.host_name(), os.getpid(), config.user)
     request.pty = False
     request.lock = "none"
     request.route = config.route

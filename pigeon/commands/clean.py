@@ -122,7 +122,7 @@ def _views(namespace: Namespace) -> list[session_view.View]:
 
 def _age(view: session_view.View) -> float:
     """Seconds since the session ended, by this host's clock; only for `--older-than`, which a person chose."""
-    finished = view.status.fields.get("finished_at") if view.status else None
+    finished = view.status.finished_at if view.status else None
     ago = session_view.seconds_since(finished)
     return view.age_s() if ago is None else ago
 

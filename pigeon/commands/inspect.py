@@ -154,8 +154,8 @@ def facts_of(known: Known) -> Facts:
     if status is not None:
         facts.exit_code, facts.error, facts.ended_by = (
             status.exit_code,
-            status.text("error"),
-            status.text("ended_by"),
+            status.error,
+            status.ended_by,
         )
     if request is not None:
         facts.cwd, facts.locks, facts.keeps = (
@@ -217,7 +217,7 @@ def _report(known: Known, facts: Facts) -> dict[str, object]:
         "verdict": f"{view.session_id} {sentence}",
         "rule": name,
         "facts": shown,
-        "requester": view.request.requester if view.request else None,
+        "requester": view.request.requester.document() if view.request else None,
         "claim": view.claim.pairs if view.claim else None,
         "files": view.sizes,
         "read_bytes": known.read_bytes,
@@ -248,9 +248,7 @@ def _print(known: Known, report: dict[str, object]) -> None:
     if view.request is not None:
         who = view.request.requester
         print(f"  in         {clean(view.request.cwd)}")
-        print(
-            f"  from       {clean(str(who.get('user')))} on {clean(str(who.get('host')))}, pid {who.get('pid')}"
-        )
+        print(f"  from       {clean(who.user or '?')} on {clean(who.host or '?')}, pid {who.pid or '?'}")
     print(f"  state      {view.state}, {duration(view.age_s())} old")
     if view.owner is not None:
         alive = " (alive)" if view.owner in known.live else " (not seen to live)"

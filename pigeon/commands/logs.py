@@ -102,12 +102,11 @@ def _has_ended(namespace: Namespace, session: SessionFiles, tail: StreamReader) 
     status = session_view.view(namespace, session.session_id).status
     if status is None or not status.is_final:
         return False
-    promised = status.fields.get("stream_bytes")
-    return status.text("ended_by") is not None or not isinstance(promised, int) or tail.offset >= promised
+    return not status.promises_more(tail.offset)
 
 
 def _tell_end(namespace: Namespace, session: SessionFiles) -> None:
     """Why there is no more, where the command's own end does not tell."""
     status = session_view.view(namespace, session.session_id).status
-    if status is not None and status.is_final and status.text("error"):
-        print(f"pigeon: session {session.session_id}: {clean(str(status.text('error')))}", file=sys.stderr)
+    if status is not None and status.is_final and status.error:
+        print(f"pigeon: session {session.session_id}: {clean(status.error)}", file=sys.stderr)

@@ -17,7 +17,7 @@ from pigeon.report import session_view
 from pigeon.text import duration
 from pigeon.wire import files
 from pigeon.wire.claim import read_claim
-from pigeon.wire.documents import Request
+from pigeon.wire.documents import Request, Requester
 from pigeon.wire.names import Namespace, SessionFiles, new_session_id
 from pigeon.wire.tail import Tail
 
@@ -66,7 +66,7 @@ def _ping(namespace: Namespace, config: Config, timeout_s: float) -> tuple[float
     """(seconds, who answered); None in time. Raises PigeonError: it was answered by a failure."""
     request = Request(new_session_id(), list(PING), "/")
     request.pty, request.lock, request.route, request.on_disconnect = False, "none", config.route, "keep"
-    request.requester = {"host": submit.host_name(), "pid": os.getpid(), "user": config.user}
+    request.requester = Requester(submit.host_name(), os.getpid(), config.user)
     began = clock.monotonic()
     submission = submit.publish(namespace, request)
     session = submission.session

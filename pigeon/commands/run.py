@@ -13,7 +13,7 @@ from pigeon.client.session import submit
 from pigeon.client.signals import signals
 from pigeon.client.tty import is_terminal, pixel_size, window_size
 from pigeon.errors import EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND, PigeonError
-from pigeon.wire.documents import BULK, CLIENT_FEATURES, Request
+from pigeon.wire.documents import BULK, CLIENT_FEATURES, Request, Requester
 from pigeon.wire.names import new_session_id
 
 SESSION_VARIABLE = "PIGEON_SESSION"
@@ -180,7 +180,7 @@ def prepare(invocation: Invocation) -> tuple[config.Config, Request, list[str]]:
         )
     )
     request.env.update(said)
-    request.requester = {"host": submit.host_name(), "pid": os.getpid(), "user": settings.user}
+    request.requester = Requester(submit.host_name(), os.getpid(), settings.user)
     if not invocation.detach:
         request.job = submit.own_job(os.getpid(), os.getppid())
     request.stdin_isatty, request.stdout_isatty = is_terminal(0), is_terminal(1)

@@ -85,7 +85,7 @@ def output_quiet_s(view: View) -> float | None:
         return None
     at = output_at(view)
     if at is None:
-        at = clock.utc_seconds(view.status.text("started_at") or "") if view.status else None
+        at = clock.utc_seconds(view.status.started_at or "") if view.status else None
     return None if at is None else max(0.0, clock.wall() - at)
 
 

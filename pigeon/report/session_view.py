@@ -12,15 +12,12 @@ from pigeon.text import typed
 from pigeon.wire import directories, files, states, waits
 from pigeon.wire.claim import Claim, read_claim
 from pigeon.wire.documents import (
-    MAX_DOCUMENT_BYTES,
-    MAX_REQUEST_BYTES,
     BadDocument,
     Request,
-    Status,
-    parse_request,
-    parse_status,
 )
 from pigeon.wire.names import CLAIM_NAME, Namespace, SessionFiles, is_session_id
+from pigeon.wire.reading import read_request, read_status
+from pigeon.wire.states import Status
 from pigeon.wire.worker_file import WorkerFile, WorkerFiles
 
 SHORT_ID = 8
@@ -102,14 +99,14 @@ def has_ended(namespace: Namespace, session_id: str) -> bool:
 
 def _status(session: SessionFiles) -> Status | None:
     try:
-        return parse_status(files.read(session.status, MAX_DOCUMENT_BYTES), session.session_id)
+        return read_status(session)
     except (OSError, BadDocument):
         return None
 
 
 def _request(session: SessionFiles) -> Request | None:
     try:
-        return parse_request(files.read(session.request, MAX_REQUEST_BYTES), session.session_id)
+        return read_request(session)
     except (OSError, BadDocument):
         return None
 

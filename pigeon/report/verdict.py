@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from pigeon.text import duration
-from pigeon.wire import waits
+from pigeon.wire import states, waits
 from pigeon.wire.records import DETACHED, SUSPENDED
 
 SILENT_S = 20.0
@@ -113,17 +113,17 @@ VERDICTS: tuple[Rule, ...] = (
     ("succeeded", lambda f: f.state == "succeeded", lambda _: "has ended: the command succeeded"),
     (
         "recovered",
-        lambda f: f.ended_by == "recovery",
+        lambda f: f.ended_by == states.BY_RECOVERY,
         lambda f: f"was ended by recovery after its runner died{_how(f)}",
     ),
     (
         "taken over",
-        lambda f: f.ended_by == "takeover",
+        lambda f: f.ended_by == states.BY_TAKEOVER,
         lambda f: f"was ended by takeover after its worker fell silent{_how(f)}",
     ),
     (
         "withdrawn",
-        lambda f: f.ended_by == "client",
+        lambda f: f.ended_by == states.BY_CLIENT,
         lambda f: f"was withdrawn before it ran: {f.error or 'no reason given'}",
     ),
     ("cancelled", lambda f: f.state == "cancelled", lambda f: f"was cancelled{_how(f)}"),

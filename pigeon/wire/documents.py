@@ -1,9 +1,8 @@
-"""request.json and status.json: their fields, checked when read; what a peer can do. No I/O."""
+"""What the JSON documents share, request.json itself, and what a peer can do. Fields are checked when read. No I/O."""
 
 from __future__ import annotations
 
 from pigeon.clock import utc_text
-from pigeon.wire import states
 from pigeon.wire.jsontext import decode, encode
 
 MAX_REQUEST_BYTES = 8 * 1024 * 1024
@@ -40,6 +39,14 @@ class BadDocument(ValueError):
 
 class ForeignDocument(BadDocument):
     """One that belongs to another session: damage wherever it is met, since nobody of ours writes it there."""
+
+
+class UntrustedDocument(BadDocument):
+    """One that is not to be believed, whatever it says: files.Refused. `reason`: why."""
+
+    def __init__(self, name: str, reason: str) -> None:
+        super().__init__(f"{name} refused: {reason}")
+        self.reason = reason
 
 
 def parse(data: bytes, what: str) -> Document:
@@ -88,6 +95,21 @@ def _meets(writer: tuple[str, str, str], reader: tuple[str, str, str]) -> bool:
     return bool(reader[0]) and reader[0] in writer[1:]
 
 
+class Requester:
+    """Who asked, for people. None: he does not say."""
+
+    __slots__ = ("host", "pid", "user")
+
+    def __init__(self, host: str | None = None, pid: int | None = None, user: str | None = None) -> None:
+        self.host = host
+        self.pid = pid
+        self.user = user
+
+    def document(self) -> Document:
+        """As it stands in request.json."""
+        return {"host": self.host, "pid": self.pid, "user": self.user}
+
+
 class Request:
     """What to run, where, and how. Fields as in FORMAT.md; `env` values may be None where they were blanked."""
 
@@ -120,7 +142,7 @@ class Request:
         self.cwd = cwd
         self.env: dict[str, str | None] = {}
         self.unset_env: list[str] = []
-        self.requester: Document = {}
+        self.requester = Requester()
         self.stdin_isatty = False
         self.stdout_isatty = False
         self.size: tuple[int, int] | None = None
@@ -186,7 +208,7 @@ class Request:
             "command": self.command,
             "cwd": self.cwd,
             "env": self.env,
-            "requester": self.requester,
+            "requester": self.requester.document(),
             "terminal": terminal,
             "route": self.route,
             "lock": self.lock,
@@ -226,11 +248,10 @@ def parse_request(data: bytes, session_id: str) -> Request:
     if not isinstance(cwd, str) or not cwd.startswith("/") or "\0" in cwd:
         raise BadDocument("request.json: `cwd` is not an absolute path")
     request = Request(session_id, command, cwd)
-    request.created_at = _text(document, "created_at", "")
+    request.created_at = text_of(document, "created_at")
     request.env = _environment(document)
     request.unset_env = _texts(document, "unset_env", optional=True)
-    requester = document.get("requester")
-    request.requester = requester if isinstance(requester, dict) else {}
+    request.requester = _requester(document.get("requester"))
     route = document.get("route")
     if route is not None and not isinstance(route, str):
         raise BadDocument("request.json: `route` is not a text")
@@ -244,6 +265,13 @@ def parse_request(data: bytes, session_id: str) -> Request:
     request.job = _job_of(document.get("job"))
     _parse_terminal(document.get("terminal"), request)
     return request
+
+
+def _requester(value: object) -> Requester:
+    if not isinstance(value, dict):
+        return Requester()
+    host, user = (text_of(value, field) or None for field in ("host", "user"))
+    return Requester(host, integer_of(value, "pid"), user)
 
 
 def _parse_terminal(terminal: object, request: Request) -> None:
@@ -325,9 +353,16 @@ def _texts(document: Document, field: str, *, optional: bool = False) -> list[st
     return value
 
 
-def _text(document: Document, field: str, default: str) -> str:
+def text_of(document: Document, field: str) -> str:
+    """A text field, "" where it is absent or something else."""
     value = document.get(field)
-    return value if isinstance(value, str) else default
+    return value if isinstance(value, str) else ""
+
+
+def integer_of(document: Document, field: str) -> int | None:
+    """An integer field, None where it is absent or something else."""
+    value = document.get(field)
+    return value if type(value) is int else None
 
 
 def _choice(document: Document, field: str, choices: tuple[str, str]) -> str:
@@ -335,65 +370,3 @@ def _choice(document: Document, field: str, choices: tuple[str, str]) -> str:
     if value not in choices:
         raise BadDocument(f"request.json: `{field}` is neither {choices[0]!r} nor {choices[1]!r}")
     return str(value)
-
-
-class Status:
-    """status.json: the published state of a session."""
-
-    __slots__ = ("session_id", "state", "created_at", "exit_code", "fields")
-
-    def __init__(
-        self, session_id: str, state: str, *, created_at: str, exit_code: int | None = None, **fields: object
-    ) -> None:
-        self.session_id = session_id
-        self.state = state
-        self.created_at = created_at
-        self.exit_code = exit_code
-        self.fields = fields
-
-    @property
-    def is_final(self) -> bool:
-        """No later state follows."""
-        return self.state in states.FINAL
-
-    def text(self, field: str) -> str | None:
-        """A text field such as `error` or `ended_by`, if it is there."""
-        value = self.fields.get(field)
-        return value if isinstance(value, str) else None
-
-    def encode(self) -> bytes:
-        """The bytes of status.json, stamped now."""
-        return encode(
-            {
-                **self.fields,
-                "session_id": self.session_id,
-                "state": self.state,
-                "created_at": self.created_at,
-                "updated_at": utc_text(),
-                "exit_code": self.exit_code,
-            }
-        )
-
-
-def parse_status(data: bytes, session_id: str) -> Status:
-    """The status in `data`. An unknown state is kept as it is: it is not final, so nobody acts on it.
-
-    Raises:
-        BadDocument: not an object with a text `state`, or that of another session.
-    """
-    document = parse(data, "status.json")
-    if document.pop("session_id", session_id) != session_id:
-        raise ForeignDocument("status.json: `session_id` is that of another session")
-    state = document.pop("state", None)
-    if not isinstance(state, str):
-        raise BadDocument("status.json: no `state`")
-    exit_code = document.pop("exit_code", None)
-    created_at = document.pop("created_at", "")
-    status = Status(
-        session_id,
-        state,
-        created_at=created_at if isinstance(created_at, str) else "",
-        exit_code=exit_code if isinstance(exit_code, int) and not isinstance(exit_code, bool) else None,
-    )
-    status.fields = document  # never as keywords: a name in it may be that of a parameter
-    return status

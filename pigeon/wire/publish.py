@@ -13,8 +13,10 @@ import os
 from pigeon import clock
 from pigeon.backoff import Backoff
 from pigeon.wire import files
-from pigeon.wire.documents import MAX_DOCUMENT_BYTES, BadDocument, Status, parse_status
+from pigeon.wire.documents import MAX_DOCUMENT_BYTES
 from pigeon.wire.names import TAKEOVER_NAME, TEMPORARY_PREFIX, SessionFiles
+from pigeon.wire.reading import known_status
+from pigeon.wire.states import Status
 
 RESERVE_BYTES = 4096
 """No status of ours is longer."""
@@ -107,20 +109,8 @@ def _unlink_others(session: SessionFiles, own: str) -> None:
 
 def _has_end(session: SessionFiles, status: Status) -> bool:
     """Whether the session is final; `status` gets what the published one tells of its beginning."""
-    found = read_status(session)
+    found = known_status(session)
     if found is None:
         return False
     status.created_at = found.created_at
     return found.is_final
-
-
-def read_status(session: SessionFiles) -> Status | None:
-    """The published status; None if there is none that can be understood. Raises OSError if that may pass."""
-    try:
-        return parse_status(files.read(session.status, MAX_DOCUMENT_BYTES), session.session_id)
-    except BadDocument:
-        return None
-    except OSError as error:
-        if files.may_pass(error):
-            raise
-        return None

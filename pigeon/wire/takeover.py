@@ -7,10 +7,12 @@ import os
 from pigeon import clock
 from pigeon.errors import EXIT_CANCELLED, EXIT_PIGEON
 from pigeon.wire import claim, files, publish, states
-from pigeon.wire.documents import BadDocument, Status
+from pigeon.wire.documents import BadDocument
 from pigeon.wire.names import Namespace, SessionFiles, new_token
 from pigeon.wire.pacing import Silence
+from pigeon.wire.reading import known_status
 from pigeon.wire.records import EXIT, Exit, decode_line, event_of
+from pigeon.wire.states import Status
 from pigeon.wire.worker_file import parse_worker_file, read_worker_file
 
 TYPE_CHECKING = False
@@ -113,7 +115,7 @@ def end(session: SessionFiles, by: str, owner: str, *, stalled: bool = False) ->
     Raises:
         OSError: it cannot be said; call again.
     """
-    status = publish.read_status(session)
+    status = known_status(session)
     if status is not None and status.is_final:
         return False
     token = _tokens.setdefault(session.session_id, new_token())  # a repeated call knows its own claim
@@ -147,7 +149,7 @@ def outcome(session: SessionFiles, by: str, owner: str) -> Status:
         state,
         created_at=clock.utc_text(),
         exit_code=exit_code,
-        ended_by="takeover",
+        ended_by=states.BY_TAKEOVER,
         finished_at=clock.utc_text(),
         error=error,
     )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from pigeon.clock import utc_text, wall
 from pigeon.wire import files
-from pigeon.wire.documents import MAX_DOCUMENT_BYTES, BadDocument, Document, parse
+from pigeon.wire.documents import MAX_DOCUMENT_BYTES, BadDocument, Document, parse, text_of
 from pigeon.wire.jsontext import encode
 from pigeon.wire.names import Namespace, worker_id_of
 
@@ -120,15 +120,15 @@ def parse_worker_file(data: bytes, worker_id: str) -> WorkerFile:
     document = parse(data, f"worker file of {worker_id}")
     route, most, pid = document.get("route"), document.get("max_jobs"), document.get("pid")
     found = WorkerFile(
-        _text(document, "worker_id") or worker_id,
-        _text(document, "host"),
+        text_of(document, "worker_id") or worker_id,
+        text_of(document, "host"),
         pid if isinstance(pid, int) else 0,
         # A route that is no text fits nobody's: no namespace has one that is empty.
         route if route is None or isinstance(route, str) else "",
     )
     found.max_jobs = most if isinstance(most, int) else None
-    found.version = _text(document, "version")
-    found.started_at = _text(document, "started_at")
+    found.version = text_of(document, "version")
+    found.started_at = text_of(document, "started_at")
     found.is_draining = document.get("draining") is True
     running = document.get("running")
     if isinstance(running, list):
@@ -139,17 +139,12 @@ def parse_worker_file(data: bytes, worker_id: str) -> WorkerFile:
 def _entry(document: Document) -> RunningEntry:
     command, since = document.get("command"), document.get("since_s")
     return RunningEntry(
-        _text(document, "session_id"),
-        _text(document, "cwd"),
+        text_of(document, "session_id"),
+        text_of(document, "cwd"),
         [str(word) for word in command] if isinstance(command, list) else [],
         float(since) if isinstance(since, (int, float)) else 0.0,
         locks=document.get("lock", "cwd") == "cwd",
     )
-
-
-def _text(document: Document, field: str) -> str:
-    value = document.get(field)
-    return value if isinstance(value, str) else ""
 
 
 def read_worker_file(namespace: Namespace, worker_id: str) -> bytes:

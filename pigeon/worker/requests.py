@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from pigeon.wire import files
-from pigeon.wire.documents import MAX_REQUEST_BYTES, BadDocument, Request, parse_request
+from pigeon.wire import files, reading
+from pigeon.wire.documents import BadDocument, Request
 from pigeon.wire.names import REQUEST_NAME, SessionFiles
 
 
@@ -20,19 +20,12 @@ def read_request(session: SessionFiles) -> tuple[Request, str | None]:
     """
     stand_in = Request(session.session_id, ["-"], "/")
     try:
-        data = files.read(session.request, MAX_REQUEST_BYTES, one_link=True)
-        return parse_request(data, session.session_id), None
+        return reading.read_request(session), None
     except FileNotFoundError:
         raise Unpublished from None
-    except (files.Refused, BadDocument) as error:
-        return stand_in, reason(REQUEST_NAME, error)
+    except BadDocument as error:
+        return stand_in, str(error)
     except OSError as error:
         if files.may_pass(error):
             raise
-        return stand_in, reason(REQUEST_NAME, error)
-
-
-def reason(name: str, error: Exception) -> str:
-    if isinstance(error, OSError):
-        return f"{name} refused: {error.strerror or error}"
-    return str(error)
+        return stand_in, f"{REQUEST_NAME} refused: {error.strerror or error}"

@@ -23,8 +23,9 @@ from pigeon.client.terminal import escapes, guardian
 from pigeon.client.terminal.escapes import Escapes
 from pigeon.client.terminal.giveup import presses_in
 from pigeon.wire import states
-from pigeon.wire.documents import Request, Status
+from pigeon.wire.documents import Request
 from pigeon.wire.names import Namespace, SessionFiles
+from pigeon.wire.states import Status
 
 
 @pytest.mark.parametrize(
@@ -266,7 +267,9 @@ def test_an_older_worker_gets_all_keys(written: Upstream, session: SessionFiles)
 
 def told(session: SessionFiles, state: str, **fields: object) -> None:
     """Publish a status."""
-    status = Status(session.session_id, state, created_at="", **fields)  # type: ignore[arg-type]
+    status = Status(session.session_id, state, created_at="")
+    for name, value in fields.items():
+        setattr(status, name, value)
     Path(session.status).write_bytes(status.encode())
     Path(session.status).chmod(0o600)
 

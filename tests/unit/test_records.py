@@ -8,17 +8,16 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from pigeon.wire import documents, jsontext, records
+from pigeon.wire import documents, jsontext, records, states
 from pigeon.wire.claim import parse_claim
 from pigeon.wire.documents import (
     BadDocument,
     Request,
-    Status,
     blanked,
     parse_request,
-    parse_status,
 )
 from pigeon.wire.names import attachment_number, is_session_id, new_session_id
+from pigeon.wire.states import Status, parse_status
 
 ID = "1700000000000-0123456789ab"
 TEXT = st.text(alphabet=st.characters(codec=None, exclude_characters="\0"), max_size=30)
@@ -175,16 +174,52 @@ def test_repr_hides_the_environment() -> None:
     assert "secret" not in repr(request)
 
 
-def test_status_round_trip_keeps_unknown_fields() -> None:
-    status = Status(ID, "failed", created_at="then", exit_code=3, error="why", future={"x": 1})
-    read = parse_status(status.encode(), ID)
-    assert (read.state, read.exit_code, read.text("error"), read.fields["future"]) == (
-        "failed",
-        3,
-        "why",
-        {"x": 1},
+def full_status() -> Status:
+    """One with all that a status can say."""
+    status = Status(
+        ID, "failed", created_at="then", exit_code=3, ended_by="recovery", finished_at="now", error="why"
     )
+    status.started_at, status.stream_bytes, status.worker = "just before", 12, ("node7", 4711)
+    return status
+
+
+def test_status_round_trip() -> None:
+    read = parse_status(full_status().encode(), ID)
+    assert {name: getattr(read, name) for name in Status.__slots__} == {
+        name: getattr(full_status(), name) for name in Status.__slots__
+    }
     assert read.is_final
+
+
+def test_a_status_is_read_whatever_else_stands_in_it() -> None:
+    document = {
+        "state": "running",
+        "future": {"x": 1},
+        "exit_code": "3",
+        "error": 5,
+        "worker": [],
+        "stream_bytes": True,
+    }
+    read = parse_status(json.dumps(document).encode(), ID)
+    assert (read.state, read.exit_code, read.error, read.worker, read.stream_bytes) == (
+        "running",
+        None,
+        None,
+        None,
+        None,
+    )
+
+
+@pytest.mark.parametrize(
+    ("ended_by", "stream_bytes", "read_bytes", "more"),
+    [(None, 10, 9, True), (None, 10, 10, False), (None, None, 0, False), ("recovery", 10, 0, False)],
+)
+def test_only_a_runners_own_end_promises_its_stream(
+    ended_by: str | None, stream_bytes: int | None, read_bytes: int, more: bool
+) -> None:
+    status = Status(ID, "failed", created_at="then", ended_by=ended_by)
+    status.stream_bytes = stream_bytes
+    assert status.promises_more(read_bytes) is more
 
 
 def test_an_unknown_state_is_not_final() -> None:
@@ -215,3 +250,19 @@ def test_session_ids() -> None:
 )
 def test_attachment_numbers(name: str, number: int) -> None:
     assert attachment_number(name) == number
+
+
+@pytest.mark.parametrize("state", states.TRANSITIONS)
+@pytest.mark.parametrize("after", states.TRANSITIONS)
+def test_a_status_goes_only_where_the_table_leads(state: str, after: str) -> None:
+    status = Status(ID, state, created_at="then")
+    allowed = after == state or after in states.TRANSITIONS[state]
+    unseen = (
+        state == states.PENDING and after in states.FINAL
+    )  # a command that was too short to be seen to run
+    if allowed or unseen:
+        status.become(after)
+        assert status.state == after
+    else:
+        with pytest.raises(AssertionError):
+            status.become(after)

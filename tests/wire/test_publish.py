@@ -10,18 +10,19 @@ from collections.abc import Callable
 import pytest
 
 from pigeon.wire import files, publish
-from pigeon.wire.documents import Status
 from pigeon.wire.names import SessionFiles
 from pigeon.wire.publish import OwnStatus
+from pigeon.wire.reading import known_status
+from pigeon.wire.states import Status
 
 ID = "1700000000000-0123456789ab"
 
 Rename = Callable[[str, str], None]
 
 
-def status(state: str, exit_code: int | None = None, **fields: object) -> Status:
+def status(state: str, exit_code: int | None = None, error: str | None = None) -> Status:
     """A status with this state."""
-    return Status(ID, state, created_at="then", exit_code=exit_code, **fields)
+    return Status(ID, state, created_at="then", exit_code=exit_code, error=error)
 
 
 @pytest.fixture
@@ -33,7 +34,7 @@ def session(session: SessionFiles) -> SessionFiles:
 
 def state_of(session: SessionFiles) -> str:
     """The published state."""
-    found = publish.read_status(session)
+    found = known_status(session)
     assert found is not None
     return found.state
 
@@ -186,16 +187,16 @@ def test_many_who_end_one_session_make_one_end(session: SessionFiles) -> None:
         thread.start()
     for thread in threads:
         thread.join(30)
-    found = publish.read_status(session)
+    found = known_status(session)
     assert found is not None
-    assert [found.text("error")] == [str(number) for number in won]
+    assert [found.error] == [str(number) for number in won]
     assert names(session) == ["status.json"]
 
 
 def test_a_status_that_cannot_be_understood_is_no_end(session: SessionFiles) -> None:
     for spoil in (b"garbage", b"[]", b"{}"):
         files.replace(session.status, spoil)
-        assert publish.read_status(session) is None
+        assert known_status(session) is None
     os.unlink(session.status)
     os.symlink("/etc/passwd", session.status)
     assert publish.end(session, "a", status("failed"))

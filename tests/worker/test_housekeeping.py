@@ -8,10 +8,12 @@ from typing import Any
 
 import pytest
 
-from pigeon.wire import directories, events, files, publish
-from pigeon.wire.documents import Request, Status
+from pigeon.wire import directories, events, files
+from pigeon.wire.documents import Request
 from pigeon.wire.names import Namespace, SessionFiles, new_session_id
+from pigeon.wire.reading import known_status
 from pigeon.wire.records import output_line
+from pigeon.wire.states import Status
 from pigeon.wire.takeover import OwnerWatch, end
 from pigeon.worker.debug import Debug
 from pigeon.worker.handover import Worker
@@ -158,9 +160,9 @@ def test_a_silent_owner_loses_its_session(house: House, text: bytes | None) -> N
 def test_what_a_dead_client_was_giving_up_is_cancelled(house: House) -> None:
     session = claimed(house, b"withdrawn_by=client\nclient_host=x\n", "pending")
     house.watch(0.0, 32)
-    status = publish.read_status(session)
+    status = known_status(session)
     assert status is not None
-    assert (status.state, status.exit_code, status.text("ended_by")) == ("cancelled", 130, "takeover")
+    assert (status.state, status.exit_code, status.ended_by) == ("cancelled", 130, "takeover")
 
 
 RESULTS = [(0, "succeeded", 0), (7, "failed", 7), (-15, "failed", 143)]
@@ -176,9 +178,9 @@ def test_an_exit_event_is_the_outcome(house: House, code: int, state: str, exit_
     ]
     files.replace(session.stream, b"".join(lines))
     house.watch(0.0, 32)
-    status = publish.read_status(session)
+    status = known_status(session)
     assert status is not None
-    assert (status.state, status.exit_code, status.text("ended_by")) == (state, exit_code, "takeover")
+    assert (status.state, status.exit_code, status.ended_by) == (state, exit_code, "takeover")
 
 
 @pytest.mark.parametrize("end_of_it", [events.exited(0, 0)[:-1], b"\0" * 60 + b"\n"])
@@ -186,7 +188,7 @@ def test_a_torn_exit_event_is_none(house: House, end_of_it: bytes) -> None:
     session = claimed(house, OWNER)
     files.replace(session.stream, output_line(0, "stdout", b"x") + end_of_it)
     house.watch(0.0, 32)
-    status = publish.read_status(session)
+    status = known_status(session)
     assert status is not None
     assert (status.state, status.exit_code) == ("failed", 255)
 
@@ -204,7 +206,7 @@ def test_the_stream_is_read_after_the_right_to_end_it_was_taken(
 
     monkeypatch.setattr(os, "link", woken)
     house.watch(0.0, 32)
-    status = publish.read_status(session)
+    status = known_status(session)
     assert status is not None
     assert status.exit_code == 3
 

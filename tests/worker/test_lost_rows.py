@@ -11,7 +11,7 @@ from pigeon import clock
 from pigeon.journal.queries import Row
 from pigeon.journal.store import Journal
 from pigeon.wire import claim, directories, files
-from pigeon.wire.documents import Request
+from pigeon.wire.documents import Request, Requester
 from pigeon.wire.names import Namespace, SessionFiles, new_session_id
 from pigeon.worker import identity
 from pigeon.worker.debug import Debug
@@ -35,7 +35,7 @@ class Place:
         self.session: SessionFiles = self.namespace.session(new_session_id())
         files.make_directory(self.session.directory)
         self.request = Request(self.session.session_id, ["make", "all"], "/place")
-        self.request.requester = {"host": "node7", "pid": 4711, "user": "ann"}
+        self.request.requester = Requester("node7", 4711, "ann")
         self.request.pty = True
         files.create(self.session.claim, claim.worker_claim("me", 1, "me-1", TOKEN))
 

@@ -9,9 +9,10 @@ import pytest
 
 from pigeon.journal.queries import Row
 from pigeon.journal.store import Journal
-from pigeon.wire import directories, events, files, publish
-from pigeon.wire.documents import Status
+from pigeon.wire import directories, events, files
 from pigeon.wire.names import Namespace, SessionFiles, new_session_id
+from pigeon.wire.reading import known_status
+from pigeon.wire.states import Status
 from pigeon.worker import identity
 from pigeon.worker.debug import Debug
 from pigeon.worker.handover import RunnerExit, Worker
@@ -74,7 +75,7 @@ class Place:
     @property
     def status(self) -> Status:
         """As the share has it now."""
-        found = publish.read_status(self.session)
+        found = known_status(self.session)
         assert found is not None
         return found
 
@@ -88,7 +89,7 @@ def test_an_end_and_its_row(tmp_path: Path, state: str, code: int) -> None:
     place = Place(tmp_path, state)
     assert place.end(place.row) == RunnerExit.DONE
     assert (place.status.state, place.status.exit_code) == ("failed", code)
-    assert place.status.text("ended_by") == "recovery"
+    assert place.status.ended_by == "recovery"
     row = place.row
     assert (row.state, row.epoch, row.exit_code, row.ended_by) == ("final", 2, code, "recovery")
     assert os.listdir(place.worker.proof_directory) == []
@@ -150,7 +151,7 @@ def test_a_takeover_that_was_not_finished(tmp_path: Path, state: str, has_exit: 
         files.replace(place.session.stream, events.exited(7, 7))
     assert place.end(place.row) == RunnerExit.DONE
     assert (place.status.state, place.status.exit_code) == ("failed", 7 if has_exit else 255)
-    assert place.status.text("ended_by") == "takeover"
+    assert place.status.ended_by == "takeover"
     assert place.row.ended_by == "takeover"
 
 

@@ -8,18 +8,17 @@ from __future__ import annotations
 
 from pigeon import clock
 from pigeon.client.outcome import Outcome
-from pigeon.client.session.submit import read_status
 from pigeon.errors import EXIT_PIGEON
 from pigeon.wire import files, states
-from pigeon.wire.documents import ForeignDocument
+from pigeon.wire.documents import BadDocument, ForeignDocument, UntrustedDocument
 from pigeon.wire.names import TAKEOVER_NAME
 from pigeon.wire.pacing import interval
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from pigeon.wire.documents import Status
     from pigeon.wire.names import SessionFiles
     from pigeon.wire.pacing import Steps
+    from pigeon.wire.states import Status
 
 PENDING_STATUS_S = 0.5
 
@@ -110,18 +109,18 @@ class SessionEnd:
             return ""
         doubts = self._doubted_since is not None
         self.next_look = now + (interval(STATUS, silence_s) if started and not doubts else PENDING_STATUS_S)
+        from pigeon.wire.reading import read_status  # most sessions end before anybody looks
+
         try:
             status = read_status(self._session)
-        except files.Refused as error:
-            text = f"pigeon: `{self._session.status}` cannot be trusted: {error.strerror}"
+        except UntrustedDocument as error:
+            text = f"pigeon: `{self._session.status}` cannot be trusted: {error.reason}"
             raise Outcome(EXIT_PIGEON, text, abnormal=True, kind="share") from None
         except ForeignDocument as error:
             text = f"pigeon: the session is damaged: `{self._session.status}`: {error}"
             raise Outcome(EXIT_PIGEON, text, abnormal=True, kind="share") from None
-        except OSError:
+        except (OSError, BadDocument):
             return ""  # the stream, which is read far more often, tells what is wrong with the share
-        if status is None:
-            return ""
         if status.is_final:
             self._status = status
         return status.state
@@ -139,8 +138,7 @@ class SessionEnd:
         if self._exit is not None:
             return None if printing or self._is_doubtful(now) else self._end()
         if self._status is not None:
-            promised = self._status.fields.get("stream_bytes")
-            behind = isinstance(promised, int) and read_bytes < promised and not self._status.text("ended_by")
+            behind = self._status.promises_more(read_bytes)
             return None if printing or behind or not is_quiet else self.hangup_outcome or self._end()
         return None
 
@@ -154,7 +152,7 @@ class SessionEnd:
             return self._exit
         if status is None:
             return Outcome(EXIT_PIGEON, kind="worker_lost")
-        error = status.text("error") or self.worker_error
+        error = status.error or self.worker_error
         code = status.exit_code if status.exit_code is not None else EXIT_PIGEON
         kind, ran = _kind_of(status, error)
         return Outcome(code & 255, f"pigeon: {error}" if error else "", abnormal=True, kind=kind, ran=ran)
@@ -162,15 +160,15 @@ class SessionEnd:
     def _is_overruled(self, code: int) -> bool:
         """Whether the end that others have seen is another than the exit event's."""
         status = self._status
-        if self._doubted_since is None or status is None or not status.text("ended_by"):
+        if self._doubted_since is None or status is None or not status.ended_by:
             return False
         return status.exit_code != code
 
 
 def _kind_of(status: Status, error: str) -> tuple[str, bool]:
     """What an end without an exit event is, and whether the command may have been started (FORMAT.md, "The end")."""
-    ended_by = status.text("ended_by")
-    if ended_by in ("recovery", "takeover"):
+    ended_by = status.ended_by
+    if ended_by in (states.BY_RECOVERY, states.BY_TAKEOVER):
         return (
             "worker_lost" if error else ""
         ), True  # without an error it is the result that the journal held

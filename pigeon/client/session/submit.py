@@ -8,16 +8,9 @@ import stat
 from pigeon import __version__
 from pigeon.errors import EXIT_CANCELLED, ShareError
 from pigeon.wire import files, share, states
-from pigeon.wire.documents import (
-    MAX_DOCUMENT_BYTES,
-    BadDocument,
-    ForeignDocument,
-    Job,
-    Request,
-    Status,
-    parse_status,
-)
+from pigeon.wire.documents import Job, Request
 from pigeon.wire.names import Namespace, SessionFiles, new_token
+from pigeon.wire.states import Status
 
 
 def host_name() -> str:
@@ -122,19 +115,9 @@ def withdraw(
         states.CANCELLED,
         created_at=created_at,
         exit_code=exit_code,
-        ended_by="client",
+        ended_by=states.BY_CLIENT,
         error=reason,
     )
     # False: it took so long that somebody has ended it for us, in the same way.
     OwnStatus(session, token).publish(status.encode())
     return True
-
-
-def read_status(session: SessionFiles) -> Status | None:
-    """The published status; None if it cannot be understood now. Raises OSError, ForeignDocument."""
-    try:
-        return parse_status(files.read(session.status, MAX_DOCUMENT_BYTES), session.session_id)
-    except ForeignDocument:
-        raise
-    except BadDocument:
-        return None

@@ -16,8 +16,9 @@ from pigeon.journal import states as journal_states
 from pigeon.journal.queries import Row
 from pigeon.journal.store import Journal
 from pigeon.wire import files, publish, states, takeover
-from pigeon.wire.documents import Status
 from pigeon.wire.names import new_token
+from pigeon.wire.reading import known_status
+from pigeon.wire.states import Status
 from pigeon.worker import cwdlock, hangup, identity
 from pigeon.worker.handover import RunnerExit, Worker
 from pigeon.worker.proof import ProofOfLife, discard_proof, is_noted_command, noted_directory
@@ -104,8 +105,8 @@ def _end_taken(worker: Worker, row: Row, resolved: str | None, leader: int | Non
             final_at=clock.wall(),
             outcome=status.state,
             exit_code=status.exit_code,
-            ended_by=status.text("ended_by"),
-            error=status.text("error"),
+            ended_by=status.ended_by,
+            error=status.error,
         )
     worker.debug.say("failure", f"{row.session_id}: recovered: {decision.name.lower()}")
 
@@ -173,7 +174,7 @@ def _publish(worker: Worker, row: Row, *, is_lost: bool) -> tuple[Recovery, Stat
             status = _status(worker, row, decision)
             if decision is Recovery.CLOSE or publish.end(session, token, status):
                 return decision, status
-            return decision, publish.read_status(session) or status
+            return decision, known_status(session) or status
         except FileNotFoundError:
             if files.is_removed(session):
                 return Recovery.END_AS_LOST, _lost_status(row)
@@ -196,7 +197,7 @@ def _status(worker: Worker, row: Row, decision: Recovery) -> Status:
         states.state_of(code),
         created_at=created,
         exit_code=states.exit_code_of(code),
-        ended_by="recovery",
+        ended_by=states.BY_RECOVERY,
         finished_at=created,
         error="its runner died after the command had ended; the end of the output may be missing",
     )
@@ -209,7 +210,7 @@ def _lost_status(row: Row) -> Status:
         states.FAILED,
         created_at=created,
         exit_code=EXIT_PIGEON,
-        ended_by="recovery",
+        ended_by=states.BY_RECOVERY,
         finished_at=created,
         error=LOST_MESSAGE.format(host=row.worker_host),
     )

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 
-from pigeon.wire import files, publish, takeover
-from pigeon.wire.names import SessionFiles
+from pigeon.wire import files, takeover
+from pigeon.wire.reading import is_final
 from pigeon.wire.worker_file import read_worker_file
 from pigeon.worker.handover import Worker
 from pigeon.worker.recovery import lost_rows
@@ -53,7 +53,7 @@ class Takeovers:
     def recheck(self, names: Collection[str]) -> None:
         """Find out which of the sessions have ended meanwhile. Raises OSError."""
         for name in names:
-            if _is_final(self._worker.namespace.session(name)):
+            if is_final(self._worker.namespace.session(name)):
                 self._settle(name, is_final=True)
 
     def _watch_owner(self, name: str, now: float) -> None:
@@ -73,7 +73,7 @@ class Takeovers:
     def _begin_watch(self, name: str) -> takeover.OwnerWatch | None:
         """None if the session turns out to be final."""
         session = self._worker.namespace.session(name)
-        if _is_final(session):
+        if is_final(session):
             self._settle(name, is_final=True)
             return None
         owner = takeover.claim_of(session).owner
@@ -102,7 +102,7 @@ class Takeovers:
             session, f"worker {self._worker.worker_id}", owner, stalled=name in self._stalled
         )
         self._watches.pop(name, None)
-        if not ended and not _is_final(session):
+        if not ended and not is_final(session):
             # Another worker was first. If he dies before he has published the end, the next watch ends in this one.
             self._stalled.add(name)
             return
@@ -118,8 +118,3 @@ class Takeovers:
         self._watches.pop(name, None)
         self._stalled.discard(name)
         self._own.discard(name)
-
-
-def _is_final(session: SessionFiles) -> bool:
-    status = publish.read_status(session)
-    return status is not None and status.is_final

@@ -7,8 +7,9 @@ from typing import TypeVar
 
 from pigeon import clock
 from pigeon.backoff import Backoff
-from pigeon.wire import claim, files, publish
+from pigeon.wire import claim, files
 from pigeon.wire.names import CLAIM_NAME, TAKEOVER_NAME, SessionFiles
+from pigeon.wire.reading import known_status
 from pigeon.worker.debug import Debug
 
 FRESH_S = 1.0
@@ -75,7 +76,7 @@ class Ownership:
             names = files.list_names(self._session.directory)
             if TAKEOVER_NAME in names or CLAIM_NAME not in names:
                 return False
-            status = publish.read_status(self._session)
+            status = known_status(self._session)
             if status is not None and status.is_final:
                 return False
             return claim.read_claim(self._session).token == token

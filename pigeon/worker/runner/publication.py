@@ -13,9 +13,14 @@ from collections.abc import Callable
 
 from pigeon import clock
 from pigeon.wire import files, states
-from pigeon.wire.documents import MAX_REQUEST_BYTES, BadDocument, Status, blanked
+from pigeon.wire.documents import (
+    MAX_REQUEST_BYTES,
+    BadDocument,
+    blanked,
+)
 from pigeon.wire.names import SessionFiles, new_token
 from pigeon.wire.publish import OwnStatus
+from pigeon.wire.states import Status
 from pigeon.worker.handover import Worker
 from pigeon.worker.relay.outbound import Outbound
 from pigeon.worker.runner.ownership import PATIENCE_S, Ownership, Superseded
@@ -34,7 +39,7 @@ class Publication:
         self._ownership = ownership
         self._status = Status(session.session_id, states.PENDING, created_at=created_at)
         self._own_status = OwnStatus(session, new_token())
-        self._worker: dict[str, object] = {"host": worker.host, "pid": worker.pid}
+        self._status.worker = (worker.host, worker.pid)
 
     def running(self, started_at: float | None) -> bool:
         """Tell the state, and take the secrets out of the request (FORMAT.md, "Secrets at rest").
@@ -44,9 +49,8 @@ class Publication:
         Raises:
             OSError: not all of it is done; call again.
         """
-        self._status.state = states.RUNNING
-        self._status.fields["started_at"] = clock.utc_text(started_at)
-        self._status.fields["worker"] = self._worker
+        self._status.become(states.RUNNING)
+        self._status.started_at = clock.utc_text(started_at)
         if not self._own_status.publish(self._status.encode()):
             return False
         self._blank_request()
@@ -102,16 +106,12 @@ class Publication:
         `started_at`: None for a command that was never started. `ended_by`: who, if not the command itself.
         """
         status = self._status
-        status.state, status.exit_code = state, code
-        if ended_by is not None:
-            status.fields["ended_by"] = ended_by
-        status.fields["finished_at"] = clock.utc_text()
-        status.fields["worker"] = self._worker
-        status.fields["stream_bytes"] = stream_bytes
+        status.become(state)
+        status.exit_code = code
+        status.ended_by, status.error, status.stream_bytes = ended_by, error, stream_bytes
+        status.finished_at = clock.utc_text()
         if started_at is not None:
-            status.fields["started_at"] = clock.utc_text(started_at)
-        if error:
-            status.fields["error"] = error
+            status.started_at = clock.utc_text(started_at)
         data = status.encode()
 
         def publish() -> bool:

@@ -340,7 +340,7 @@ class Runner:
             state, error = states.CANCELLED, ending.cancelled
         if ending.is_unkillable:
             state, error = states.FAILED, "the command could not be killed (it hangs in the kernel)"
-            ended_by = "recovery"
+            ended_by = states.BY_RECOVERY
         self.worker.debug.say(
             "success" if state == states.SUCCEEDED else "failure",
             f"{self.task.session_id}: {state}, exit code {code}",

@@ -12,13 +12,10 @@ from dataclasses import dataclass, field
 from pigeon import clock
 from pigeon.backoff import Backoff
 from pigeon.wire import files, states
-from pigeon.wire.documents import (
-    MAX_DOCUMENT_BYTES,
-    BadDocument,
-    Status,
-    parse_status,
-)
+from pigeon.wire.documents import BadDocument
 from pigeon.wire.names import CLAIM_NAME, STATUS_NAME, Namespace, SessionFiles, is_session_id
+from pigeon.wire.reading import read_status
+from pigeon.wire.states import Status
 from pigeon.worker import requests
 from pigeon.worker.debug import tell
 from pigeon.worker.scheduler.queue import Waiting
@@ -135,8 +132,8 @@ class Catalog:
     def _status(self, session: SessionFiles) -> Status | str:
         """The status, or why there can be none. Raises Unpublished while its client may still be writing."""
         try:
-            return parse_status(files.read(session.status, MAX_DOCUMENT_BYTES), session.session_id)
+            return read_status(session)
         except FileNotFoundError:
             raise requests.Unpublished from None
-        except (files.Refused, BadDocument) as error:
-            return requests.reason(STATUS_NAME, error)
+        except BadDocument as error:
+            return str(error)

@@ -13,9 +13,10 @@ from dataclasses import dataclass
 from pigeon.errors import JournalError
 from pigeon.journal.store import Journal
 from pigeon.wire import directories, files
-from pigeon.wire.documents import MAX_REQUEST_BYTES, BadDocument, parse_request
+from pigeon.wire.documents import BadDocument
 from pigeon.wire.names import SessionFiles, host_and_pid, is_control, worker_id_of
 from pigeon.wire.pacing import Silence
+from pigeon.wire.reading import read_request
 from pigeon.wire.worker_file import read_worker_file
 from pigeon.worker import identity, proof
 from pigeon.worker.handover import Worker
@@ -114,7 +115,7 @@ class Sweeper:
 
     def _keep_s(self, session: SessionFiles) -> float:
         try:
-            request = parse_request(files.read(session.request, MAX_REQUEST_BYTES), session.session_id)
+            request = read_request(session)
         except (OSError, BadDocument):
             return self.retention.finished_s
         return self.retention.terminal_s if request.pty else self.retention.finished_s
