@@ -222,3 +222,10 @@ def _logical(pwd: str | None, cwd: str) -> str:
     except OSError:
         return cwd
     return pwd if (here.st_dev, here.st_ino) == (there.st_dev, there.st_ino) else cwd
+
+
+def environment_path(environ: Mapping[str, str]) -> list[str]:
+    """The `bin` of the virtual or conda environment that is active, if it is on PATH: a login shell sets PATH anew."""
+    path = environ.get("PATH", "").split(":")
+    places = (environ.get(name, "") for name in ("VIRTUAL_ENV", "CONDA_PREFIX"))
+    return [f"{place}/bin" for place in places if place.startswith("/") and f"{place}/bin" in path]

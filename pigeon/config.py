@@ -72,6 +72,8 @@ if TYPE_CHECKING:
         claim_timeout: float
         worker_timeout: float
         on_disconnect: str
+        path: str
+        notify_after: float
         escape_char: str
 
     class WireSection:

@@ -167,6 +167,11 @@ TABLE: tuple[Setting, ...] = (
     Setting("worker.journal_retention", SECONDS, 90 * _DAY, "finished sessions stay in the journal for so long",
             high=10 * _YEAR, harmless=True),
     Setting("client.shell", WORDS, ["bash", "-lc"], "the words before the command's text"),
+    Setting("client.path", CHOICE, "auto",
+            "PATH over there: `auto` puts the active virtual or conda environment in front again;"
+            " `login` leaves it as the login shell sets it", choices=("auto", "login")),
+    Setting("client.notify_after", SECONDS, 0.0,
+            "ring the terminal (bell, OSC 9) at the end of a command that took so long; 0: never", harmless=True),
     Setting("client.env_exclude", WORDS, list(DEFAULT_ENV_EXCLUDE),
             "patterns of variables that stay behind (`NAME`, `PREFIX*`, …); a list of one's own replaces the default"),
     Setting("client.repair", SWITCH, True, "put right words that the local shell expanded too early"),

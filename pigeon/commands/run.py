@@ -12,6 +12,7 @@ from pigeon.client.outcome import Outcome
 from pigeon.client.session import submit
 from pigeon.client.signals import signals
 from pigeon.client.tty import is_terminal, pixel_size, window_size
+from pigeon.clock import monotonic
 from pigeon.errors import EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND, PigeonError
 from pigeon.wire.documents import BULK, CLIENT_FEATURES, Request, Requester
 from pigeon.wire.names import new_session_id
@@ -145,7 +146,14 @@ def _talk(mine: frames.FramePipe, invocation: Invocation, *, speaks: bool) -> Ou
     for note in notes:
         front.verbose(note)
     front.verbose(f"session {request.session_id}: published in namespace `{namespace.name}`")
-    return Conversation(submission, options, front).run()
+    began = monotonic()
+    outcome = Conversation(submission, options, front).run()
+    took_s, after_s = monotonic() - began, settings.client.notify_after
+    if after_s and took_s >= after_s:
+        from pigeon.client.notification import ring
+
+        ring(invocation.words, took_s, outcome.code)
+    return outcome
 
 
 def prepare(invocation: Invocation) -> tuple[config.Config, Request, list[str]]:
@@ -167,6 +175,9 @@ def prepare(invocation: Invocation) -> tuple[config.Config, Request, list[str]]:
             repair=settings.client.repair,
         )
     request = Request(new_session_id(), argv, cwd)
+    request.directory = _directory()
+    if settings.client.path == "auto" and settings.client.shell[-1] == "-lc" and not invocation.exact:
+        request.path_first = commandline.environment_path(os.environ)
     own = _own_environment()
     given = own if invocation.env is None else invocation.env
     # Only what a program says of its own accord travels whatever `env_exclude` says: most hand a copy of their own on.
@@ -199,6 +210,15 @@ def prepare(invocation: Invocation) -> tuple[config.Config, Request, list[str]]:
     request.on_disconnect = "keep" if invocation.keep or invocation.detach else settings.client.on_disconnect
     request.features = (BULK,) if invocation.detach else CLIENT_FEATURES
     return settings, request, notes + repaired
+
+
+def _directory() -> tuple[int, int] | None:
+    """What tells the current directory from another of its name on another host."""
+    try:
+        found = os.stat(".")
+    except OSError:
+        return None
+    return found.st_ino, found.st_mtime_ns
 
 
 def _own_environment() -> dict[str, str]:

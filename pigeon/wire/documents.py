@@ -133,6 +133,8 @@ class Request:
         "features",
         "verb",
         "job",
+        "directory",
+        "path_first",
     )
 
     def __init__(self, session_id: str, command: list[str], cwd: str) -> None:
@@ -155,6 +157,10 @@ class Request:
         self.features: tuple[str, ...] = ()
         self.verb: list[str] | None = None
         self.job: Job | None = None
+        self.directory: tuple[int, int] | None = None
+        """Inode and modification time (unix nanoseconds) of `cwd` as its client sees it; None: not known."""
+        self.path_first: list[str] = []
+        """Directories of the client's active environment, which belong in front of PATH."""
 
     def __repr__(self) -> str:
         """Without the environment's values: this ends up in logs."""
@@ -215,6 +221,10 @@ class Request:
             "on_disconnect": self.on_disconnect,
             "client": {"version": version, "features": list(self.features)},
         }
+        if self.directory is not None:
+            document["directory"] = {"inode": self.directory[0], "modified": self.directory[1]}
+        if self.path_first:
+            document["path_first"] = self.path_first
         if self.unset_env:
             document["unset_env"] = self.unset_env
         if self.verb is not None:
@@ -263,6 +273,8 @@ def parse_request(data: bytes, session_id: str) -> Request:
     request.features = tuple(f for f in features if isinstance(f, str)) if isinstance(features, list) else ()
     request.verb = _texts(document, "verb") if document.get("verb") is not None else None
     request.job = _job_of(document.get("job"))
+    request.directory = _directory(document.get("directory"))
+    request.path_first = _texts(document, "path_first", optional=True)
     _parse_terminal(document.get("terminal"), request)
     return request
 
@@ -272,6 +284,14 @@ def _requester(value: object) -> Requester:
         return Requester()
     host, user = (text_of(value, field) or None for field in ("host", "user"))
     return Requester(host, integer_of(value, "pid"), user)
+
+
+def _directory(value: object) -> tuple[int, int] | None:
+    """What makes no sense is not known: it only decides about a word of warning."""
+    if not isinstance(value, dict):
+        return None
+    inode, modified = value.get("inode"), value.get("modified")
+    return (inode, modified) if type(inode) is int and type(modified) is int else None
 
 
 def _parse_terminal(terminal: object, request: Request) -> None:

@@ -115,6 +115,8 @@ def test_a_whole_file(where: Where) -> None:
         journal_retention = 2
         [client]
         shell = ["sh", "-c"]
+        path = "login"
+        notify_after = "2m"
         env_exclude = []
         repair = false
         claim_timeout = 8
@@ -138,6 +140,7 @@ def test_a_whole_file(where: Where) -> None:
     assert found.worker.retention == 0.0
     assert isinstance(found.worker.poll_interval, float)
     assert (found.client.shell, found.client.env_exclude, found.client.repair) == (["sh", "-c"], [], False)
+    assert (found.client.path, found.client.notify_after) == ("login", 120.0)
     assert (found.client.claim_timeout, found.client.worker_timeout) == (8.0, 9.0)
     assert (found.client.on_disconnect, found.client.escape_char, found.wire.fsync) == ("keep", "none", True)
     assert found.remote_env == {"HTTPS_PROXY": "http://x", "EMPTY": ""}

@@ -83,6 +83,7 @@ class Conversation:
             while True:
                 self._turn(self._wait())
         except Outcome as outcome:
+            self.front.progress("")
             return outcome
         except PigeonError as error:
             self.departure.last_words(HANGUP)
@@ -289,6 +290,8 @@ class Conversation:
         news = self.owner.wait(self._now, self._now - self._born)
         if news.notice:
             self.front.notice(news.notice, about="waiting")
+        elif news.progress:
+            self.front.progress(news.progress)
         if news.holder:
             self._look_next_door(news.holder)
         if news.claimed_now:

@@ -108,6 +108,9 @@ class Front:
     def notice(self, text: str, *, about: str = "notice") -> None:
         """A line that the user should know. `about`: "waiting" where it says why nothing has been started yet."""
 
+    def progress(self, text: str) -> None:
+        """What the next one, or anything else that is shown, takes the place of; "": nothing any more."""
+
     def verbose(self, text: str) -> None:
         """A line for who wants to know everything."""
 

@@ -53,6 +53,7 @@ class GuardianFront(Front):
         self._modes: Modes | None = None
         self._modes_told = frames.modes_payload(b"", b"", wants_redraw=False)
         self._unread: list[Event] = []
+        self._has_typed = False
 
     @property
     def is_printing(self) -> bool:
@@ -96,6 +97,8 @@ class GuardianFront(Front):
 
     def _decoded(self, kind: bytes, payload: bytes) -> Event | None:
         if kind == frames.KEYS:
+            self._output.progress("")
+            self._has_typed = True
             return Input(payload, is_typed=True)
         if kind == frames.KEYS_END:
             return Input(b"", is_typed=True)
@@ -141,12 +144,18 @@ class GuardianFront(Front):
         self._guardian.tell(about, message=text)
         self._output.notice(text)
 
+    def progress(self, text: str) -> None:
+        """See Front. Whoever types sees what he types, and no line that is written over it."""
+        if not self._has_typed:
+            self._output.progress(text)
+
     def verbose(self, text: str) -> None:
         """See Front."""
         self._output.verbose(text)
 
     def suspended(self) -> None:
         """See Front."""
+        self._output.progress("")
         super().suspended()
         self._guardian.send(frames.SUSPENDED)
 

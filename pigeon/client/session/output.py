@@ -95,6 +95,7 @@ class Output:
 
     def __init__(self, options: Options, stdout: int = 1, stderr: int = 2) -> None:
         self.line_end = "\n"
+        self._has_progress = False
         self._options = options
         self.out = NonBlockingOutput(stdout)
         # What goes to one file stays in order.
@@ -119,6 +120,8 @@ class Output:
 
     def write(self, channel: str, data: bytes) -> None:
         """Output of the command. Raises as `NonBlockingOutput.write`."""
+        if self._has_progress:
+            self.progress("")
         if channel in (STDOUT, PTY):
             self.out.write(data)
         elif channel == STDERR:
@@ -134,12 +137,34 @@ class Output:
         if self._options.speaks or self._options.verbose:
             self._print(text)
 
+    def progress(self, text: str) -> None:
+        """A line of a terminal that the next one is written over; "" takes it away. Nowhere else, and never in turn.
+
+        A job in the background writes nothing over its user's next command line.
+        """
+        if not text and not self._has_progress:
+            return
+        fd = self.error.fd
+        try:
+            if not (self._options.speaks and os.isatty(fd) and os.tcgetpgrp(fd) == os.getpgrp()):
+                return
+            if os.environ.get("TERM", "dumb") == "dumb":
+                return
+            columns = os.get_terminal_size(fd).columns
+            line = visible(f"pigeon: {text}")[: max(0, columns - 1)] if text else ""
+            self.error.write(f"\r{line}\x1b[K".encode())
+            self._has_progress = bool(text)
+        except OSError:
+            pass  # the terminal has gone, or is not ours
+
     def verbose(self, text: str) -> None:
         """A line for `-v`."""
         if self._options.verbose:
             self._print(text)
 
     def _print(self, text: str) -> None:
+        if self._has_progress:
+            self.progress("")
         try:
             self.error.write(f"pigeon: {visible(text)}{self.line_end}".encode())
         except OSError:

@@ -14,7 +14,8 @@ from pigeon.wire.pacing import HEARTBEAT_S, Silence
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from pigeon.client.session.submit import Submission
-    from pigeon.client.session.workers import Watchers, Workers
+    from pigeon.client.session.telling import Telling
+    from pigeon.client.session.workers import Reason, Watchers, Workers
     from pigeon.wire.claim import Claim
 
 LOOK_S = 1.0
@@ -48,10 +49,12 @@ _VERDICTS = {
 class WaitNews:
     """What there is to say about a session that nobody has started."""
 
-    __slots__ = ("notice", "holder", "claimed_now", "give_up", "give_up_reason")
+    __slots__ = ("notice", "progress", "holder", "claimed_now", "give_up", "give_up_reason")
 
     def __init__(self) -> None:
         self.notice = ""
+        self.progress = ""
+        """What a terminal may show until the next look."""
         self.holder = ""
         """The session that has the directory, while that is what it waits for."""
         self.claimed_now = ""
@@ -84,7 +87,7 @@ class OwnerState:
         self._silence = Silence()
         self._next_look = 0.0
         self._next_claim_look = 0.0
-        self._reason = ""
+        self._made_telling: Telling | None = None
         self.finds_no_room = False
         """The share was full when the session had last been silent for long."""
         self.is_refused_room = False
@@ -120,18 +123,30 @@ class OwnerState:
             return result
         self._workers.look(now)
         reason = self._why(now)
-        kind = reason.partition(" for ")[0] + reason.rpartition("(session ")[2].partition(")")[0]
-        if kind != self._reason:
-            self._reason = kind
-            result.notice = reason
+        if reason is not None:
+            result.notice = self._telling.notice(reason, now, age_s, self._left_s(reason.kind))
+            result.progress = self._telling.progress(reason, age_s)
         result.holder = self._workers.holder
         if self._workers.absence.seconds >= self._claim_timeout_s:
             result.give_up = self._no_worker(now)
             result.give_up_reason = f"no worker took it within {self._claim_timeout_s:.0f} s"
         return result
 
-    def _why(self, now: float) -> str:
-        """For what the session waits; empty until living workers can be told from what dead ones have left behind."""
+    def _left_s(self, kind: str) -> float | None:
+        """In how many seconds this client gives up; None where it waits as long as it takes."""
+        return self._claim_timeout_s - self._workers.absence.seconds if kind in ("none", "silent") else None
+
+    @property
+    def _telling(self) -> Telling:
+        """Made with `_workers`."""
+        if self._made_telling is None:
+            from pigeon.client.session.telling import Telling
+
+            self._made_telling = Telling()
+        return self._made_telling
+
+    def _why(self, now: float) -> Reason | None:
+        """For what the session waits; None until living workers can be told from what dead ones have left behind."""
         from pigeon.client.session.workers import WATCHED_S
 
         if self._watched_since is None:
@@ -140,7 +155,7 @@ class OwnerState:
         # Once and for all: a worker that comes later must not make the client fall silent again.
         self._is_watched = self._is_watched or all_live or now - self._watched_since >= WATCHED_S
         if not self._is_watched:
-            return ""
+            return None
         return self._workers.reason(self.session.session_id, self._cwd, self._locks, now)
 
     def _no_worker(self, now: float) -> str:

@@ -24,6 +24,20 @@ LIVES_S = 10.0
 """And one that has not for so long is not believed any more."""
 
 
+_START = "start `pigeon worker` on the machine with internet"
+
+
+class Reason:
+    """Why a session waits: `kind` changes when that does, `text` says it, `way_out` what to do about it."""
+
+    __slots__ = ("kind", "text", "way_out")
+
+    def __init__(self, kind: str, text: str, way_out: str) -> None:
+        self.kind = kind
+        self.text = text
+        self.way_out = way_out
+
+
 class Workers:
     """What the worker files of a namespace say, and for how long no fitting one has changed."""
 
@@ -31,6 +45,7 @@ class Workers:
         self._namespace = namespace
         self._route = route
         self._files = WorkerFiles(namespace)
+        self._came_at: dict[str, float] = {}
         self.absence = Silence()
         self.holder = ""
         """The session that has the directory, if that was the last reason."""
@@ -47,6 +62,7 @@ class Workers:
         except OSError:
             self.absence.failed()
             return
+        self._came_at.update((name, now) for name in self._files.changed - self._files.beating)
         self.absence.looked(
             now, grew=any(self.workers[name].fits(self._route) for name in self._files.beating)
         )
@@ -55,36 +71,41 @@ class Workers:
         """Whether its file has been seen to change of late."""
         return self._files.lives(worker_id, now, LIVES_S)
 
-    def reason(self, session_id: str, cwd: str, locks: bool, now: float) -> str:
-        """One line: for what the session waits. What a dead worker's file says that it runs is passed over."""
+    def reason(self, session_id: str, cwd: str, locks: bool, now: float) -> Reason:
+        """For what the session waits. What a dead worker's file says that it runs is passed over."""
         living = [worker for name, worker in self.workers.items() if self.lives(name, now)]
         wait = waits.why(session_id, cwd, self._route, living, locks=locks)
         self.holder = wait.holder.session_id if wait.holder is not None else ""
         if wait.holder is not None:
-            return f"waiting for this directory, held by {_describe(wait.holder)} on {wait.host}"
+            held = f"waiting for this directory, held by {_describe(wait.holder)} on {wait.host}"
+            return Reason(f"held by {wait.holder.session_id}", held, "Ctrl-C leaves, `--no-lock` runs beside")
         if wait.kind in (waits.WORKER, waits.ENDING):
             return self._no_worker(
                 {name: worker for name, worker in self.workers.items() if worker.fits(self._route)}, now
             )
         if wait.kind == waits.SLOT:
             jobs = sum(len(worker.entries) for worker in living if worker.fits(self._route))
-            return f"waiting for a free worker: {wait.full} of {wait.workers} full, {jobs} commands running"
-        return "waiting for a worker to take the session"
+            full = f"waiting for a free worker: {wait.full} of {wait.workers} full, {jobs} commands running"
+            return Reason(wait.kind, full, "Ctrl-C leaves")
+        return Reason(wait.kind, "waiting for a worker to take the session", "Ctrl-C leaves")
 
-    def _no_worker(self, fitting: Mapping[str, WorkerFile], now: float) -> str:
+    def _no_worker(self, fitting: Mapping[str, WorkerFile], now: float) -> Reason:
         where = f"namespace `{self._namespace.name}`" + (f", route `{self._route}`" if self._route else "")
         if not fitting:
             others = len(self.workers)
             passed_over = [f"{others} of other routes or ending"] if others else []
             passed_over += [f"{self._files.foreign} of another user"] if self._files.foreign else []
-            return f"waiting for a worker: none in {where}" + (
-                f" ({', '.join(passed_over)})" if passed_over else ""
-            )
+            others_too = f" ({', '.join(passed_over)})" if passed_over else ""
+            return Reason("none", f"waiting for a worker: none in {where}{others_too}", _START)
+        come = [name for name in fitting if now - self._came_at.get(name, -LIVES_S) < WATCHED_S]
+        if come:
+            found = f"found {' and '.join(come)}; making sure that it is alive ({WATCHED_S:.0f} s)"
+            return Reason("found", found, "")
         seen = ", ".join(
             f"{worker.worker_id} {_last_seen(self._files.seconds_since_change(name, now))}"
             for name, worker in fitting.items()
         )
-        return f"waiting for a worker in {where}: {seen}"
+        return Reason("silent", f"waiting for a worker in {where}: {seen}", _START)
 
     def summary(self, now: float) -> str:
         """The workers there are and when each was last seen to change, for an error message."""

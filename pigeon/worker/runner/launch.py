@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Mapping
 
 from pigeon.errors import EXIT_PIGEON
@@ -44,7 +45,8 @@ def prepare(task: Assignment, host: str, lock: HeldDirectory | None) -> tuple[di
             if isinstance(error, FileNotFoundError)
             else f"cannot be entered ({error.strerror})"
         )
-        raise CannotStart(f"the directory `{request.cwd}` {why} on {host}", EXIT_PIGEON) from None
+        way_out = "work in one that both machines see (`findmnt -T .` says where this one lives)"
+        raise CannotStart(f"the directory `{request.cwd}` {why} on {host}; {way_out}", EXIT_PIGEON) from None
     if lock is not None and lock.leads_elsewhere():
         raise CannotStart(
             f"the directory `{request.cwd}` was moved just when the command was to start; run it again",
@@ -53,6 +55,47 @@ def prepare(task: Assignment, host: str, lock: HeldDirectory | None) -> tuple[di
     if None in request.env.values():
         raise CannotStart("the request's environment has been blanked already", EXIT_PIGEON)
     return command_environment(request, task.environ, request.session_id)
+
+
+def warning(request: Request, host: str) -> str:
+    """What the user must hear though the command starts: that it is in another directory than he thinks. Else empty.
+
+    Where a filesystem makes inode numbers up (some FUSE and SMB mounts), the time of the last change agrees.
+    """
+    if request.directory is None:
+        return ""
+    found = os.stat(".")
+    inode, modified = request.directory
+    if found.st_ino == inode or _is_same_moment(found.st_mtime_ns, modified):
+        return ""
+    return (
+        f"`{request.cwd}` on {host} is another directory than the one here: files will not appear here "
+        "(is it on the shared filesystem? `findmnt -T .`)"
+    )
+
+
+def _is_same_moment(ours_ns: int, theirs_ns: int) -> bool:
+    """Equal as far as both hosts' filesystems keep it: whole seconds (sshfs), or 100 ns (SMB)."""
+    second = 1_000_000_000
+    if 0 in (ours_ns % second, theirs_ns % second):
+        return ours_ns // second == theirs_ns // second
+    return ours_ns // 100 == theirs_ns // 100
+
+
+def with_path(request: Request) -> list[str]:
+    """The argv, which puts the client's active environment in front of PATH once the login shell's profile has run.
+
+    What the profile has put there itself is not put there twice.
+    """
+    argv = request.command
+    first = [place for place in request.path_first if ":" not in place and os.path.isdir(place)]
+    if not first or len(argv) != 3 or argv[1] != "-lc":
+        return argv
+    puts = "".join(
+        f"case :$PATH: in *:{quoted}:*) ;; *) export PATH={quoted}:$PATH ;; esac; "
+        for quoted in map(shlex.quote, reversed(first))
+    )
+    return [*argv[:2], puts + argv[2]]
 
 
 def start(
@@ -70,7 +113,7 @@ def start(
     which its child keeps until it executes the command.
     """
     request = task.request
-    argv = request.command
+    argv = with_path(request)
     if request.verb is not None:
         # A question to the worker's own pigeon: about this journal, whatever is on PATH.
         argv = [*worker.own_command, *request.verb]
@@ -104,7 +147,12 @@ def command_environment(
         env.pop(name, None)
     env.update((name, value) for name, value in request.env.items() if value is not None)
     env[identity.SESSION_VARIABLE] = session_id
-    notes = []
+    notes = [
+        f"`{place}` is put in front of PATH"
+        if os.path.isdir(place)
+        else f"there is no `{place}` on this host"
+        for place in request.path_first
+    ]
     if request.pty:
         term = env.get("TERM")
         if not term:

@@ -66,6 +66,7 @@ class Runner:
         self._refusal: Refusal | None = None
         self._env: dict[str, str] = {}
         self._notes: list[str] = []
+        self._warning = ""
         self._stop = stop
         self._started_at: float | None = None
         self._started_monotonic = 0.0
@@ -179,6 +180,7 @@ class Runner:
         if self._refusal is None:
             try:
                 self._env, self._notes = launch.prepare(self.task, self.worker.host, self.lock)
+                self._warning = launch.warning(self.task.request, self.worker.host)
             except CannotStart as error:
                 self._refusal = Refusal(states.FAILED, error.message, error.exit_code, event=True)
             # Before the stream says anything, even that nothing is started: whoever restarts a session begins a stream.
@@ -259,6 +261,8 @@ class Runner:
             outbound.acknowledged = 0  # the window counts from the first byte on
         outbound.takes_bulk = self.task.request.takes_bulk
         outbound.say(events.started(command.pid))
+        for note in filter(None, [self._warning]):
+            outbound.say(events.notice(note))
         for note in self._notes:
             outbound.say(events.notice(note, verbose=True))
         self._relay(command, outbound, wakeup)
