@@ -13,7 +13,7 @@ from pigeon.client.session.guardian_front import GuardianFront
 from pigeon.client.tty import is_terminal, window_size
 from pigeon.commandline import quote
 from pigeon.config import Config
-from pigeon.wire.documents import CLIENT_FEATURES, Request, Requester
+from pigeon.wire.documents import BESIDE, CLIENT_FEATURES, Request, Requester
 from pigeon.wire.names import new_session_id
 
 _PASSED_ON = ("NO_COLOR", "FORCE_COLOR", "TZ", "LANG", "LC_ALL", "LC_TIME")
@@ -38,7 +38,7 @@ def question(verb_args: list[str], config: Config) -> Request:
     request.verb = verb_args
     request.requester = Requester(submit.host_name(), os.getpid(), config.user)
     request.pty = False
-    request.lock = "none"
+    request.lock = BESIDE
     request.route = config.route
     return request
 

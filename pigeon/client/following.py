@@ -79,7 +79,7 @@ def options_of(
     options.reads_stdin = reads_stdin and not has_keyboard
     options.pty = request.pty
     options.raw = request.pty and has_keyboard
-    options.keeps = request.on_disconnect == "keep"
+    options.keeps = request.keeps
     options.escape_char = "" if config.client.escape_char == "none" else config.client.escape_char
     options.verbose, options.speaks = verbose, speaks
     options.window = window_size()

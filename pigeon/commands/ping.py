@@ -17,8 +17,9 @@ from pigeon.report import session_view
 from pigeon.text import duration
 from pigeon.wire import files
 from pigeon.wire.claim import read_claim
-from pigeon.wire.documents import Request, Requester
+from pigeon.wire.documents import BESIDE, KEEP, Request, Requester
 from pigeon.wire.names import Namespace, SessionFiles, new_session_id
+from pigeon.wire.records import EXIT, Exit, event_of
 from pigeon.wire.tail import Tail
 
 
@@ -65,7 +66,7 @@ def main(args: list[str], globals_: Mapping[str, str]) -> int:
 def _ping(namespace: Namespace, config: Config, timeout_s: float) -> tuple[float, str] | None:
     """(seconds, who answered); None in time. Raises PigeonError: it was answered by a failure."""
     request = Request(new_session_id(), list(PING), "/")
-    request.pty, request.lock, request.route, request.on_disconnect = False, "none", config.route, "keep"
+    request.pty, request.lock, request.route, request.on_disconnect = False, BESIDE, config.route, KEEP
     request.requester = Requester(submit.host_name(), os.getpid(), config.user)
     began = clock.monotonic()
     submission = submit.publish(namespace, request)
@@ -80,9 +81,10 @@ def _ping(namespace: Namespace, config: Config, timeout_s: float) -> tuple[float
             records = []
         now = clock.monotonic()
         for record in records:
-            if record.get("event") == "exit":
-                if record.get("exit_code") not in (0, None):
-                    raise PigeonError(f"the worker could not run `true`: exit code {record.get('exit_code')}")
+            if event_of(record) == EXIT:
+                code = Exit(record).exit_code
+                if code not in (0, None):
+                    raise PigeonError(f"the worker could not run `true`: exit code {code}")
                 return now - began, _who(namespace, session)
         if now - began > timeout_s:
             submission.withdraw("`pigeon ping` has left")

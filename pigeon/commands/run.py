@@ -14,7 +14,7 @@ from pigeon.client.signals import signals
 from pigeon.client.tty import is_terminal, pixel_size, window_size
 from pigeon.clock import monotonic
 from pigeon.errors import EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND, PigeonError
-from pigeon.wire.documents import BULK, CLIENT_FEATURES, Request, Requester
+from pigeon.wire.documents import BESIDE, BULK, CLIENT_FEATURES, KEEP, LOCKED, Request, Requester
 from pigeon.wire.names import new_session_id
 
 SESSION_VARIABLE = "PIGEON_SESSION"
@@ -206,8 +206,8 @@ def prepare(invocation: Invocation) -> tuple[config.Config, Request, list[str]]:
 
             request.modes = tty_settings()
     request.route = settings.route
-    request.lock = "none" if invocation.no_lock else "cwd"
-    request.on_disconnect = "keep" if invocation.keep or invocation.detach else settings.client.on_disconnect
+    request.lock = BESIDE if invocation.no_lock else LOCKED
+    request.on_disconnect = KEEP if invocation.keep or invocation.detach else settings.client.on_disconnect
     request.features = (BULK,) if invocation.detach else CLIENT_FEATURES
     return settings, request, notes + repaired
 

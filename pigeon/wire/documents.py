@@ -30,6 +30,12 @@ WORKER_FEATURES = (HEARTBEAT, ACK, ATTACH)
 """Listed in `request.json` and in the claim. An older peer does not read the list; one that does passes over what
 it does not know."""
 
+LOCKED, BESIDE = "cwd", "none"
+"""`lock` of a request: the command has its directory for itself, or runs beside whatever runs there."""
+
+HANG_UP, KEEP = "hangup", "keep"
+"""`on_disconnect` of a request."""
+
 Document = dict[str, object]
 
 
@@ -152,8 +158,8 @@ class Request:
         self.modes: dict[str, int | bool] = {}
         self.pty = True
         self.route: str | None = None
-        self.lock = "cwd"
-        self.on_disconnect = "hangup"
+        self.lock = LOCKED
+        self.on_disconnect = HANG_UP
         self.features: tuple[str, ...] = ()
         self.verb: list[str] | None = None
         self.job: Job | None = None
@@ -189,12 +195,12 @@ class Request:
     @property
     def locks(self) -> bool:
         """The command wants its directory for itself."""
-        return self.lock == "cwd"
+        return self.lock == LOCKED
 
     @property
     def keeps(self) -> bool:
         """The command may outlive its client."""
-        return self.on_disconnect == "keep"
+        return self.on_disconnect == KEEP
 
     def encode(self, version: str) -> bytes:
         """The bytes of request.json."""
@@ -266,8 +272,8 @@ def parse_request(data: bytes, session_id: str) -> Request:
     if route is not None and not isinstance(route, str):
         raise BadDocument("request.json: `route` is not a text")
     request.route = route
-    request.lock = _choice(document, "lock", ("cwd", "none"))
-    request.on_disconnect = _choice(document, "on_disconnect", ("hangup", "keep"))
+    request.lock = _choice(document, "lock", (LOCKED, BESIDE))
+    request.on_disconnect = _choice(document, "on_disconnect", (HANG_UP, KEEP))
     client = document.get("client")
     features = client.get("features") if isinstance(client, dict) else None
     request.features = tuple(f for f in features if isinstance(f, str)) if isinstance(features, list) else ()

@@ -21,6 +21,7 @@ from pigeon.config import Config
 from pigeon.errors import PigeonError
 from pigeon.report import session_view
 from pigeon.wire import directories, files
+from pigeon.wire.documents import KEEP
 from pigeon.wire.files import Appender
 from pigeon.wire.names import check_component
 from pigeon.worker import cwdlock
@@ -53,7 +54,7 @@ def check_other_side(patient: Patient, config: Config) -> list[Finding]:
 
 def _ask_for_help(patient: Patient, config: Config) -> Submission:
     request = question(["doctor", "--help-out", patient.room_name], config)
-    request.route, request.on_disconnect = patient.route, "keep"
+    request.route, request.on_disconnect = patient.route, KEEP
     return submit.publish(patient.place, request)
 
 

@@ -18,6 +18,7 @@ from collections.abc import Mapping
 from ptyprocess import PtyProcess
 
 from pigeon.errors import EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND, EXIT_PIGEON
+from pigeon.wire.records import PTY, STDERR, STDOUT
 from pigeon.worker import identity
 from pigeon.worker.relay import command_tty
 
@@ -288,7 +289,7 @@ def _on_pty(
         raise NoTerminal(error.strerror or str(error)) from error
     master = spawned.fd
     os.set_inheritable(master, False)
-    return Command(spawned.pid, master, {master: "pty"}, master=master, keep=spawned)
+    return Command(spawned.pid, master, {master: PTY}, master=master, keep=spawned)
 
 
 def _encoded(env: dict[str, str]) -> dict[bytes, bytes]:
@@ -328,4 +329,4 @@ def _on_pipes(program: str, argv: list[str], env: dict[str, str], inherit: tuple
         except OSError:
             pass  # more than this user may have; the usual 64 KiB do
     popen.returncode = 0  # we wait for the pid ourselves
-    return Command(popen.pid, fds[0], {fds[1]: "stdout", fds[2]: "stderr"}, master=None, keep=popen)
+    return Command(popen.pid, fds[0], {fds[1]: STDOUT, fds[2]: STDERR}, master=None, keep=popen)

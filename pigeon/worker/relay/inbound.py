@@ -115,7 +115,7 @@ class Inbound:
             self._act(record, command)
         orders = self.requests[known:]  # `pigeon stop` hangs up a client that is not its own
         self.requests[known:] = [STOP if order == HANGUP else order for order in orders]
-        return "visitor"
+        return VISITOR
 
     @property
     def has_more(self) -> bool:

@@ -14,7 +14,7 @@ import re
 from collections.abc import Callable
 
 from pigeon.wire.names import SessionFiles
-from pigeon.wire.records import MAX_DATA_BYTES
+from pigeon.wire.records import CHANNELS, MAX_DATA_BYTES, PTY
 from pigeon.wire.segments import BULK_AFTER_BYTES, SEGMENT_BYTES
 from pigeon.wire.stream import StreamWriter
 
@@ -71,7 +71,7 @@ class Outbound:
         self._scrollback_bytes = min(scrollback_bytes, max_bytes // 4)
         self._keeps_unread = keeps_unread
         self._queue_bytes = min(QUEUE_BYTES, max_bytes // 8)
-        self.channel_bytes = {"pty": 0, "stdout": 0, "stderr": 0}
+        self.channel_bytes = dict.fromkeys(CHANNELS, 0)
         self.acknowledged: int | None = None
         self.last_output = 0.0
         self.brisk_until = 0.0
@@ -139,13 +139,13 @@ class Outbound:
                 self._trace(data)
             self._parts.append((channel, data))
             taken += len(data)
-            if channel != "pty" and len(data) < 4096:
+            if channel != PTY and len(data) < 4096:
                 break  # a pipe hands over all it has; a terminal at most 4095 bytes at a time
         if taken:
             self._held += taken
             self.channel_bytes[channel] += taken
             self.last_output = now
-            if not self._urgent and channel == "pty" and now > self.brisk_until:
+            if not self._urgent and channel == PTY and now > self.brisk_until:
                 # The end of the last piece is looked at again: a question may be split over two reads.
                 self._urgent = bool(_QUERY.search(self._tail + b"".join(d for _, d in self._parts[-64:])))
                 self._tail = self._parts[-1][1][-32:]

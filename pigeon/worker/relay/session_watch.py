@@ -14,6 +14,7 @@ from pigeon import clock
 from pigeon.errors import DamagedSession
 from pigeon.wire import files
 from pigeon.wire.names import SessionFiles, attachment_number
+from pigeon.wire.records import VISITOR
 from pigeon.worker.relay.command import Command
 from pigeon.worker.relay.inbound import Inbound
 
@@ -106,8 +107,8 @@ class Newcomers:
                 kind = self._inbound.look_at(number, self._command)
             except DamagedSession as error:
                 self._note("attacher_refused", n=number, error=error.message)
-                kind = "visitor"
-            if kind == "visitor":
+                kind = VISITOR
+            if kind == VISITOR:
                 self._visited.add(number)
             elif kind == "attacher" or number in self._seen_empty:
                 newest = number

@@ -141,7 +141,7 @@ class Runner:
     # Before the command
 
     def _take_lock(self) -> bool:
-        if self.task.request.lock != "cwd" or self.task.refusal is not None:
+        if not self.task.request.locks or self.task.refusal is not None:
             return True
         self._try_lock()
         return self.lock is not None or self._has_companion()
