@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -77,13 +78,13 @@ def view(namespace: Namespace, session_id: str) -> View:
     session = namespace.session(session_id)
     try:
         names = directories.list_status(session.directory)
-    except (FileNotFoundError, NotADirectoryError):  # a file with such a name is nobody's session
+    except OSError as error:
+        if error.errno not in (errno.ENOENT, errno.ENOTDIR):  # a file with such a name is nobody's session
+            raise ShareError(f"`{session.directory}` cannot be read: {error.strerror}") from error
         raise NotFoundError(
             f"there is no session `{session_id}` in namespace `{namespace.name}`",
             hint="`pigeon sessions --all` lists them",
         ) from None
-    except OSError as error:
-        raise ShareError(f"`{session.directory}` cannot be read: {error.strerror}") from error
     found = View(session, sorted(names), _status(session), _request(session), _claim(session, list(names)))
     for name, stat in names.items():
         found.sizes[name] = stat.st_size
