@@ -21,7 +21,7 @@ import os
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
 _SHELLS = ("sh", "bash", "zsh", "dash", "ksh", "ash")
 _LETTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_")
@@ -186,23 +186,59 @@ def _may_be_literal(word: str) -> bool:
 # The environment
 
 
+MAKE = ("MAKEFLAGS", "MFLAGS", "GNUMAKEFLAGS", "CARGO_MAKEFLAGS")
+_RUNTIME = ("/run/", "/tmp/", "/var/", "/dev/shm/")
+"""Where sockets lie. Elsewhere nothing is looked at: a variable may name something on a mount that hangs."""
+
+
 def forwarded_env(
     environ: Mapping[str, str], *, exclude: list[str], remote_env: Mapping[str, str], cwd: str
 ) -> dict[str, str]:
     """The client's environment without what stays behind, `[remote_env]` on top, and PWD as the user came by."""
+    env = {}
+    excluded = exclusion(exclude)
+    for name, value in environ.items():
+        if name in MAKE:
+            value = _without_jobserver(value)
+            if not value.strip():
+                continue
+        if not excluded(name) and not names_socket(value):
+            env[name] = value
+    env.update(remote_env)
+    env["PWD"] = _logical(environ.get("PWD"), cwd)
+    return env
+
+
+def exclusion(exclude: list[str]) -> Callable[[str], bool]:
+    """Whether a variable of that name stays behind."""
     names = {pattern for pattern in exclude if not set(pattern) & set("*?[")}
     prefixes = tuple(
         p[:-1] for p in exclude if p.endswith("*") and len(p) > 1 and not set(p[:-1]) & set("*?[")
     )
     others = [p for p in exclude if p not in names and not (p.endswith("*") and p[:-1] in prefixes)]
-    env = {
-        name: value
-        for name, value in environ.items()
-        if name not in names and not name.startswith(prefixes) and not (others and _matches(name, others))
-    }
-    env.update(remote_env)
-    env["PWD"] = _logical(environ.get("PWD"), cwd)
-    return env
+    return lambda name: name in names or name.startswith(prefixes) or bool(others and _matches(name, others))
+
+
+def names_socket(value: str) -> bool:
+    """Whether a value names a socket of this host (`/run/x`, `unix:/run/x`, `editor --server /tmp/x`)."""
+    if not any(place in value for place in _RUNTIME):
+        return False
+    for word in value.replace("=", " ").replace(",", " ").split():
+        path = word.removeprefix("unix:").removeprefix("//")
+        if path.startswith(_RUNTIME):
+            try:
+                if os.stat(path).st_mode & 0o170000 == 0o140000:
+                    return True
+            except (OSError, ValueError):
+                pass
+    return False
+
+
+def _without_jobserver(flags: str) -> str:
+    """make's flags without the descriptors or the pipe of a make on this host, which are nobody's over there."""
+    if "--jobserver" not in flags:
+        return flags
+    return " ".join(word for word in flags.split(" ") if not word.startswith("--jobserver"))
 
 
 def _matches(name: str, patterns: list[str]) -> bool:

@@ -41,3 +41,12 @@ def is_running(pid: int, started: int | None) -> bool:
     """Whether `pid` is still the process that started at `started` ticks, and not a zombie."""
     fields = stat_fields(pid)
     return fields is not None and fields[0] not in "ZX" and (started is None or int(fields[19]) == started)
+
+
+def name_of(pid: int) -> str:
+    """What the process calls itself (proc_pid_comm(5)); "" if there is none."""
+    try:
+        with open(f"/proc/{pid}/comm", "rb") as file:
+            return file.read().decode("utf-8", "backslashreplace").rstrip("\n")
+    except OSError:
+        return ""

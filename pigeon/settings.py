@@ -19,32 +19,34 @@ WORDS = "list of texts"
 CHOICE = "choice"
 CHARACTER = "one character or `none`"
 
-DEFAULT_ENV_EXCLUDE = (
-    "HOSTNAME",
-    "HOST",
-    "DISPLAY",  # a display, an agent, a bus or a tty of the client's host answers nobody over there
-    "WAYLAND_DISPLAY",
-    "XAUTHORITY",
-    "SSH_*",
-    "DBUS_*",
-    "XDG_RUNTIME_DIR",
-    "XDG_SESSION_*",
-    "XDG_SEAT",
-    "XDG_VTNR",
-    "GPG_AGENT_INFO",
-    "GPG_TTY",
-    "TMUX",  # a program that finds these talks to a multiplexer that is not there
-    "TMUX_PANE",
-    "STY",
-    "WINDOW",
-    "SLURM_*",  # an allocation of the client's host
-    "CUDA_VISIBLE_DEVICES",
-    "PIGEON_*",
-    "OLDPWD",
-    "SHLVL",
-    "_",
-)
-"""Names that only make sense on the client's host. Exported shell functions are not among them: they go along."""
+STAYS_BEHIND: tuple[tuple[str, str], ...] = (
+    ("the host's name", "HOSTNAME HOST"),
+    # A display, an agent, a bus or a tty of the client's host answers nobody over there.
+    ("a display", "DISPLAY WAYLAND_* XAUTHORITY ICEAUTHORITY SESSION_MANAGER DESKTOP_STARTUP_ID XDG_ACTIVATION_TOKEN"
+     " WINDOWID PULSE_SERVER PIPEWIRE_*"),
+    ("an agent", "SSH_* GPG_AGENT_INFO GPG_TTY GNOME_KEYRING_*"),
+    ("a bus or a login session", "DBUS_* AT_SPI_BUS_ADDRESS XDG_RUNTIME_DIR XDG_SESSION_* XDG_SEAT XDG_VTNR"),
+    # A program that finds these talks to a multiplexer, a terminal or an editor that is not there.
+    ("a terminal multiplexer", "TMUX TMUX_PANE STY WINDOW ZELLIJ ZELLIJ_*"),
+    ("a terminal emulator", "KITTY_LISTEN_ON KITTY_PID KITTY_PUBLIC_KEY KITTY_INSTALLATION_DIR WEZTERM_UNIX_SOCKET"
+     " ALACRITTY_SOCKET GNOME_TERMINAL_* KONSOLE_DBUS_*"),
+    ("an editor, or what it asks by", "VSCODE_* NVIM NVIM_LISTEN_ADDRESS EMACS_SOCKET_NAME EMACS_SERVER_FILE"
+     " GIT_ASKPASS SUDO_ASKPASS ELECTRON_RUN_AS_NODE"),
+    ("a job of a scheduler", "SLURM_* SLURMD_* PBS_* LSB_* SGE_TASK_* SGE_O_* PE_HOSTFILE OAR_* COBALT_* FLUX_*"
+     " _CONDOR_* PMI_* PMI2_* PMIX_* PALS_* ALPS_APP_* OMPI_COMM_WORLD_* OMPI_UNIVERSE_SIZE"
+     " MPI_LOCALRANKID MPI_LOCALNRANKS"),
+    ("devices", "CUDA_VISIBLE_DEVICES CUDA_MPS_* NVIDIA_VISIBLE_DEVICES ROCR_VISIBLE_DEVICES HIP_VISIBLE_DEVICES"
+     " GPU_DEVICE_ORDINAL ZE_AFFINITY_MASK"),
+    ("a service of systemd", "INVOCATION_ID NOTIFY_SOCKET LISTEN_PID LISTEN_FDS LISTEN_FDNAMES JOURNAL_STREAM"
+     " SYSTEMD_EXEC_PID MANAGERPID WATCHDOG_* CREDENTIALS_DIRECTORY"),
+    ("pigeon itself", "PIGEON_*"),
+    ("this shell", "OLDPWD SHLVL _"),
+)  # fmt: skip
+"""(what they name, patterns of variables) that only make sense on the client's host."""
+
+DEFAULT_ENV_EXCLUDE = tuple(pattern for _, patterns in STAYS_BEHIND for pattern in patterns.split())
+"""The patterns alone. Exported shell functions are not among them: they go along. Values that name files are looked at
+on the worker's host (`env_rules.py`)."""
 
 
 _DAY = 86_400.0

@@ -80,6 +80,7 @@ def walk(directory: str) -> tuple[str, Fault | None]:
     pending = [part for part in directory.split("/") if part not in ("", ".")][::-1]
     here, found, links = "/", os.lstat("/"), 0
     fault = directory_fault(here, found, passed=bool(pending))
+    may_hold_strangers = False
     while pending:
         part = pending.pop()
         if part == "..":
@@ -100,15 +101,18 @@ def walk(directory: str) -> tuple[str, Fault | None]:
             continue
         if not stat.S_ISDIR(found.st_mode):
             raise NotADirectoryError(20, os.strerror(20), here)
-        fault = fault or directory_fault(here, found, passed=bool(pending))
+        fault = fault or directory_fault(here, found, passed=bool(pending), in_open=may_hold_strangers)
     if fault is None:
-        fault = directory_fault(here, os.lstat(here), passed=False)
+        fault = directory_fault(here, os.lstat(here), passed=False, in_open=may_hold_strangers)
     return here, fault
 
 
-def directory_fault(path: str, found: os.stat_result, *, passed: bool) -> Fault | None:
-    """What is unsafe about one directory. `passed`: it is only on the way, where a sticky one does no harm."""
-    if found.st_uid not in (os.geteuid(), ROOT) and not (passed and is_unmapped(found.st_uid)):
+def directory_fault(path: str, found: os.stat_result, *, passed: bool, in_open: bool = False) -> Fault | None:
+    """What is unsafe about one directory.
+
+    `passed`: it is only on the way, where a sticky one does no harm. `in_open`: it lies in one that others can write.
+    """
+    if found.st_uid not in (os.geteuid(), ROOT) and (in_open or not is_unmapped(found.st_uid)):
         return Fault(path, f"belongs to another user (uid {found.st_uid})")
     if not found.st_mode & _OTHERS_WRITE or (passed and found.st_mode & stat.S_ISVTX):
         return None

@@ -7,7 +7,7 @@ import json
 import os
 from collections.abc import Mapping
 
-from pigeon import config, config_file, config_trust, settings
+from pigeon import commandline, config, config_file, config_trust, env_rules, settings
 from pigeon.commands.arguments import Parser, add_common, current_directory, flags_of, load_config
 from pigeon.errors import ConfigError
 from pigeon.printing import complain, say
@@ -20,6 +20,9 @@ def main(args: list[str], globals_: Mapping[str, str]) -> int:
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="show|path|init|trust|untrust")
     show = verbs.add_parser("show", help="each effective value and where it came from")
     show.add_argument("--json", action="store_true", help="as one JSON object")
+    show.add_argument(
+        "--env", action="store_true", help="what becomes of each variable of this environment over there"
+    )
     path = verbs.add_parser("path", help="the file that is read, and the places that are looked at")
     init = verbs.add_parser("init", help="write a commented file to the default place, or to --config FILE")
     trust = verbs.add_parser("trust", help="let all of ./.pigeon.toml (or ./pigeon.toml) count, as it is now")
@@ -40,7 +43,7 @@ def main(args: list[str], globals_: Mapping[str, str]) -> int:
     effective = load_config(arguments, globals_)
     for note in effective.notes:
         complain(note)
-    return _show(effective, as_json=arguments.json)
+    return (_show_env if arguments.env else _show)(effective, as_json=arguments.json)
 
 
 def _value(effective: config.Config, key: str) -> object:
@@ -76,6 +79,37 @@ def _path(flags: Mapping[str, str]) -> int:
         by = f", named by {named[1]}" if named else ""
         complain(f"  {place} ({state}{by})")
     return 0 if read else 1
+
+
+def _show_env(effective: config.Config, *, as_json: bool) -> int:
+    """Names only: values may be secrets."""
+    rows = {name: _fate(name, effective) for name in sorted({*os.environ, *effective.remote_env})}
+    if as_json:
+        say(json.dumps(rows, indent=2), lines=True)
+        return 0
+    for name, fate in rows.items():
+        say(f"{name:<26} {fate}")
+    return 0
+
+
+def _fate(name: str, effective: config.Config) -> str:
+    """What becomes of a variable, as far as this host can say."""
+    if name in effective.remote_env:
+        return f"set there by `[{settings.REMOTE_ENV}]`"
+    pattern = next((one for one in effective.client.env_exclude if commandline.exclusion([one])(name)), None)
+    if pattern is not None:
+        why = next((what for what, patterns in settings.STAYS_BEHIND if pattern in patterns.split()), "")
+        return f"stays here (`{pattern}`{f': {why}' if why else ''})"
+    if name == "PWD":
+        return "names the directory that the command runs in"
+    if commandline.names_socket(os.environ[name]):
+        return "stays here (a socket of this host)"
+    if name in commandline.MAKE:
+        return "goes along without the jobserver of a make on this host"
+    if name in env_rules.TABLE:
+        kind = env_rules.TABLE[name]
+        return f"goes along where the worker's host has it, and nobody else could have put it there ({kind})"
+    return "goes along"
 
 
 def _local(given: str | None, *, must_exist: bool) -> str:

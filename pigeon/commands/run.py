@@ -9,7 +9,7 @@ from pigeon.cli_arguments import Invocation
 from pigeon.client import frames
 from pigeon.client.following import in_two_processes, options_of
 from pigeon.client.outcome import Outcome
-from pigeon.client.session import submit
+from pigeon.client.session import context, submit
 from pigeon.client.signals import signals
 from pigeon.client.tty import is_terminal, pixel_size, window_size
 from pigeon.clock import monotonic
@@ -17,14 +17,12 @@ from pigeon.errors import EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND, PigeonError
 from pigeon.wire.documents import BESIDE, BULK, CLIENT_FEATURES, KEEP, LOCKED, Request, Requester
 from pigeon.wire.names import new_session_id
 
-SESSION_VARIABLE = "PIGEON_SESSION"
-
 
 def main(invocation: Invocation) -> int:
     """The command's exit code, or pigeon's own. Raises PigeonError for what is wrong before anything was published."""
     if invocation.driven_by is not None:
         return _driven(invocation, invocation.driven_by)
-    if os.environ.get(SESSION_VARIABLE):
+    if _is_inside():
         return _run_in_place(invocation)
     speaks = is_terminal(2) or invocation.verbose
     if invocation.no_input:
@@ -65,7 +63,7 @@ def _driven(invocation: Invocation, fd: int) -> int:
     driver = Driver(fd)
     try:
         driven.apply(driver.read_request(), invocation)
-        if os.environ.get(SESSION_VARIABLE):
+        if _is_inside():
             driver.say(frames.line("started", in_place=True))
             return _run_in_place(invocation)
     except PigeonError as error:
@@ -81,10 +79,21 @@ def _driven(invocation: Invocation, fd: int) -> int:
     return in_two_processes(talk, reads_keyboard=is_terminal(0), speaks=False, driver=driver)
 
 
+def _is_inside() -> bool:
+    if not os.environ.get("PIGEON_SESSION"):
+        return False
+    from pigeon.inside import is_inside
+
+    return is_inside(os.environ)
+
+
 def _run_in_place(invocation: Invocation) -> int:
     """Inside a session this already is where it wants to be, and would wait for its own parent's lock."""
+    from pigeon.client import in_place
+
     settings = config.load(invocation.flags, environ=os.environ, cwd=_cwd())
     _warn(settings)
+    in_place.check(invocation, settings, os.environ)
     if invocation.exact:
         argv = _exact(invocation, settings)
         os.environ.update(invocation.env or {})
@@ -175,7 +184,6 @@ def prepare(invocation: Invocation) -> tuple[config.Config, Request, list[str]]:
             repair=settings.client.repair,
         )
     request = Request(new_session_id(), argv, cwd)
-    request.directory = _directory()
     if settings.client.path == "auto" and settings.client.shell[-1] == "-lc" and not invocation.exact:
         request.path_first = commandline.environment_path(os.environ)
     own = _own_environment()
@@ -191,6 +199,13 @@ def prepare(invocation: Invocation) -> tuple[config.Config, Request, list[str]]:
         )
     )
     request.env.update(said)
+    request.given_env = [*settings.remote_env, *said]
+    if invocation.verbose:
+        behind = sorted(name for name in given if name not in request.env)
+        notes.append(
+            f"{', '.join(behind) or 'nothing of the environment'} stays here: `pigeon config show --env`"
+        )
+    context.add(request)
     request.requester = Requester(submit.host_name(), os.getpid(), settings.user)
     if not invocation.detach:
         request.job = submit.own_job(os.getpid(), os.getppid())
@@ -210,15 +225,6 @@ def prepare(invocation: Invocation) -> tuple[config.Config, Request, list[str]]:
     request.on_disconnect = KEEP if invocation.keep or invocation.detach else settings.client.on_disconnect
     request.features = (BULK,) if invocation.detach else CLIENT_FEATURES
     return settings, request, notes + repaired
-
-
-def _directory() -> tuple[int, int] | None:
-    """What tells the current directory from another of its name on another host."""
-    try:
-        found = os.stat(".")
-    except OSError:
-        return None
-    return found.st_ino, found.st_mtime_ns
 
 
 def _own_environment() -> dict[str, str]:

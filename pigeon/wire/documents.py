@@ -141,6 +141,9 @@ class Request:
         "job",
         "directory",
         "path_first",
+        "given_env",
+        "umask",
+        "limits",
     )
 
     def __init__(self, session_id: str, command: list[str], cwd: str) -> None:
@@ -163,10 +166,16 @@ class Request:
         self.features: tuple[str, ...] = ()
         self.verb: list[str] | None = None
         self.job: Job | None = None
-        self.directory: tuple[int, int] | None = None
-        """Inode and modification time (unix nanoseconds) of `cwd` as its client sees it; None: not known."""
+        self.directory: tuple[int, int, str] | None = None
+        """Inode, modification time (unix nanoseconds) and filesystem type ("": not known) of `cwd` as its client sees
+        it; None: not known."""
         self.path_first: list[str] = []
         """Directories of the client's active environment, which belong in front of PATH."""
+        self.given_env: list[str] = []
+        """Names in `env` whose values are meant for the worker's host."""
+        self.umask: int | None = None
+        self.limits: dict[str, tuple[int | None, int | None]] = {}
+        """Name of a resource limit -> (soft, hard), None for unlimited."""
 
     def __repr__(self) -> str:
         """Without the environment's values: this ends up in logs."""
@@ -228,7 +237,8 @@ class Request:
             "client": {"version": version, "features": list(self.features)},
         }
         if self.directory is not None:
-            document["directory"] = {"inode": self.directory[0], "modified": self.directory[1]}
+            inode, modified, kind = self.directory
+            document["directory"] = {"inode": inode, "modified": modified, "type": kind}
         if self.path_first:
             document["path_first"] = self.path_first
         if self.unset_env:
@@ -237,6 +247,12 @@ class Request:
             document["verb"] = self.verb
         if self.job is not None:
             document["job"] = self.job.document()
+        if self.given_env:
+            document["given_env"] = self.given_env
+        if self.umask is not None:
+            document["umask"] = self.umask
+        if self.limits:
+            document["limits"] = {name: list(limit) for name, limit in self.limits.items()}
         return encode(document)
 
 
@@ -282,6 +298,7 @@ def parse_request(data: bytes, session_id: str) -> Request:
     request.directory = _directory(document.get("directory"))
     request.path_first = _texts(document, "path_first", optional=True)
     _parse_terminal(document.get("terminal"), request)
+    _parse_context(document, request)
     return request
 
 
@@ -292,12 +309,34 @@ def _requester(value: object) -> Requester:
     return Requester(host, integer_of(value, "pid"), user)
 
 
-def _directory(value: object) -> tuple[int, int] | None:
+def _directory(value: object) -> tuple[int, int, str] | None:
     """What makes no sense is not known: it only decides about a word of warning."""
     if not isinstance(value, dict):
         return None
-    inode, modified = value.get("inode"), value.get("modified")
-    return (inode, modified) if type(inode) is int and type(modified) is int else None
+    inode, modified, kind = value.get("inode"), value.get("modified"), value.get("type")
+    if type(inode) is not int or type(modified) is not int:
+        return None
+    return inode, modified, kind if isinstance(kind, str) else ""
+
+
+def _parse_context(document: Document, request: Request) -> None:
+    """What a command inherits of the client beside its environment; what is malformed counts as absent."""
+    given = document.get("given_env")
+    request.given_env = [name for name in given if isinstance(name, str)] if isinstance(given, list) else []
+    umask = document.get("umask")
+    request.umask = umask if type(umask) is int and 0 <= umask <= 0o777 else None
+    limits = document.get("limits")
+    if isinstance(limits, dict):
+        found = {name: _limit(value) for name, value in limits.items()}
+        request.limits = {name: limit for name, limit in found.items() if limit is not None}
+
+
+def _limit(value: object) -> tuple[int | None, int | None] | None:
+    if not isinstance(value, list) or len(value) != 2:
+        return None
+    if not all(one is None or (type(one) is int and 0 <= one < 2**63) for one in value):
+        return None
+    return value[0], value[1]
 
 
 def _parse_terminal(terminal: object, request: Request) -> None:

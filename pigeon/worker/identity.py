@@ -5,13 +5,12 @@ from __future__ import annotations
 import os
 import signal
 
+from pigeon.inside import SESSION_VARIABLE as SESSION_VARIABLE
 from pigeon.procfs import boot_id as boot_id
 from pigeon.procfs import is_running as is_running
 from pigeon.procfs import parent_of as parent_of
 from pigeon.procfs import start_ticks as start_ticks
 from pigeon.procfs import stat_fields
-
-SESSION_VARIABLE = "PIGEON_SESSION"
 
 QUESTION_VARIABLE = "PIGEON_QUESTION"
 """Set for the worker's own pigeon that answers a client: the question's session, which is no part of the answer."""

@@ -126,9 +126,9 @@ def test_start_up_files_are_those_of_a_login_shell(pigeon: Pigeon) -> None:
     assert pigeon.run("echo $FROM_PROFILE").stdout == b"yes\n"
 
 
-def test_the_workers_umask_is_the_commands(pigeon: Pigeon) -> None:
-    pigeon.worker(umask=0o022)
-    assert pigeon.run("touch made; umask").stdout == b"0022\n"
+def test_the_clients_umask_is_the_commands(pigeon: Pigeon) -> None:
+    pigeon.worker(umask=0o077)
+    assert pigeon.run("touch made; umask", umask=0o022).stdout == b"0022\n"
     assert (pigeon.work / "made").stat().st_mode & 0o777 == 0o644
 
 

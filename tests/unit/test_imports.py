@@ -31,6 +31,8 @@ TOP = {
     "pigeon.crash": "base",
     "pigeon.help": "commandline",
     "pigeon.guess": "base",
+    "pigeon.inside": "base",
+    "pigeon.procfs": "base",
     "pigeon.mountinfo": "base",
     "pigeon.printing": "base",
     "pigeon.trace": "base",
@@ -39,9 +41,9 @@ TOP = {
     "pigeon.config": "config",
     "pigeon.config_file": "config",
     "pigeon.config_trust": "config",
+    "pigeon.env_rules": "config",
     "pigeon.toml_memory": "config",
     "pigeon.text": "base",
-    "pigeon.procfs": "base",
     "pigeon.commandline": "commandline",
     "pigeon.cli_arguments": "commandline",
     "pigeon.cli": "cli",
@@ -269,8 +271,9 @@ CLIENT = set(
     pigeon.errors pigeon.printing pigeon.procfs pigeon.settings pigeon.trace
     pigeon.commands pigeon.commands.run
     pigeon.client pigeon.client.following pigeon.client.frames pigeon.client.outcome pigeon.client.session
-    pigeon.client.session.conversation pigeon.client.session.departure pigeon.client.session.front
-    pigeon.client.session.guardian_front pigeon.client.session.options pigeon.client.session.output
+    pigeon.client.session.context pigeon.client.session.conversation pigeon.client.session.departure
+    pigeon.client.session.front pigeon.client.session.guardian_front pigeon.client.session.options
+    pigeon.client.session.output
     pigeon.client.session.owner pigeon.client.session.session_end pigeon.client.session.submit
     pigeon.client.session.trouble pigeon.client.session.upstream
     pigeon.client.signals pigeon.client.terminal pigeon.client.terminal.escapes

@@ -13,7 +13,6 @@ import signal
 import subprocess
 import sys
 import termios
-from collections.abc import Mapping
 
 from ptyprocess import PtyProcess
 
@@ -21,6 +20,7 @@ from pigeon.errors import EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND, EXIT_PIGEON
 from pigeon.wire.records import PTY, STDERR, STDOUT
 from pigeon.worker import identity
 from pigeon.worker.relay import command_tty
+from pigeon.worker.relay.process_context import ProcessContext
 
 PIPE_BYTES = 1024 * 1024
 """Asked for each pipe: fewer wake-ups for the same bytes. The kernel's limit for ordinary users."""
@@ -186,13 +186,18 @@ class Command:
         os.close(fd)
 
 
-def find_program(name: str, path: str) -> str:
+def find_program(name: str, path: str, own_path: str = "") -> str:
     """The file that execvp(3) would run for `name` with that PATH, relative to the current directory.
+
+    `own_path`: the worker's own PATH, which comes first. The shell that runs a command's text is found there, whatever
+    directories the client's host has.
 
     Raises:
         CannotStart: 127 if there is none, 126 if what is there may not be executed.
     """
-    candidates = [name] if "/" in name else [os.path.join(entry or ".", name) for entry in path.split(":")]
+    own = [os.path.join(entry, name) for entry in own_path.split(":") if entry.startswith("/")]
+    theirs = [os.path.join(entry or ".", name) for entry in path.split(":")]
+    candidates = [name] if "/" in name else own + theirs
     forbidden = None
     for candidate in candidates:
         if os.path.isfile(candidate):
@@ -209,27 +214,27 @@ def start(
     env: dict[str, str],
     *,
     window: tuple[int, int, int, int] | None,
-    modes: Mapping[str, int | bool] | None = None,
     pty: bool,
     inherit: tuple[int, ...],
     until_exec: tuple[int, ...] = (),
+    context: ProcessContext | None = None,
 ) -> Command:
     """Run `argv` in the current directory, as leader of a session of its own.
 
     `inherit` are descriptors that stay open in the command (the lock of its directory). `until_exec` stay open in the
     child until it executes the command, and not an instant longer: a proof of life among them covers the child for as
     long as nothing tells it from its parent. `window`: columns, rows, width and height in pixels (0: not known).
-    `modes`: what the terminal's keys and switches shall be (`terminal.modes` in FORMAT.md).
 
     Raises:
         CannotStart: it could not be executed, with the shell's exit code for that.
         NoTerminal: `pty` was asked for and the host has none left.
     """
-    program = find_program(argv[0], env.get("PATH") or os.defpath)
+    context = context or ProcessContext()
+    program = find_program(argv[0], env.get("PATH") or os.defpath, context.own_path)
     try:
         if pty:
-            return _on_pty(program, argv, env, window or (80, 24, 0, 0), modes or {}, inherit, until_exec)
-        return _on_pipes(program, argv, env, inherit)
+            return _on_pty(program, argv, env, window or (80, 24, 0, 0), inherit, until_exec, context)
+        return _on_pipes(program, argv, env, inherit, context)
     except OSError as error:
         raise _cannot_start(error, argv[0]) from error
 
@@ -260,9 +265,9 @@ def _on_pty(
     argv: list[str],
     env: dict[str, str],
     window: tuple[int, int, int, int],
-    modes: Mapping[str, int | bool],
     inherit: tuple[int, ...],
     until_exec: tuple[int, ...],
+    context: ProcessContext,
 ) -> Command:
     cols, rows = window[:2]
     variables = _encoded(env)
@@ -273,7 +278,8 @@ def _on_pty(
         identity.reset_signals()
         for fd in inherit:
             os.set_inheritable(fd, True)  # `pass_fds` only keeps it open up to here
-        command_tty.prepare(window, modes, env)
+        command_tty.prepare(window, context.modes, env)
+        context.apply()
         try:
             os.execve(program, argv, variables)
         except OSError as error:
@@ -306,7 +312,9 @@ def _pass_on_only(inherit: tuple[int, ...]) -> None:
                 pass  # the listing's own
 
 
-def _on_pipes(program: str, argv: list[str], env: dict[str, str], inherit: tuple[int, ...]) -> Command:
+def _on_pipes(
+    program: str, argv: list[str], env: dict[str, str], inherit: tuple[int, ...], context: ProcessContext
+) -> Command:
     _pass_on_only(inherit)
     popen = subprocess.Popen(
         argv,
@@ -318,6 +326,9 @@ def _on_pipes(program: str, argv: list[str], env: dict[str, str], inherit: tuple
         bufsize=0,
         close_fds=False,  # it would close before executing; what is not inherited shall go with executing itself
         start_new_session=True,
+        umask=-1 if context.umask is None else context.umask,
+        # With it Python forks instead of calling vfork(2), which is dearer.
+        preexec_fn=context.apply_limits if context.limits else None,
     )
     assert popen.stdin is not None and popen.stdout is not None and popen.stderr is not None
     fds = [os.dup(stream.fileno()) for stream in (popen.stdin, popen.stdout, popen.stderr)]

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import os
 
+from pigeon import mountinfo
+from pigeon.wire.documents import Request
 from pigeon.wire.names import Namespace
 from pigeon.worker import cwdlock
 
@@ -66,3 +68,41 @@ def try_hold(namespace: Namespace, cwd: str, mode: str) -> HeldDirectory | None:
 def resolved(cwd: str) -> str:
     """Where a name leads on this host; as far as can be told, if it leads nowhere."""
     return os.fsdecode(os.path.realpath(os.fsencode(cwd)))
+
+
+def other_directory(request: Request, host: str) -> list[str]:
+    """What the user must hear though the command starts: that the current directory is another one than his.
+
+    On a filesystem that hosts share, a directory has one inode number on all of them; where a filesystem makes the
+    numbers up (some FUSE and SMB mounts), the time of the last change agrees. Of two disks each has its own. Where
+    those numbers are the same by chance (two fresh filesystems, two disks of one image), the kinds of the filesystems
+    tell, or that both are local and the hosts two.
+    """
+    if request.directory is None or request.verb is not None:
+        return []
+    inode, modified, theirs = request.directory
+    try:
+        here = os.stat(".")
+    except OSError:
+        return []
+    if here.st_ino == inode:
+        if not theirs or mountinfo.is_network(theirs):
+            return []  # as it should be, and the only case that costs nothing
+        ours = mountinfo.filesystem_of(request.cwd).fstype
+        is_one = request.requester.host == host and ours == theirs
+        if is_one or mountinfo.is_network(ours):
+            return []
+    elif _is_same_moment(here.st_mtime_ns, modified):
+        return []
+    return [
+        f"`{request.cwd}` on {host} is another directory than the one here: files will not appear here "
+        "(is it on the shared filesystem? `findmnt -T .`)"
+    ]
+
+
+def _is_same_moment(ours_ns: int, theirs_ns: int) -> bool:
+    """Equal as far as both hosts' filesystems keep it: whole seconds (sshfs), or 100 ns (SMB)."""
+    second = 1_000_000_000
+    if 0 in (ours_ns % second, theirs_ns % second):
+        return ours_ns // second == theirs_ns // second
+    return ours_ns // 100 == theirs_ns // 100

@@ -6,6 +6,7 @@ import os
 import shlex
 from collections.abc import Mapping
 
+from pigeon import env_rules, inside
 from pigeon.errors import EXIT_PIGEON
 from pigeon.wire import events
 from pigeon.wire.documents import Request
@@ -14,7 +15,8 @@ from pigeon.worker.handover import Assignment, Worker
 from pigeon.worker.relay.command import CannotStart, Command, NoTerminal
 from pigeon.worker.relay.command import start as start_command
 from pigeon.worker.relay.outbound import Outbound
-from pigeon.worker.runner.held_directory import HeldDirectory
+from pigeon.worker.relay.process_context import ProcessContext
+from pigeon.worker.runner.held_directory import HeldDirectory, other_directory
 
 _TERMINFO = (
     "/etc/terminfo",
@@ -34,9 +36,20 @@ _FALLBACKS = {
 colours, which is what terminals with entries of their own (kitty, ghostty, alacritty, foot, wezterm) imitate."""
 
 
-def prepare(task: Assignment, host: str, lock: HeldDirectory | None) -> tuple[dict[str, str], list[str]]:
-    """Enter the directory; the command's environment, and notes for `-v` on it. Raises CannotStart."""
-    request = task.request
+class Prepared:
+    """What a command is started with, and what its client is told then."""
+
+    def __init__(self, env: dict[str, str], notices: list[str], details: list[str]) -> None:
+        self.env = env
+        self.notices = notices
+        """For everybody."""
+        self.details = details
+        """For `-v`."""
+
+
+def prepare(task: Assignment, worker: Worker, lock: HeldDirectory | None) -> Prepared:
+    """Enter the directory, and say what is different about it; the command's environment. Raises CannotStart."""
+    request, host = task.request, worker.host
     try:
         os.chdir(os.fsencode(request.cwd))
     except OSError as error:
@@ -54,32 +67,36 @@ def prepare(task: Assignment, host: str, lock: HeldDirectory | None) -> tuple[di
         )
     if None in request.env.values():
         raise CannotStart("the request's environment has been blanked already", EXIT_PIGEON)
-    return command_environment(request, task.environ, request.session_id)
+    env, details = command_environment(request, task.environ, _marks(task, worker))
+    return Prepared(env, other_directory(request, host), details)
 
 
-def warning(request: Request, host: str) -> str:
-    """What the user must hear though the command starts: that it is in another directory than he thinks. Else empty.
-
-    Where a filesystem makes inode numbers up (some FUSE and SMB mounts), the time of the last change agrees.
-    """
-    if request.directory is None:
-        return ""
-    found = os.stat(".")
-    inode, modified = request.directory
-    if found.st_ino == inode or _is_same_moment(found.st_mtime_ns, modified):
-        return ""
-    return (
-        f"`{request.cwd}` on {host} is another directory than the one here: files will not appear here "
-        "(is it on the shared filesystem? `findmnt -T .`)"
-    )
+def _marks(task: Assignment, worker: Worker) -> dict[str, str]:
+    """By which pigeon knows that it is inside a session: on this host, in this boot, while this runner lives."""
+    pid = os.getpid()
+    marks = {
+        identity.SESSION_VARIABLE: task.session_id,
+        inside.RUNNER_VARIABLE: inside.runner_mark(worker.host, worker.boot, pid, identity.start_ticks(pid)),
+        inside.SHARE_VARIABLE: worker.namespace.root,
+    }
+    if task.request.route is not None:
+        marks[inside.ROUTE_VARIABLE] = task.request.route
+    return marks
 
 
-def _is_same_moment(ours_ns: int, theirs_ns: int) -> bool:
-    """Equal as far as both hosts' filesystems keep it: whole seconds (sshfs), or 100 ns (SMB)."""
-    second = 1_000_000_000
-    if 0 in (ours_ns % second, theirs_ns % second):
-        return ours_ns // second == theirs_ns // second
-    return ours_ns // 100 == theirs_ns // 100
+def _judged_first(request: Request) -> list[tuple[str, str]]:
+    """The directories that the client wants in front of PATH, and what speaks against each over here; "" if nothing."""
+    return [
+        (place, env_rules.fault_of(place, directory=True) if place.startswith("/") else "is relative")
+        for place in request.path_first
+        if ":" not in place
+    ]
+
+
+def _of_path(place: str, why: str) -> str:
+    if why == env_rules.NOT_THERE:
+        return f"there is no `{place}` on this host"
+    return f"`{place}` is not put in front of PATH: it {why}" if why else f"`{place}` is put in front of PATH"
 
 
 def with_path(request: Request) -> list[str]:
@@ -88,7 +105,7 @@ def with_path(request: Request) -> list[str]:
     What the profile has put there itself is not put there twice.
     """
     argv = request.command
-    first = [place for place in request.path_first if ":" not in place and os.path.isdir(place)]
+    first = [place for place, why in _judged_first(request) if not why]
     if not first or len(argv) != 3 or argv[1] != "-lc":
         return argv
     puts = "".join(
@@ -123,36 +140,47 @@ def start(
             "PIGEON_NAMESPACE": worker.namespace.name,
             identity.QUESTION_VARIABLE: request.session_id,
         }
+    own_path = task.environ.get("PATH") or os.defpath
+    context = ProcessContext(request.umask, request.limits, request.modes, own_path)
     try:
         return start_command(
             argv,
             env,
             window=request.window,
-            modes=request.modes,
             pty=request.pty,
             inherit=held,
             until_exec=(proof,),
+            context=context,
         )
     except NoTerminal:
         outbound.say(events.fallback_to_pipes())
-        return start_command(argv, env, window=None, pty=False, inherit=held, until_exec=(proof,))
+        return start_command(
+            argv,
+            env,
+            window=None,
+            pty=False,
+            inherit=held,
+            until_exec=(proof,),
+            context=context,
+        )
 
 
 def command_environment(
-    request: Request, own: Mapping[str, str], session_id: str
+    request: Request, own: Mapping[str, str], marks: Mapping[str, str]
 ) -> tuple[dict[str, str], list[str]]:
-    """The command's environment, and notes for `-v` on what had to differ from the request."""
+    """The command's environment, and notes for `-v` on what had to differ from the request.
+
+    `marks`: variables of pigeon's own, by which a command knows its session.
+    """
     env = {name: value for name, value in own.items() if not name.startswith("PIGEON_")}
     for name in request.unset_env:
         env.pop(name, None)
-    env.update((name, value) for name, value in request.env.items() if value is not None)
-    env[identity.SESSION_VARIABLE] = session_id
-    notes = [
-        f"`{place}` is put in front of PATH"
-        if os.path.isdir(place)
-        else f"there is no `{place}` on this host"
-        for place in request.path_first
-    ]
+    own = dict(env)
+    sent = {name: value for name, value in request.env.items() if value is not None}
+    env.update(sent)
+    notes = [_of_path(place, why) for place, why in _judged_first(request)]
+    notes += env_rules.settle(env, sent, own, request.given_env, request.cwd)
+    env.update(marks)
     if request.pty:
         term = env.get("TERM")
         if not term:

@@ -12,12 +12,13 @@ import signal
 
 from pigeon import clock, trace
 from pigeon.errors import JournalError
+from pigeon.inside import RUNNER_NAME
 from pigeon.journal import states as journal_states
 from pigeon.journal.connection import may_pass
 from pigeon.journal.store import Journal
 from pigeon.wire import claim, events, files, states
 from pigeon.wire.names import CLAIM_NAME, SessionFiles
-from pigeon.worker import hangup
+from pigeon.worker import hangup, identity
 from pigeon.worker.debug import tell
 from pigeon.worker.handover import Assignment, Refusal, RunnerExit, Worker
 from pigeon.worker.proof import ProofOfLife, discard_proof, proof_of
@@ -25,6 +26,7 @@ from pigeon.worker.relay.command import CannotStart, Command
 from pigeon.worker.relay.inbound import Inbound
 from pigeon.worker.relay.liveness import ClientWatch
 from pigeon.worker.relay.outbound import Outbound
+from pigeon.worker.relay.process_context import hear_all_signals
 from pigeon.worker.relay.relay import CommandEnd, Relay, RunnerSide
 from pigeon.worker.runner import launch
 from pigeon.worker.runner.held_directory import HeldDirectory, try_hold
@@ -40,6 +42,7 @@ the client still lives."""
 
 def run(worker: Worker, task: Assignment, stop: StopOrder, journal: Journal | None = None) -> int:
     """Try the session, with a journal that is open already or not. Returns a RunnerExit status; in a forked process."""
+    identity.call_oneself(RUNNER_NAME)
     runner = Runner(worker, task, stop, journal)
     try:
         return runner.run()
@@ -64,9 +67,7 @@ class Runner:
         self._row = JournalRow(worker, task, journal, self._ownership.holds_claim)
         self._publication = Publication(worker, self.session, self._ownership, task.request.created_at)
         self._refusal: Refusal | None = None
-        self._env: dict[str, str] = {}
-        self._notes: list[str] = []
-        self._warning = ""
+        self._prepared = launch.Prepared({}, [], [])
         self._stop = stop
         self._started_at: float | None = None
         self._started_monotonic = 0.0
@@ -133,6 +134,7 @@ class Runner:
         """SIGTERM (a StopOrder) must wake the relay; a terminal's signals are the scheduler's business."""
         reading, writing = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
+        hear_all_signals()
         for number in (signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGTSTP):
             # Caught and not ignored: the command would inherit an ignored signal (execve(2)).
             signal.signal(number, lambda *_: None)
@@ -179,8 +181,7 @@ class Runner:
             return False
         if self._refusal is None:
             try:
-                self._env, self._notes = launch.prepare(self.task, self.worker.host, self.lock)
-                self._warning = launch.warning(self.task.request, self.worker.host)
+                self._prepared = launch.prepare(self.task, self.worker, self.lock)
             except CannotStart as error:
                 self._refusal = Refusal(states.FAILED, error.message, error.exit_code, event=True)
             # Before the stream says anything, even that nothing is started: whoever restarts a session begins a stream.
@@ -243,7 +244,7 @@ class Runner:
             command = launch.start(
                 self.task,
                 self.worker,
-                self._env,
+                self._prepared.env,
                 held=self.lock.descriptors if self.lock is not None else (),
                 proof=self.proof.descriptor,
                 outbound=outbound,
@@ -261,10 +262,10 @@ class Runner:
             outbound.acknowledged = 0  # the window counts from the first byte on
         outbound.takes_bulk = self.task.request.takes_bulk
         outbound.say(events.started(command.pid))
-        for note in filter(None, [self._warning]):
-            outbound.say(events.notice(note))
-        for note in self._notes:
-            outbound.say(events.notice(note, verbose=True))
+        for notice in self._prepared.notices:
+            outbound.say(events.notice(notice))
+        for detail in self._prepared.details:
+            outbound.say(events.notice(detail, verbose=True))
         self._relay(command, outbound, wakeup)
 
     def _stream_offset(self) -> int:

@@ -65,7 +65,6 @@ def serve(worker: Worker, reading: int, stop: StopOrder) -> int:
     if journal is not None and _place(worker.journal_path) != place:
         journal.close()  # another journal lies there now
         journal = None
-    identity.call_oneself("pigeon-runner")
     return run(worker, task, stop, journal)
 
 
