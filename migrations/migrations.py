@@ -28,6 +28,13 @@ def m002_views(db: Database) -> None:
         db.execute(statement)
 
 
+@migrations()
+def m003_destinations(db: Database) -> None:
+    """Where lent networks were connected to (`pigeon net`), one row for each session, host and port."""
+    for statement in (_DESTINATIONS_3, _DESTINATIONS_INDEX_3):
+        db.execute(statement)
+
+
 _SESSIONS_1 = """
 CREATE TABLE sessions (
     -- Texts are TEXT, or BLOB where they are bytes that are not UTF-8. Stamps are unix seconds (UTC) of the worker's
@@ -207,3 +214,22 @@ SELECT
     max(at) AS last
 FROM commands GROUP BY directory
 """
+
+_DESTINATIONS_3 = """
+CREATE TABLE destinations (
+    session_id TEXT NOT NULL,
+    host TEXT NOT NULL,                    -- as it was asked for: a name, or an address
+    port INTEGER NOT NULL,
+    connections INTEGER NOT NULL,          -- that were made
+    refused INTEGER NOT NULL,              -- that were not: no answer, or not lent
+    open INTEGER NOT NULL,                 -- of the made ones, when this was written
+    sent INTEGER NOT NULL,                 -- bytes to the host, of connections that have ended
+    received INTEGER NOT NULL,
+    waiting_since REAL,                    -- unix seconds; NULL: nobody waits for an answer
+    first_at REAL NOT NULL,                -- unix seconds (UTC), for people
+    last_at REAL NOT NULL,
+    PRIMARY KEY (session_id, host, port)
+) WITHOUT ROWID
+"""
+
+_DESTINATIONS_INDEX_3 = "CREATE INDEX destinations_last_at ON destinations (last_at)"

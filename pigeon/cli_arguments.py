@@ -19,6 +19,9 @@ VERBS = (
     "doctor",
     "config",
     "clean",
+    "net",
+    "proxy",
+    "connect",
     "completion",
     "help",
 )
@@ -159,6 +162,12 @@ def _descriptor(text: str) -> int:
     if not text.isascii() or not text.isdigit():
         raise UsageError(f"`--driven-by` needs the number of a descriptor, not `{text}`")
     return int(text)
+
+
+def words_of(flags: dict[str, str]) -> list[str]:
+    """Options that say the same before a verb, for a pigeon that this one starts."""
+    options = {key: option for option, key in _WITH_VALUE.items() if option.startswith("--")}
+    return [f"{options[key]}={value}" for key, value in flags.items() if key in options]
 
 
 def _refuse_for_verb(invocation: Invocation) -> None:

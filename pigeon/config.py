@@ -62,6 +62,11 @@ if TYPE_CHECKING:
         retention: float
         terminal_retention: float
         journal_retention: float
+        net: bool
+        max_net: int
+        net_permit: list[str]
+        net_deny: list[str]
+        net_history: bool
 
     class ClientSection:
         """`[client]`; durations in seconds."""
@@ -75,6 +80,11 @@ if TYPE_CHECKING:
         path: str
         notify_after: float
         escape_char: str
+
+    class NetSection:
+        """`[net]`."""
+
+        direct: list[str]
 
     class WireSection:
         """`[wire]`."""
@@ -94,6 +104,7 @@ class Config:
         "share_trust",
         "worker",
         "client",
+        "net",
         "wire",
         "remote_env",
         "notes",
@@ -110,6 +121,7 @@ class Config:
     share_trust: str
     worker: WorkerSection
     client: ClientSection
+    net: NetSection
     wire: WireSection
     remote_env: dict[str, str]
     notes: list[str]
@@ -131,7 +143,7 @@ class Config:
         put = object.__setattr__
         for name in ("cache", "namespace", "user", "route", "share_trust"):
             put(self, name, values[name])
-        for table in ("worker", "client", "wire"):
+        for table in ("worker", "client", "net", "wire"):
             put(self, table, Section({s.name: values[s.key] for s in TABLE if s.table == table}))
         put(self, "remote_env", remote_env)
         put(self, "notes", notes)

@@ -16,6 +16,7 @@ COUNT = "whole number"
 SECONDS = "seconds"
 BYTES = "bytes"
 WORDS = "list of texts"
+LIST = "list of texts, or none"
 CHOICE = "choice"
 CHARACTER = "one character or `none`"
 
@@ -168,13 +169,22 @@ TABLE: tuple[Setting, ...] = (
             high=10 * _YEAR, harmless=True),
     Setting("worker.journal_retention", SECONDS, 90 * _DAY, "finished sessions stay in the journal for so long",
             high=10 * _YEAR, harmless=True),
+    Setting("worker.net", SWITCH, True, "lend the network itself (`pigeon net`)"),
+    Setting("worker.max_net", COUNT, 16, "networks that are lent at a time, beside `max_jobs`",
+            low=1, high=4096, harmless=True),
+    Setting("worker.net_permit", LIST, ["*:*"],
+            "what is lent: `HOST:PORTS`, HOST a name with `*`, an address, a network or a group"),
+    Setting("worker.net_deny", LIST, ["loopback", "link-local", "metadata"],
+            "what is not, looked at after resolving; groups besides these: `private`, `multicast`"),
+    Setting("worker.net_history", SWITCH, True, "write down in the journal which hosts were connected to",
+            harmless=True),
     Setting("client.shell", WORDS, ["bash", "-lc"], "the words before the command's text"),
     Setting("client.path", CHOICE, "auto",
             "PATH over there: `auto` puts the active virtual or conda environment in front again;"
             " `login` leaves it as the login shell sets it", choices=("auto", "login")),
     Setting("client.notify_after", SECONDS, 0.0,
             "ring the terminal (bell, OSC 9) at the end of a command that took so long; 0: never", harmless=True),
-    Setting("client.env_exclude", WORDS, list(DEFAULT_ENV_EXCLUDE),
+    Setting("client.env_exclude", LIST, list(DEFAULT_ENV_EXCLUDE),
             "patterns of variables that stay behind (`NAME`, `PREFIX*`, …); a list of one's own replaces the default"),
     Setting("client.repair", SWITCH, True, "put right words that the local shell expanded too early"),
     Setting("client.claim_timeout", SECONDS, 30.0, "give up after so long without a live worker",
@@ -186,6 +196,8 @@ TABLE: tuple[Setting, ...] = (
     Setting("client.escape_char", CHARACTER, "~",
             "escapes at the start of a line: `~.` hangs up, `~?` tells the others; `none` switches them off",
             flag="--escape-char", letter="-e", metavar="C"),
+    Setting("net.direct", LIST, [],
+            "names, addresses and networks that `pigeon net` leaves to this machine's own network"),
     Setting("wire.fsync", SWITCH, False, "make every write to the share durable, at the price of speed",
             harmless=True),
 )  # fmt: skip
@@ -234,6 +246,7 @@ def wanted(setting: Setting) -> str:
         PATH: "an absolute path (`~` is allowed)",
         NAME: "one directory name: not empty or hidden, without `/` and control characters, at most 200 bytes",
         WORDS: "a list of texts, not empty",
+        LIST: "a list of texts",
         SWITCH: "true or false",
         TEXT: "a text, not empty, without control characters",
         CHARACTER: "one visible ASCII character, `^X` for a control character, or `none`",
@@ -277,9 +290,9 @@ def check(setting: Setting, value: object) -> object:
         return float(value) if kind == SECONDS else value  # type: ignore[arg-type]  # a number
     if kind == SWITCH:
         return value if isinstance(value, bool) else None
-    if kind == WORDS:
+    if kind in (WORDS, LIST):
         fits = isinstance(value, list) and all(isinstance(v, str) and v and "\0" not in v for v in value)
-        return value if fits and (value or setting.key == "client.env_exclude") else None
+        return value if fits and (value or kind == LIST) else None
     if not isinstance(value, str):
         return None
     return _text(setting, value)

@@ -19,15 +19,19 @@ from pigeon.wire.names import new_session_id
 _PASSED_ON = ("NO_COLOR", "FORCE_COLOR", "TZ", "LANG", "LC_ALL", "LC_TIME")
 
 
-def ask_worker(verb_args: list[str], config: Config) -> int:
+def ask_worker(verb_args: list[str], config: Config, *, talks: bool = False) -> int:
     """Run `pigeon <verb_args>` on a worker and print what it prints. Returns its exit code.
+
+    `talks`: what comes on stdin goes to it, and everything is said that there is to say, whoever reads stderr.
 
     Paths in `verb_args` must be absolute. The session takes no lock. An older worker, which knows no `verb`, runs
     whatever `pigeon` its login shell finds.
     """
-    speaks = is_terminal(2)
+    speaks = talks or is_terminal(2)
     return in_two_processes(
-        lambda mine: _talk(mine, verb_args, config, speaks=speaks), reads_keyboard=False, speaks=speaks
+        lambda mine: _talk(mine, verb_args, config, speaks=speaks, talks=talks),
+        reads_keyboard=False,
+        speaks=speaks,
     )
 
 
@@ -43,7 +47,9 @@ def question(verb_args: list[str], config: Config) -> Request:
     return request
 
 
-def _talk(mine: frames.FramePipe, verb_args: list[str], config: Config, *, speaks: bool) -> Outcome:
+def _talk(
+    mine: frames.FramePipe, verb_args: list[str], config: Config, *, speaks: bool, talks: bool
+) -> Outcome:
     request = question(verb_args, config)
     request.features = CLIENT_FEATURES
     request.env = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
@@ -52,7 +58,8 @@ def _talk(mine: frames.FramePipe, verb_args: list[str], config: Config, *, speak
         request.env["COLUMNS"] = str(size[0])
         request.env.setdefault("FORCE_COLOR", "1")
     submission = submit.publish(config.open_namespace(), request)
-    options = options_of(request, config, speaks=speaks, reads_stdin=False)
+    options = options_of(request, config, speaks=speaks, reads_stdin=talks)
     conversation = Conversation(submission, options, GuardianFront(mine, options))
-    conversation.upstream.end()
+    if not talks:
+        conversation.upstream.end()
     return conversation.run()

@@ -13,6 +13,10 @@ from pigeon.errors import UsageError
 from pigeon.printing import complain
 from pigeon.settings import BY_KEY, SWITCH, options
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pigeon.net.near.assembly import Plan
+
 
 class Parser(argparse.ArgumentParser):
     """A verb's arguments; a mistake in them is told like every other error of pigeon's."""
@@ -73,6 +77,57 @@ def add_session(parser: argparse.ArgumentParser) -> None:
         nargs="?",
         metavar="SESSION",
         help="its id, or a unique beginning of it or of its random part; without it, the only one of this directory",
+    )
+
+
+def add_forwards(parser: argparse.ArgumentParser) -> None:
+    """`-L`, `-R`, `-D`, `-g`, as ssh has them, and what goes with them."""
+    group = parser.add_argument_group("forwarding")
+    group.add_argument(
+        "-L", dest="local", action="append", default=[], metavar="[BIND:]PORT:HOST:HOSTPORT",
+        help="a port here that leads to HOST over there",
+    )  # fmt: skip
+    group.add_argument(
+        "-R", dest="remote", action="append", default=[], metavar="[BIND:]PORT:HOST:HOSTPORT",
+        help="a port of the worker's host that leads to HOST here",
+    )  # fmt: skip
+    group.add_argument(
+        "-D", dest="dynamic", action="append", default=[], metavar="[BIND:]PORT",
+        help="the proxy's own port (HTTP and SOCKS); default: a free one",
+    )  # fmt: skip
+    group.add_argument(
+        "-g", dest="to_all", action="store_true", help="other machines may use these ports, too"
+    )
+    group.add_argument("--auth", action="store_true", help="ask for a password besides")
+    group.add_argument("-v", "--verbose", action="store_true", help="say what happens to the session")
+
+
+def plan_of(
+    arguments: argparse.Namespace, config: config.Config, flags: Mapping[str, str], *, title: str, kind: str
+) -> Plan:
+    """What these options want of a front. Raises UsageError."""
+    from pigeon.cli_arguments import words_of
+    from pigeon.commands.itself import own_command
+    from pigeon.net.near import forwards
+    from pigeon.net.near.assembly import Plan
+
+    wanted = [
+        forwards.parse(flag, text, to_all=arguments.to_all)
+        for flag, texts in (("-D", arguments.dynamic), ("-L", arguments.local), ("-R", arguments.remote))
+        for text in texts
+    ]
+    passed = dict(flags)
+    if "config" in passed:
+        passed["config"] = os.path.abspath(passed["config"])
+    return Plan(
+        title=title,
+        kind=kind,
+        client=[*own_command(), *words_of(passed), "net", "--carry"],
+        where=(config.require_cache(), config.namespace, config.route or ""),
+        patience_s=config.client.claim_timeout,
+        forwards=wanted,
+        has_password=arguments.auth,
+        is_verbose=arguments.verbose,
     )
 
 

@@ -109,6 +109,9 @@ def _parser() -> argparse.ArgumentParser:
         help="sums by day, directory or program (day)",
     )
     parser.add_argument(
+        "--net", action="store_true", help="where `pigeon net` was connected to; with --since, -n and --json"
+    )
+    parser.add_argument(
         "-n", dest="count", type=int, metavar="N", help="the newest N; 0: all (20; --stats: 12; --html: 5000)"
     )
     form = parser.add_mutually_exclusive_group()
@@ -157,7 +160,14 @@ def _question(arguments: argparse.Namespace, flags: Mapping[str, str], now: floa
         own=arguments.all,
     )
     return Question(
-        wanted, tuple(words), count, form, arguments.session, order=arguments.sort, stats=arguments.stats
+        wanted,
+        tuple(words),
+        count,
+        form,
+        arguments.session,
+        order=arguments.sort,
+        stats=arguments.stats,
+        net=arguments.net,
     )
 
 
@@ -167,6 +177,8 @@ def _refuse_together(arguments: argparse.Namespace, form: str) -> None:
             f"one session's story has no {form.upper()} form",
             hint="`--json` has everything; the page of `--html` tells each story on a click",
         )
+    if arguments.net and (arguments.session is not None or form in ("csv", "html", "path")):
+        raise UsageError("`--net` goes neither with SESSION nor with another form than `--json`")
     if arguments.stats is not None and (arguments.session is not None or form == "html"):
         raise UsageError("`--stats` sums up sessions, so it goes neither with SESSION nor with `--html`")
 
@@ -203,6 +215,7 @@ def words(question: Question) -> list[str]:
     asked += [
         f"--{name}={value}" for name, value in options if value is not None
     ]  # a value may begin with a dash
+    asked += ["--net"] if question.net else []
     asked += ["--all"] if wanted.own else []
     asked += [f"--sort={question.order}"] if question.order is not None else []
     asked += [f"--stats={question.stats}"] if question.stats is not None else []

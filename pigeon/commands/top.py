@@ -222,7 +222,7 @@ class Top:
         return clean(said[0]) if said else ""
 
     def _pigeon(self, words: Sequence[str]) -> list[str]:
-        from pigeon.commands.worker import own_command  # heavy, and needed for an order only
+        from pigeon.commands.itself import own_command  # heavy, and needed for an order only
 
         return [*own_command(), *self._common, *words]
 

@@ -9,9 +9,11 @@ from collections.abc import Mapping
 
 from pigeon import mountinfo
 from pigeon.commands.arguments import Parser, add_common, add_settings, load_config
+from pigeon.commands.itself import own_command
 from pigeon.config import Config
 from pigeon.journal import place
 from pigeon.journal.store import Journal
+from pigeon.net.far.rules import Rules
 from pigeon.settings import options
 from pigeon.wire.names import worker_id
 from pigeon.worker import cwdlock, identity
@@ -44,6 +46,7 @@ def main(args: list[str], globals_: Mapping[str, str]) -> int:
         retention,
         route=config.worker.route,
         max_jobs=config.worker.max_jobs,
+        max_net=config.worker.max_net,
         poll_ceiling_s=config.worker.poll_interval,
         host_timeout_s=config.worker.host_timeout,
     )
@@ -60,6 +63,10 @@ def _worker(config: Config) -> tuple[Worker, str]:
     place.check(journal_path, explicit)
     with Journal.open(journal_path, verify=True) as journal:
         journal_path = journal.path  # one name for all workers with this journal, whatever links lead to it
+    rules = Rules(
+        config.worker.net, config.worker.net_permit, config.worker.net_deny, config.worker.net_history
+    )
+    rules.check()
     lock = cwdlock.choose(config.worker.lock, mountinfo.filesystem_of(namespace.root))
     host = socket.gethostname()
     worker = Worker(
@@ -75,6 +82,7 @@ def _worker(config: Config) -> tuple[Worker, str]:
         scrollback_bytes=config.worker.scrollback,
         own_command=own_command(),
         debug=Debug(enabled=config.worker.debug, environ=os.environ),
+        net_rules=rules.to_text(),
     )
     route = config.worker.route
     said = (
@@ -85,10 +93,3 @@ def _worker(config: Config) -> tuple[Worker, str]:
     if lock.warning:
         said += f"\npigeon worker: warning: {lock.warning}"
     return worker, said
-
-
-def own_command() -> tuple[str, ...]:
-    """How this very pigeon is started again, whatever is on PATH."""
-    package = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-    starter = "import sys; sys.path.insert(0, sys.argv.pop(1)); from pigeon.cli import main; sys.exit(main())"
-    return (sys.executable, "-c", starter, package)

@@ -7,7 +7,7 @@ _pigeon_tables() {
     # <!-- made by tools/docs: bash_options -->
     '') all='-t --tty -T --no-tty --no-lock -d --detach -n --no-input --keep -v --verbose --config --cache --namespace --user --route --claim-timeout --worker-timeout -e --escape-char --driven-by -h --help -V --version' ;;
     worker) all='-h --help --max-jobs --poll-interval --debug --journal --lock --config --cache --namespace --user --route' ;;
-    history) all='-h --help --cwd --since --until --failed --state --command --all --sort --stats -n --json --csv --path --html --journal --config --cache --namespace --user --route' ;;
+    history) all='-h --help --cwd --since --until --failed --state --command --all --sort --stats --net -n --json --csv --path --html --journal --config --cache --namespace --user --route' ;;
     sessions) all='-h --help --all --cwd --json --watch --config --cache --namespace --user --route' ;;
     inspect) all='-h --help --json -o --output --here --journal --config --cache --namespace --user --route' ;;
     attach) all='-h --help -r --read-only -v --verbose --config --cache --namespace --user --route' ;;
@@ -19,8 +19,11 @@ _pigeon_tables() {
     doctor) all='-h --help --json --release --gone-host --config --cache --namespace --user --route' ;;
     config) all='-h --help' ;;
     clean) all='-h --help -n --dry-run --older-than --config --cache --namespace --user --route' ;;
+    net) all='-h --help --no-catch --no-env --direct --status --json -L -R -D -g --auth -v --verbose --config --cache --namespace --user --route' ;;
+    proxy) all='-h --help --print-env -L -R -D -g --auth -v --verbose --config --cache --namespace --user --route' ;;
+    connect) all='-h --help --config --cache --namespace --user --route' ;;
     completion) all='-h --help --config --cache --namespace --user --route' ;;
-    verbs) all='worker history sessions inspect attach wait logs stop top ping doctor config clean completion help' ;;
+    verbs) all='worker history sessions inspect attach wait logs stop top ping doctor config clean net proxy connect completion help' ;;
     # <!-- end: bash_options -->
     esac
 }
@@ -29,7 +32,7 @@ _pigeon_tables() {
 _pigeon_value() {
     case "$1 $2" in
     # <!-- made by tools/docs: bash_values -->
-    history\ -n | *\ --namespace | *\ --user | *\ --route | *\ --claim-timeout | *\ --worker-timeout | *\ -e | *\ --escape-char | *\ --driven-by | *\ --max-jobs | *\ --poll-interval | *\ --since | *\ --until | *\ --command | *\ --watch | *\ -o | *\ --output | *\ --timeout | *\ --signal | *\ --interval | *\ --count | *\ --gone-host | *\ --older-than) : ;;
+    history\ -n | *\ --namespace | *\ --user | *\ --route | *\ --claim-timeout | *\ --worker-timeout | *\ -e | *\ --escape-char | *\ --driven-by | *\ --max-jobs | *\ --poll-interval | *\ --since | *\ --until | *\ --command | *\ --watch | *\ -o | *\ --output | *\ --timeout | *\ --signal | *\ --interval | *\ --count | *\ --gone-host | *\ --older-than | *\ --direct | *\ -L | *\ -R | *\ -D) : ;;
     *\ --config | *\ --journal | *\ --cwd | *\ --html) _pigeon_files ;;
     *\ --cache | *\ --release) _pigeon_directories ;;
     *\ --lock) _pigeon_words 'auto flock strict' ;;

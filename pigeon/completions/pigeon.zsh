@@ -53,6 +53,7 @@ _pigeon_options[history]='-h	show this help message and exit
 --all	pigeon'\''s own questions to a worker as well
 --sort={slowest,waited,bytes}	the largest first, by running time, waiting time or bytes
 --stats=[{day,directory,command}]	sums by day, directory or program (day)
+--net	where `pigeon net` was connected to; with --since, -n and --json
 -n=N	the newest N; 0: all (20; --stats: 12; --html: 5000)
 --json	one JSON array, stamps in UTC
 --csv	CSV with a heading, stamps in UTC
@@ -164,6 +165,47 @@ _pigeon_options[clean]='-h	show this help message and exit
 --namespace=NAME	clients and workers of one namespace see each other; default: the value of `user` (PIGEON_NAMESPACE)
 --user=NAME	whom sessions name as requester; default: `$USER`, `$LOGNAME`, your login name (PIGEON_USER)
 --route=NAME	a label: sessions go only to workers with the same one (PIGEON_ROUTE)'
+_pigeon_options[net]='-h	show this help message and exit
+--help	show this help message and exit
+--no-catch	only set variables
+--no-env	set no variables
+--direct=LIST	names, addresses, networks to reach from here, with commas
+--status	show who is connected where, and run nothing
+--json	with --status: for programs
+-L=[BIND:]PORT:HOST:HOSTPORT	a port here that leads to HOST over there
+-R=[BIND:]PORT:HOST:HOSTPORT	a port of the worker'\''s host that leads to HOST here
+-D=[BIND:]PORT	the proxy'\''s own port (HTTP and SOCKS); default: a free one
+-g	other machines may use these ports, too
+--auth	ask for a password besides
+-v	say what happens to the session
+--verbose	say what happens to the session
+--config=FILE	read the settings from FILE (PIGEON_CONFIG)
+--cache=DIR	the shared directory; required from somewhere (PIGEON_CACHE)
+--namespace=NAME	clients and workers of one namespace see each other; default: the value of `user` (PIGEON_NAMESPACE)
+--user=NAME	whom sessions name as requester; default: `$USER`, `$LOGNAME`, your login name (PIGEON_USER)
+--route=NAME	a label: sessions go only to workers with the same one (PIGEON_ROUTE)'
+_pigeon_options[proxy]='-h	show this help message and exit
+--help	show this help message and exit
+--print-env	print the variables for a shell, and go on in the background
+-L=[BIND:]PORT:HOST:HOSTPORT	a port here that leads to HOST over there
+-R=[BIND:]PORT:HOST:HOSTPORT	a port of the worker'\''s host that leads to HOST here
+-D=[BIND:]PORT	the proxy'\''s own port (HTTP and SOCKS); default: a free one
+-g	other machines may use these ports, too
+--auth	ask for a password besides
+-v	say what happens to the session
+--verbose	say what happens to the session
+--config=FILE	read the settings from FILE (PIGEON_CONFIG)
+--cache=DIR	the shared directory; required from somewhere (PIGEON_CACHE)
+--namespace=NAME	clients and workers of one namespace see each other; default: the value of `user` (PIGEON_NAMESPACE)
+--user=NAME	whom sessions name as requester; default: `$USER`, `$LOGNAME`, your login name (PIGEON_USER)
+--route=NAME	a label: sessions go only to workers with the same one (PIGEON_ROUTE)'
+_pigeon_options[connect]='-h	show this help message and exit
+--help	show this help message and exit
+--config=FILE	read the settings from FILE (PIGEON_CONFIG)
+--cache=DIR	the shared directory; required from somewhere (PIGEON_CACHE)
+--namespace=NAME	clients and workers of one namespace see each other; default: the value of `user` (PIGEON_NAMESPACE)
+--user=NAME	whom sessions name as requester; default: `$USER`, `$LOGNAME`, your login name (PIGEON_USER)
+--route=NAME	a label: sessions go only to workers with the same one (PIGEON_ROUTE)'
 _pigeon_options[completion]='-h	show this help message and exit
 --help	show this help message and exit
 --config=FILE	read the settings from FILE (PIGEON_CONFIG)
@@ -184,6 +226,9 @@ ping:have a worker run `true`, and tell how long it takes from the request to it
 doctor:look whether the share can be used from here, and what it really does
 config:look at pigeon'\''s settings, or begin a file
 clean:remove finished sessions from the share
+net:run a command here, with the network of a worker
+proxy:lend a worker'\''s network to programs here
+connect:join stdin and stdout with a connection that a worker makes, through a running `pigeon net` or `pigeon proxy` of yours if there is one
 completion:print what makes a shell complete pigeon'\''s verbs, options and session ids, and the command'\''s own
 help:print a help text'
 # <!-- end: zsh_options -->

@@ -283,7 +283,7 @@ class Journal:
         ended_at = "coalesce(final_at, ended_at, claimed_at, 0)"
         old = f"SELECT rowid FROM sessions WHERE state = '{states.FINAL}' AND {ended_at} < ?"
         removed = self._remove_in_turns("sessions", old, before)
-        for table, stamp in (("events", "at"), ("waits", "since")):
+        for table, stamp in (("events", "at"), ("waits", "since"), ("destinations", "last_at")):
             lost = f"{stamp} < ? AND session_id NOT IN (SELECT session_id FROM sessions)"
             self._remove_in_turns(table, f"SELECT rowid FROM {table} WHERE {lost}", before)
         self._writer.keep(

@@ -12,14 +12,15 @@ import json
 import os
 import socket
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields
 
 from pigeon.errors import NotFoundError
-from pigeon.journal import queries
+from pigeon.journal import destinations, queries
 from pigeon.journal.queries import Filter, Row
 from pigeon.report import history_table as text
 from pigeon.report import statistics
 from pigeon.report.history_table import Look
+from pigeon.report.network import destination_line
 
 CSV_FIELDS = (
     "session_id state outcome exit_code error seen_at claimed_at started_at ended_at final_at run_s lock_wait_s"
@@ -49,6 +50,8 @@ class Question:
     """A key of ORDERS; None: the order of the journal."""
     stats: str | None = None
     """A key of `statistics.GROUPS`: sums instead of sessions."""
+    net: bool = False
+    """Where lent networks were connected to, instead of sessions."""
 
 
 @dataclass
@@ -73,6 +76,8 @@ def answer(question: Question, connection: queries.Connection, path: str, look: 
         )
     if question.session is not None:
         return Answer(list(_one(question, connection, look)))
+    if question.net:
+        return _net(question, connection, look)
     if question.stats is not None:
         return _stats(question, question.stats, connection, look)
     rows = _selected(question, connection)
@@ -113,6 +118,16 @@ def _stats(question: Question, by: str, connection: queries.Connection, look: Lo
     return Answer([_csv([one.name for one in fields(statistics.Sum)], records)])
 
 
+def _net(question: Question, connection: queries.Connection, look: Look) -> Answer:
+    found = destinations.summed(connection, question.wanted.since, question.count)
+    if question.form == "json":
+        return Answer([json.dumps([asdict(one) for one in found], indent=1)])
+    return Answer([destination_line(one, look.now) for one in found], [] if found else [NO_DESTINATION])
+
+
+NO_DESTINATION = "no lent network in the journal was connected to anything"
+
+
 def _one(question: Question, connection: queries.Connection, look: Look) -> Iterator[str]:
     assert question.session is not None
     typed = text.visible(question.session)
@@ -129,8 +144,10 @@ def _one(question: Question, connection: queries.Connection, look: Look) -> Iter
         )
     rows = queries.claims_of(connection, found[0])
     waits, events = queries.waits_of(connection, found[0]), queries.events_of(connection, found[0])
+    reached = destinations.of_session(connection, found[0])
     if question.form == "json":
         story = {
+            "destinations": [asdict(one) for one in reached],
             "claims": [text.record(row) for row in rows],
             "events": [text.event_record(event) for event in events],
             "session_id": found[0],
@@ -139,6 +156,7 @@ def _one(question: Question, connection: queries.Connection, look: Look) -> Iter
         yield json.dumps(story, indent=1)
     else:
         yield from text.story(rows, waits, events, look)
+        yield from (destination_line(one, look.now) for one in reached)
 
 
 def _json(rows: Sequence[Row]) -> Iterator[str]:

@@ -36,6 +36,10 @@ LOCKED, BESIDE = "cwd", "none"
 HANG_UP, KEEP = "hangup", "keep"
 """`on_disconnect` of a request."""
 
+NET_VERB = ["net", "--far"]
+NET_COMMAND = ["bash", "-lc", "exec pigeon net --far"]
+"""What lends a worker's network, as a verb and, for a worker that knows no verbs, as a command."""
+
 Document = dict[str, object]
 
 
@@ -176,6 +180,11 @@ class Request:
         self.umask: int | None = None
         self.limits: dict[str, tuple[int | None, int | None]] = {}
         """Name of a resource limit -> (soft, hard), None for unlimited."""
+
+    @property
+    def is_net(self) -> bool:
+        """Whether it lends the worker's network (FORMAT.md, Part 3): such sessions count by themselves."""
+        return self.verb == NET_VERB
 
     def __repr__(self) -> str:
         """Without the environment's values: this ends up in logs."""

@@ -31,6 +31,8 @@ class Worker:
     own_command: tuple[str, ...]
     """How this pigeon is started again, for the verbs that a client asks for."""
     debug: Debug
+    net_rules: str = ""
+    """What is lent of the network, as text for the process that lends it; it must be nobody else's to say."""
 
     @property
     def proof_directory(self) -> str:

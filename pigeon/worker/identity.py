@@ -15,6 +15,9 @@ from pigeon.procfs import stat_fields
 QUESTION_VARIABLE = "PIGEON_QUESTION"
 """Set for the worker's own pigeon that answers a client: the question's session, which is no part of the answer."""
 
+NET_RULES_VARIABLE = "PIGEON_NET_RULES"
+"""Set for the same process: `Worker.net_rules`."""
+
 
 def call_oneself(name: str) -> None:
     """The name that ps(1) and top(1) show for this process: at most 15 bytes (proc_pid_comm(5))."""

@@ -113,6 +113,13 @@ def test_a_whole_file(where: Where) -> None:
         retention = 0
         terminal_retention = 1
         journal_retention = 2
+        net = false
+        max_net = 3
+        net_permit = ["*.example.org:443"]
+        net_deny = []
+        net_history = false
+        [net]
+        direct = ["10.0.0.0/8"]
         [client]
         shell = ["sh", "-c"]
         path = "login"
@@ -138,6 +145,9 @@ def test_a_whole_file(where: Where) -> None:
     assert (found.worker.client_timeout, found.worker.host_timeout) == (15.5, 6.0)
     assert (found.worker.max_stream, found.worker.scrollback) == (3 << 30, 1 << 20)
     assert found.worker.retention == 0.0
+    assert (found.worker.net, found.worker.max_net, found.worker.net_history) == (False, 3, False)
+    assert (found.worker.net_permit, found.worker.net_deny) == (["*.example.org:443"], [])
+    assert found.net.direct == ["10.0.0.0/8"]
     assert isinstance(found.worker.poll_interval, float)
     assert (found.client.shell, found.client.env_exclude, found.client.repair) == (["sh", "-c"], [], False)
     assert (found.client.path, found.client.notify_after) == ("login", 120.0)

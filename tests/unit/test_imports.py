@@ -49,7 +49,7 @@ TOP = {
     "pigeon.cli": "cli",
     "pigeon.__main__": "main",
 }
-FOLDERS = ("api", "wire", "client", "journal", "worker", "report", "commands")
+FOLDERS = ("api", "wire", "client", "journal", "worker", "report", "net", "commands")
 
 MAY_IMPORT = {
     "base": {"base"},
@@ -60,8 +60,9 @@ MAY_IMPORT = {
     "client": {"base", "wire", "config", "commandline"},
     "journal": {"base"},
     "worker": {"base", "wire", "config", "journal"},
+    "net": {"base", "journal"},
     "report": {"base", "wire", "config", "commandline", "client", "journal", "worker"},
-    "commands": {"base", "wire", "config", "commandline", "client", "journal", "worker", "report"},
+    "commands": {"base", "wire", "config", "commandline", "client", "journal", "worker", "report", "net"},
     "cli": {"base", "wire", "config", "commandline", "client", "commands", "report"},
     "main": {"cli"},
 }
@@ -83,6 +84,10 @@ ROOMS: dict[str, set[str]] = {
         "pigeon.client.signals",
         "pigeon.client.tty",
     },
+    # Neither end of a lent network touches the share; only the far end writes to the journal.
+    "pigeon.net.near": {"base", "net"},
+    "pigeon.net.catch": {"base", "net"},
+    "pigeon.net.far": {"base", "journal", "net"},
 }
 # What `import pigeon` offers programs is loaded when they ask for it.
 FRONT = {"pigeon": "api"}

@@ -23,6 +23,7 @@ TYPES = {
     settings.BYTES: "int",
     settings.SECONDS: "float",
     settings.WORDS: "list[str]",
+    settings.LIST: "list[str]",
 }
 NEVER_NONE = {"namespace", "user"}
 """Those without a default of their own that always get one."""

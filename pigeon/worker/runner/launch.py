@@ -139,6 +139,7 @@ def start(
             "PIGEON_CACHE": worker.namespace.cache,
             "PIGEON_NAMESPACE": worker.namespace.name,
             identity.QUESTION_VARIABLE: request.session_id,
+            identity.NET_RULES_VARIABLE: worker.net_rules,
         }
     own_path = task.environ.get("PATH") or os.defpath
     context = ProcessContext(request.umask, request.limits, request.modes, own_path)

@@ -51,6 +51,11 @@ class Waiting:
         """Whether it wants its directory for itself."""
         return self.request.locks and self.refusal is None
 
+    @property
+    def is_net(self) -> bool:
+        """Whether it lends the network: such sessions have slots of their own, since they last for days."""
+        return self.request.is_net and self.refusal is None
+
     def waited_for(self, reason: str, now: float) -> float:
         """Seconds it has waited for `reason` so far, the present wait included."""
         present = now - self.reason_since if self.reason == reason else 0.0
@@ -97,14 +102,21 @@ def _companions(one: Waiting, holders: Iterable[Holder]) -> frozenset[str]:
 
 
 def decide(
-    waiting: Iterable[Waiting], held: Mapping[str, Sequence[Holder]], free_slots: int, now: float
+    waiting: Iterable[Waiting],
+    held: Mapping[str, Sequence[Holder]],
+    free_slots: int,
+    now: float,
+    *,
+    free_net: int = 0,
 ) -> list[Verdict]:
     """A verdict for each waiting session, in order. `held`: directory -> this worker's sessions that have it.
 
+    `free_slots`: for commands. `free_net`: for sessions that lend the network.
     Several have one only if they are of one job. Such a session waits for neither the directory nor a slot, nor for
     those that came earlier: they wait for its companion, and that for it.
     """
     verdicts = []
+    free = {False: free_slots, True: free_net}
     taken = {directory: holders[0].session_id for directory, holders in held.items()}
     holding = {directory: list(holders) for directory, holders in held.items()}
     for one in waiting:
@@ -124,10 +136,10 @@ def decide(
             taken[directory] = one.session_id
         if one.retry_at > now:
             verdicts.append(Verdict(one, DIRECTORY if one.held_elsewhere else one.reason or SLOT, None))
-        elif free_slots <= 0:
+        elif free[one.is_net] <= 0:
             verdicts.append(Verdict(one, SLOT))
         else:
-            free_slots -= 1
+            free[one.is_net] -= 1
             if one.locks:
                 holding.setdefault(directory, []).append(Holder(one.session_id, one.request.job))
             # If another worker's session has the directory, it may be one that the client has named.

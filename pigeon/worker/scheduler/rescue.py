@@ -8,6 +8,7 @@ undone is found again at the next look.
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterable
 
 from pigeon import clock
@@ -41,6 +42,12 @@ def look(worker: Worker, runners: Runners, waiting: Iterable[Waiting]) -> list[R
             worker.debug.say("queue", f"{row.session_id}: its runner lives; watched again")
     # One of this scheduler's own has only just died, or has just been forked: the next turn will tell.
     return [row for row in dead if not runners.has_forked(row.session_id)]
+
+
+def tell_net_to_move(runners: Runners) -> None:
+    """The worker stops: who lends the network from here lets its peers go elsewhere, and ends within a minute."""
+    for session_id in runners.net_sessions():
+        identity.send(identity.processes_of(session_id, None), signal.SIGUSR1)
 
 
 def _has_scheduler(worker: Worker, row: Row) -> bool:

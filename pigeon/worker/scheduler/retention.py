@@ -28,6 +28,9 @@ SWEEP_S = 10.0
 SWEEP_SESSIONS = 15
 """Sessions handled in one sweep, two visits each: an idle worker stays within its budget of visits to the share."""
 
+NET_KEEP_S = 3.0
+"""What a lent network leaves on the share is nobody's to read again, and may be a gigabyte."""
+
 PRUNE_S = 3600.0
 STALE_WORKER_S = 24 * 3600.0
 """A worker file that has not changed for this long is removed; its worker writes it again if it lives."""
@@ -63,6 +66,8 @@ class Sweeper:
         self.retention = retention
         self._quiet: dict[str, _Quiet] = {}
         self._workers: dict[str, tuple[bytes, Silence]] = {}
+        self.keeps_briefly: set[str] = set()
+        """Finished sessions that go at once, as their client has seen their end."""
         self._next_prune = 0.0
 
     # Retention
@@ -71,6 +76,7 @@ class Sweeper:
         """Remove what has been finished for long enough. Raises OSError when the share has a bad moment."""
         for name in self._quiet.keys() - self.catalog.finished.keys():
             del self._quiet[name]
+        self.keeps_briefly &= self.catalog.finished.keys()
         settle = min(self.retention.finished_s, self.retention.terminal_s, SETTLE_S)
         due = [name for name, at in self.catalog.finished.items() if now >= self._due_at(name, at + settle)]
         for name in due[:SWEEP_SESSIONS]:
@@ -81,6 +87,8 @@ class Sweeper:
             self._prune_journal()
 
     def _due_at(self, name: str, settled_at: float) -> float:
+        if name in self.keeps_briefly:
+            return self.catalog.finished[name] + NET_KEEP_S
         quiet = self._quiet.get(name)
         return settled_at if quiet is None else quiet.since + quiet.keep_s
 
@@ -92,10 +100,10 @@ class Sweeper:
             self.catalog.finished.pop(name, None)
             return
         quiet = self._quiet.get(name)
-        if quiet is None or quiet.sizes != sizes:
+        if (quiet is None or quiet.sizes != sizes) and name not in self.keeps_briefly:
             self._quiet[name] = _Quiet(now, sizes, self._keep_s(session))
             return
-        if now - quiet.since >= quiet.keep_s:
+        if quiet is None or now - quiet.since >= quiet.keep_s:
             if not self._remove(session):
                 self._quiet[name] = _Quiet(now, sizes, SWEEP_S)
                 return
@@ -118,6 +126,8 @@ class Sweeper:
             request = read_request(session)
         except (OSError, BadDocument):
             return self.retention.finished_s
+        if request.is_net:
+            return NET_KEEP_S
         return self.retention.terminal_s if request.pty else self.retention.finished_s
 
     def _prune_journal(self) -> None:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from pigeon import clock
 from pigeon.journal.queries import Row
+from pigeon.wire.documents import NET_COMMAND
 from pigeon.wire.worker_file import RunningEntry
 from pigeon.worker import identity
 from pigeon.worker.proof import signal_holder
@@ -32,6 +33,7 @@ class Running:
     token: str | None = None
     row: Row | None = None
     is_recovery: bool = False
+    is_net: bool = False
     waiting: Waiting | None = None
     is_beside: bool = False
 
@@ -78,6 +80,7 @@ class Runners:
             pid,
             waiting.locks,
             token=waiting.row.claim_token if waiting.row else None,
+            is_net=waiting.is_net,
             waiting=waiting,
             is_beside=is_beside,
         )
@@ -111,6 +114,7 @@ class Runners:
             row.runner_pid or 0,
             row.lock_mode == "cwd",
             token=row.claim_token,
+            is_net=row.command == NET_COMMAND,
             row=row,
         )
         return True
@@ -149,9 +153,17 @@ class Runners:
                 held.setdefault(one.cwd, []).append(one.holder)
         return held
 
-    def slots_taken(self) -> int:
-        """How many commands run. Neither a recovery, which runs none, nor who runs beside another waits for a slot."""
-        return sum(not one.is_recovery and not one.is_beside for one in self._all())
+    def slots_taken(self, *, is_net: bool = False) -> int:
+        """How many commands run, or with `is_net` sessions that lend the network.
+
+        Neither a recovery, which runs none, nor who runs beside another waits for a slot.
+        """
+        counted = (one for one in self._all() if not one.is_recovery and not one.is_beside)
+        return sum(one.is_net == is_net for one in counted)
+
+    def net_sessions(self) -> set[str]:
+        """Ids of those that lend the network."""
+        return {one.session_id for one in self._all() if one.is_net}
 
     def describe(self, now: float) -> list[RunningEntry]:
         """Those that run a command, for the worker file."""

@@ -30,7 +30,7 @@ from pigeon.worker.scheduler.forks import STANDBY_AFTER_S, Forks
 from pigeon.worker.scheduler.heartbeat import INTERVAL_S, Heartbeat
 from pigeon.worker.scheduler.outage import Outage
 from pigeon.worker.scheduler.queue import Waiting
-from pigeon.worker.scheduler.retention import SWEEP_S, Retention, Sweeper
+from pigeon.worker.scheduler.retention import NET_KEEP_S, SWEEP_S, Retention, Sweeper
 from pigeon.worker.scheduler.runners import Runners, Running
 from pigeon.worker.scheduler.wait_records import WaitRecorder
 
@@ -58,11 +58,13 @@ class Scheduler:
         *,
         route: str | None,
         max_jobs: int,
+        max_net: int,
         poll_ceiling_s: float,
         host_timeout_s: float,
     ) -> None:
         self.worker = worker
         self.max_jobs = max_jobs
+        self.max_net = max_net
         self.poll_ceiling_s = poll_ceiling_s
         self.catalog = Catalog(worker.namespace, route)
         self.sweeper = Sweeper(worker, self.catalog, retention)
@@ -292,7 +294,10 @@ class Scheduler:
     def _decide(self, now: float) -> None:
         self._dirty = False
         free = self.max_jobs - self.runners.slots_taken()
-        for verdict in queue.decide(list(self.waiting.values()), self.runners.held(), free, now):
+        free_net = self.max_net - self.runners.slots_taken(is_net=True)
+        for verdict in queue.decide(
+            list(self.waiting.values()), self.runners.held(), free, now, free_net=free_net
+        ):
             waiting = verdict.waiting
             if verdict.reason is None and waiting.held_elsewhere:
                 self._launch(waiting, verdict.beside)  # only a try: it goes on waiting unless that succeeds
@@ -363,6 +368,9 @@ class Scheduler:
             self._requeue(waiting)
         elif code == RunnerExit.DONE:
             self.catalog.finished[running.session_id] = clock.monotonic()
+            if running.is_net:
+                self.sweeper.keeps_briefly.add(running.session_id)
+                self._due["sweep"] = min(self._due["sweep"], clock.monotonic() + NET_KEEP_S)
         elif code in (RunnerExit.LOST, RunnerExit.SUPERSEDED):
             self.catalog.claimed[running.session_id] = clock.monotonic()
         else:
@@ -421,6 +429,7 @@ class Scheduler:
                     f"pigeon worker: taking no new sessions; waiting for {count} running. "
                     "Interrupt again to hang them up"
                 )
+            rescue.tell_net_to_move(self.runners)
             return
         tell(f"pigeon worker: hanging up {count} running sessions")
         self.runners.hang_up()

@@ -1,0 +1,1 @@
+"""The network, lent: many connections over one session (FORMAT.md, Part 3)."""

@@ -1,0 +1,1 @@
+"""The process on the worker's host: resolves, connects, listens, as far as the worker lends it."""
