@@ -52,6 +52,7 @@ if TYPE_CHECKING:
         max_jobs: int
         poll_interval: float
         debug: bool
+        log: str
         journal: str | None
         lock: str
         route: str | None

@@ -147,6 +147,9 @@ TABLE: tuple[Setting, ...] = (
     Setting("worker.poll_interval", SECONDS, 0.2, "longest wait between two looks for new sessions",
             flag="--poll-interval", metavar="TIME", low=0.001, high=60, harmless=True),
     Setting("worker.debug", SWITCH, False, "say what happens, with previews of the bytes that move", flag="--debug"),
+    Setting("worker.log", CHOICE, "auto", "a line at each start and end of a command, without its bytes: `commands`;"
+            " `ids` leaves its text out; `auto`: `commands` where stderr is no terminal",
+            flag="--log", choices=("auto", "commands", "ids", "none"), harmless=True),
     Setting("worker.journal", PATH, None,
             "the journal's file, on a local disk; default: `~/.pigeon.db`, or in `/var/tmp`",
             variable="PIGEON_JOURNAL", flag="--journal", metavar="PATH", example='"~/.pigeon.db"'),

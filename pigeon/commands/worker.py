@@ -14,7 +14,7 @@ from pigeon.config import Config
 from pigeon.journal import place
 from pigeon.journal.store import Journal
 from pigeon.net.far.rules import Rules
-from pigeon.settings import options
+from pigeon.settings import BY_KEY, options
 from pigeon.wire.names import worker_id
 from pigeon.worker import cwdlock, identity
 from pigeon.worker.debug import Debug
@@ -22,6 +22,7 @@ from pigeon.worker.handover import Worker
 from pigeon.worker.scheduler import limits
 from pigeon.worker.scheduler.retention import Retention
 from pigeon.worker.scheduler.scheduler import Scheduler
+from pigeon.worker.service_log import ServiceLog
 
 
 def main(args: list[str], globals_: Mapping[str, str]) -> int:
@@ -32,7 +33,21 @@ def main(args: list[str], globals_: Mapping[str, str]) -> int:
         "The first Ctrl-C takes no new ones and waits for those that run; the second hangs them up.",
     )
     add_common(parser)
-    add_settings(parser, *(setting.key for setting in options("worker") if setting.key != "worker.route"))
+    by_hand = ("worker.route", "worker.log")
+    add_settings(parser, *(setting.key for setting in options("worker") if setting.key not in by_hand))
+    log = BY_KEY["worker.log"]
+    parser.add_argument(
+        "--log", dest=log.key, nargs="?", const="commands", choices=log.choices, help=log.told
+    )
+    parser.add_argument(
+        "--print-unit",
+        action="store_true",
+        help="print a unit for systemd; `--user`, `--template` say which kind",
+    )
+    if "--print-unit" in args:  # where `--user` names nobody
+        from pigeon.commands.unit import print_unit
+
+        return print_unit(args, globals_)
     config = load_config(parser.parse_args(args), globals_)
     limits.check()
     worker, announcement = _worker(config)
@@ -83,6 +98,7 @@ def _worker(config: Config) -> tuple[Worker, str]:
         own_command=own_command(),
         debug=Debug(enabled=config.worker.debug, environ=os.environ),
         net_rules=rules.to_text(),
+        log=ServiceLog(config.worker.log),
     )
     route = config.worker.route
     said = (

@@ -37,6 +37,8 @@ _pigeon_options[worker]='-h	show this help message and exit
 --debug	say what happens, with previews of the bytes that move
 --journal=PATH	the journal'\''s file, on a local disk; default: `~/.pigeon.db`, or in `/var/tmp` (PIGEON_JOURNAL)
 --lock={auto,flock,strict}	how a directory is locked: `auto` decides by the filesystem (auto)
+--log=[{auto,commands,ids,none}]	a line at each start and end of a command, without its bytes: `commands`; `ids` leaves its text out; `auto`: `commands` where stderr is no terminal (auto)
+--print-unit	print a unit for systemd; `--user`, `--template` say which kind
 --config=FILE	read the settings from FILE (PIGEON_CONFIG)
 --cache=DIR	the shared directory; required from somewhere (PIGEON_CACHE)
 --namespace=NAME	clients and workers of one namespace see each other; default: the value of `user` (PIGEON_NAMESPACE)

@@ -12,6 +12,7 @@ from pigeon.journal.queries import Row
 from pigeon.wire.documents import Request
 from pigeon.wire.names import Namespace
 from pigeon.worker.debug import Debug
+from pigeon.worker.service_log import NONE, ServiceLog
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,7 @@ class Worker:
     debug: Debug
     net_rules: str = ""
     """What is lent of the network, as text for the process that lends it; it must be nobody else's to say."""
+    log: ServiceLog = field(default_factory=lambda: ServiceLog(NONE))
 
     @property
     def proof_directory(self) -> str:

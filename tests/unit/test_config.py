@@ -103,6 +103,7 @@ def test_a_whole_file(where: Where) -> None:
         max_jobs = 7
         poll_interval = 1
         debug = true
+        log = "ids"
         journal = "/var//tmp/./j.db"
         lock = "strict"
         route = "other"

@@ -109,6 +109,7 @@ def _end_taken(worker: Worker, row: Row, resolved: str | None, leader: int | Non
             error=status.error,
         )
     worker.debug.say("failure", f"{row.session_id}: recovered: {decision.name.lower()}")
+    worker.log.ended(row.session_id, f"{status.state} by recovery, its runner had died", ran_s=None)
 
 
 def _proven_leader(row: Row, proof: str) -> int | None:

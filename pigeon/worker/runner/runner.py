@@ -258,6 +258,7 @@ class Runner:
         self.worker.debug.say(
             "success", f"{self.task.session_id}: started, pid {command.pid}: {self.task.request.command}"
         )
+        self.worker.log.started(self.task.request)
         if self.task.request.acknowledges:
             outbound.acknowledged = 0  # the window counts from the first byte on
         outbound.takes_bulk = self.task.request.takes_bulk
@@ -350,6 +351,7 @@ class Runner:
             "success" if state == states.SUCCEEDED else "failure",
             f"{self.task.session_id}: {state}, exit code {code}",
         )
+        self._log_end(state if state != states.FAILED else f"{state} {code}", error, outbound, inbound)
         self._publication.final(
             state,
             code,
@@ -361,10 +363,21 @@ class Runner:
         self._release(keep_inherited=ending.is_unkillable)
         self._row.final(state, error, byte_counts(outbound, inbound))
 
+    def _log_end(self, how: str, error: str | None, outbound: Outbound, inbound: Inbound) -> None:
+        counts = byte_counts(outbound, inbound)
+        self.worker.log.ended(
+            self.task.session_id,
+            f"{how} ({error})" if error else how,
+            ran_s=clock.monotonic() - self._started_monotonic,
+            bytes_in=counts["bytes_in"],
+            bytes_out=sum(count for name, count in counts.items() if name.startswith("bytes_out_")),
+        )
+
     def _end_unstarted(self, refusal: Refusal) -> None:
         """End a claimed session whose command was never started."""
         state, reason = refusal.state, refusal.reason
         self.worker.debug.say("failure", f"{self.task.session_id}: {state}: {reason}")
+        self.worker.log.ended(self.task.session_id, f"{state} without a start ({reason})", ran_s=None)
         outbound = Outbound(self.session, max_bytes=1 << 62)
         try:
             offset = self._stream_offset()
