@@ -45,7 +45,14 @@ def test_ids_only_none_and_what_was_never_started(pigeon: Pigeon) -> None:
     wait_until(lambda: len(lines(ids.log)) == 2, 15, "both lines")
     assert "secret" not in ids.log
     assert str(pigeon.work) not in lines(ids.log)[0]
-    assert pigeon.run("true", cwd="/proc/self/fd").code == 255
+    gone = pigeon.directory("gone")
+    notes = Notes(pigeon.directory("notes"))
+    holder = pigeon.start(f"{notes.holding('h').removesuffix('; exit $code')}; rm -r {gone}", cwd=gone)
+    notes.wait_started("h")
+    late = pigeon.start("true", cwd=gone)
+    notes.release("h")
+    holder.wait()
+    assert late.wait().code == 255
     wait_until(lambda: "without a start" in ids.log, 15, "the line")
     assert ids.stop() == 0
     silent = pigeon.worker("--log", "none")
@@ -55,7 +62,7 @@ def test_ids_only_none_and_what_was_never_started(pigeon: Pigeon) -> None:
 
 def test_names_do_not_act_in_the_log(pigeon: Pigeon) -> None:
     worker = pigeon.worker("--log")
-    assert pigeon.run("true \x1b[31m # \n2026-01-01T00:00:00Z forged line").code == 0
+    assert pigeon.run("true \x1b[31m # \n# 2026-01-01T00:00:00Z forged line").code == 0
     wait_until(lambda: " end " in worker.log, 15, "the end")
     assert "\x1b" not in worker.log
     assert len(lines(worker.log)) == 2
