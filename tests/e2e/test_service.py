@@ -49,7 +49,7 @@ def test_ids_only_none_and_what_was_never_started(pigeon: Pigeon) -> None:
     notes = Notes(pigeon.directory("notes"))
     holder = pigeon.start(f"{notes.holding('h').removesuffix('; exit $code')}; rm -r {gone}", cwd=gone)
     notes.wait_started("h")
-    late = pigeon.start("true", cwd=gone)
+    late, _ = pigeon.begin("true", cwd=gone)
     notes.release("h")
     holder.wait()
     assert late.wait().code == 255
