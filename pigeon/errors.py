@@ -25,6 +25,14 @@ class PigeonError(Exception):
         self.hint = hint
 
 
+def no_process(error: OSError) -> PigeonError:
+    """fork(2) has failed: a limit of this user's, or of the machine."""
+    return PigeonError(
+        f"no process can be started here: {(error.strerror or str(error)).lower()}",
+        hint="end some; `ulimit -u` tells how many you may have",
+    )
+
+
 class UsageError(PigeonError):
     """The words on the command line cannot be understood."""
 

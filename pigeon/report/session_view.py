@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from pigeon import clock
-from pigeon.errors import NotFoundError, ShareError
+from pigeon.errors import NotFoundError, ShareError, UsageError
 from pigeon.text import typed
 from pigeon.wire import directories, files, states, waits
 from pigeon.wire.claim import Claim, read_claim
@@ -145,7 +145,10 @@ def resolve(namespace: Namespace, prefix: str) -> str:
 
     Raises:
         NotFoundError: none, or several.
+        UsageError: nothing is named.
     """
+    if not prefix:
+        raise UsageError("no session is named: the word is empty", hint="was a variable not set?")
     ids = session_ids(namespace)
     found = [i for i in ids if i == prefix] or [
         i for i in ids if i.startswith(prefix) or i.partition("-")[2].startswith(prefix)

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 from pigeon.clock import utc_text
-from pigeon.wire.jsontext import decode, encode
+from pigeon.wire.jsontext import decode, encode, is_encodable
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 MAX_REQUEST_BYTES = 8 * 1024 * 1024
 """Far above what a kernel accepts as arguments and environment (2 MiB on usual settings)."""
@@ -220,6 +224,16 @@ class Request:
         """The command may outlive its client."""
         return self.on_disconnect == KEEP
 
+    def translate(self, text: Callable[[str], str]) -> None:
+        """Put `text(…)` in place of each text that is bytes to an operating system: words, paths, variables."""
+        self.command = [text(word) for word in self.command]
+        self.cwd = text(self.cwd)
+        self.env = {text(name): None if value is None else text(value) for name, value in self.env.items()}
+        self.given_env = [text(name) for name in self.given_env]
+        self.unset_env = [text(name) for name in self.unset_env]
+        self.path_first = [text(place) for place in self.path_first]
+        self.verb = None if self.verb is None else [text(word) for word in self.verb]
+
     def encode(self, version: str) -> bytes:
         """The bytes of request.json."""
         terminal: Document = {
@@ -286,9 +300,9 @@ def parse_request(data: bytes, session_id: str) -> Request:
     if not command:
         raise BadDocument("request.json: `command` is empty")
     cwd = document.get("cwd")
-    if not isinstance(cwd, str) or not cwd.startswith("/") or "\0" in cwd:
+    if not _is_text(cwd) or not str(cwd).startswith("/"):
         raise BadDocument("request.json: `cwd` is not an absolute path")
-    request = Request(session_id, command, cwd)
+    request = Request(session_id, command, str(cwd))
     request.created_at = text_of(document, "created_at")
     request.env = _environment(document)
     request.unset_env = _texts(document, "unset_env", optional=True)
@@ -411,9 +425,9 @@ def _environment(document: Document) -> dict[str, str | None]:
     if not isinstance(env, dict):
         raise BadDocument("request.json: `env` is not an object")
     for name, value in env.items():
-        if not name or "=" in name or "\0" in name:
+        if not name or "=" in name or not _is_text(name):
             raise BadDocument(f"request.json: `env` has the impossible name {name!r}")
-        if value is not None and (not isinstance(value, str) or "\0" in value):
+        if value is not None and not _is_text(value):
             raise BadDocument(f"request.json: `env` value of {name!r} is not a text without NUL")
     return env
 
@@ -422,9 +436,14 @@ def _texts(document: Document, field: str, *, optional: bool = False) -> list[st
     value = document.get(field)
     if value is None and optional:
         return []
-    if not isinstance(value, list) or not all(isinstance(v, str) and "\0" not in v for v in value):
+    if not isinstance(value, list) or not all(map(_is_text, value)):
         raise BadDocument(f"request.json: `{field}` is not a list of texts without NUL")
     return value
+
+
+def _is_text(value: object) -> bool:
+    """Whether it is a text that an operating system can take."""
+    return isinstance(value, str) and "\0" not in value and is_encodable(value)
 
 
 def text_of(document: Document, field: str) -> str:

@@ -1,4 +1,4 @@
-"""Compact JSON without the cost of importing `json`.
+"""Compact JSON without the cost of importing `json`; and text as it travels, whatever the locale of either side.
 
 Every pigeon command pays for what its client imports, and `json` brings `re` and `enum` (6 ms, a quarter of a
 `pigeon true`). CPython's `json` is a thin wrapper round the C accelerators used here; where they are missing or have
@@ -8,6 +8,7 @@ changed, `json` itself serves.
 from __future__ import annotations
 
 import os
+import sys
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -22,11 +23,18 @@ def _refuse_constant(name: str) -> float:
     raise ValueError(f"`{name}` is not JSON")
 
 
+def _finite(text: str) -> float:
+    value = float(text)
+    if value - value != 0.0:
+        raise ValueError(f"{text[:40]} is beyond all numbers")
+    return value
+
+
 class _ScannerSettings:
     strict = True
     object_hook = None
     object_pairs_hook = None
-    parse_float = float
+    parse_float = staticmethod(_finite)
     parse_int = int
     parse_constant = staticmethod(_refuse_constant)
     memo: dict[str, str] = {}
@@ -69,7 +77,7 @@ def _plain() -> tuple[Callable[[object], str], Callable[[str], object]]:
         return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
     def from_text(text: str) -> object:
-        return json.loads(text, parse_constant=_refuse_constant)
+        return json.loads(text, parse_constant=_refuse_constant, parse_float=_finite)
 
     return to_text, from_text
 
@@ -99,3 +107,45 @@ def decode(data: bytes | str) -> object:
         return _from_text(data if isinstance(data, str) else data.decode("utf-8"))
     except RecursionError:
         raise ValueError("nested too deeply") from None
+    except SystemError:
+        # Before 3.12 the accelerator finds no error to raise where nobody has loaded `json`, whose class it is.
+        raise ValueError("not JSON") from None
+
+
+# Text is UTF-8 on the share; bytes that are none travel as lone surrogates (FORMAT.md, "Encoding").
+
+
+def to_bytes(text: str) -> bytes:
+    """What a text of the share means to an operating system: a path, a word, a variable.
+
+    Raises:
+        UnicodeEncodeError (a ValueError): it holds a surrogate that stands for no byte; see `is_encodable`.
+    """
+    return text.encode("utf-8", "surrogateescape")
+
+
+def from_bytes(data: bytes) -> str:
+    """The text by which bytes of an operating system travel."""
+    return data.decode("utf-8", "surrogateescape")
+
+
+def from_here(text: str) -> str:
+    """The text by which something travels that Python has decoded by this process's locale."""
+    return text if HERE_IS_UTF_8 else from_bytes(os.fsencode(text))
+
+
+def to_here(text: str) -> str:
+    """And the other way round: a text of the share as this process's Python wants it for its own calls."""
+    return text if HERE_IS_UTF_8 else os.fsdecode(to_bytes(text))
+
+
+def is_encodable(text: str) -> bool:
+    """Whether it stands for bytes at all."""
+    try:
+        to_bytes(text)
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+HERE_IS_UTF_8 = sys.getfilesystemencoding() == "utf-8"

@@ -6,6 +6,7 @@ import os
 
 from pigeon import clock
 from pigeon.errors import UsageError
+from pigeon.wire.jsontext import to_bytes
 
 _DIGITS = frozenset("0123456789")
 _HEX = frozenset("0123456789abcdef")
@@ -47,7 +48,13 @@ def check_component(kind: str, name: str) -> str:
     Raises:
         UsageError: it is empty, `.`, `..`, hidden, too long, or holds `/` or NUL.
     """
-    if not name or name.startswith(".") or "/" in name or "\0" in name or len(os.fsencode(name)) > 200:
+    if (
+        not name
+        or name.startswith(".")
+        or "/" in name
+        or "\0" in name
+        or len(name.encode("utf-8", "replace")) > 200
+    ):
         raise UsageError(
             f"{kind} {name!r} cannot be used as a directory name",
             hint="take letters, digits, `-` and `_`",
@@ -55,9 +62,24 @@ def check_component(kind: str, name: str) -> str:
     return name
 
 
+def is_component(name: str) -> bool:
+    """Whether it can be one directory or file name below the share (`check_component`)."""
+    try:
+        check_component("name", name)
+    except UsageError:
+        return False
+    return True
+
+
+def host_as_name(host: str) -> str:
+    """A host's name as part of a file's: whatever an administrator has called it."""
+    safe = "".join(c if c.isalnum() or c in "-_." else "_" for c in host)
+    return safe.lstrip(".")[:100] or "_"
+
+
 def worker_id(host: str, pid: int) -> str:
     """Of the worker that is this process."""
-    return f"{host}-{pid}"
+    return f"{host_as_name(host)}-{pid}"
 
 
 def host_and_pid(worker_id: str) -> tuple[str, int] | None:
@@ -68,7 +90,8 @@ def host_and_pid(worker_id: str) -> tuple[str, int] | None:
 
 def worker_id_of(name: str) -> str:
     """Whose file in `workers/` has this name; "" for what is no worker's."""
-    return name.removesuffix(".json") if name.endswith(".json") and not name.startswith(".") else ""
+    worker_id = name.removesuffix(".json")
+    return worker_id if worker_id != name and is_component(worker_id) else ""
 
 
 class Namespace:
@@ -94,10 +117,11 @@ class Namespace:
         """The lock file of a resolved directory."""
         from hashlib import sha256  # 2.4 ms that a client does not need
 
-        return f"{self.locks}/{sha256(os.fsencode(cwd)).hexdigest()}.lock"
+        return f"{self.locks}/{sha256(to_bytes(cwd)).hexdigest()}.lock"
 
     def worker(self, worker_id: str) -> str:
-        """The heartbeat file of a worker."""
+        """The heartbeat file of a worker. Raises UsageError for what can be no worker's id."""
+        check_component("worker", worker_id)
         return f"{self.workers}/{worker_id}.json"
 
 

@@ -8,12 +8,13 @@ files but his own, so that no late rename finds its source, and then looks wheth
 
 from __future__ import annotations
 
+import errno
 import os
 
 from pigeon import clock
 from pigeon.backoff import Backoff
 from pigeon.wire import files
-from pigeon.wire.documents import MAX_DOCUMENT_BYTES
+from pigeon.wire.documents import MAX_DOCUMENT_BYTES, MAX_REQUEST_BYTES, BadDocument, blanked
 from pigeon.wire.names import TAKEOVER_NAME, TEMPORARY_PREFIX, SessionFiles
 from pigeon.wire.reading import known_status
 from pigeon.wire.states import Status
@@ -62,7 +63,7 @@ class OwnStatus:
             files.remove(self._temporary)
             return False
         try:
-            files.rename(self._temporary, self._session.status)
+            _rename(self._temporary, self._session.status)
         except FileNotFoundError:
             # An earlier attempt was carried out only now, or somebody ends the session.
             if files.read(self._session.status, MAX_DOCUMENT_BYTES) != data:
@@ -89,7 +90,8 @@ def end(session: SessionFiles, token: str, status: Status) -> bool:
             files.remove(temporary)
             return False
         try:
-            files.rename(temporary, session.status)
+            _rename(temporary, session.status)
+            blank_quietly(session)
             return True
         except FileNotFoundError:
             if attempt == _ATTEMPTS - 1:
@@ -98,10 +100,21 @@ def end(session: SessionFiles, token: str, status: Status) -> bool:
     raise AssertionError("the last attempt returns or raises")
 
 
+def _rename(temporary: str, status: str) -> None:
+    """Over what is there, a directory too, which rename(2) does not replace: it goes out of the way."""
+    try:
+        files.rename(temporary, status)
+    except OSError as error:
+        if error.errno not in (errno.EISDIR, errno.ENOTEMPTY, errno.EEXIST):
+            raise
+        files.rename(status, f"{temporary}-aside")
+        files.rename(temporary, status)
+
+
 def _unlink_others(session: SessionFiles, own: str) -> None:
     for name in files.list_names(session.directory):
         path = f"{session.directory}/{name}"
-        if name.startswith(TEMPORARY_PREFIX) and path != own:
+        if name.startswith(TEMPORARY_PREFIX) and path != own and not name.endswith("-aside"):
             files.remove_if_there(
                 path
             )  # its maker may just have renamed it: the next look at the status tells
@@ -114,3 +127,23 @@ def _has_end(session: SessionFiles, status: Status) -> bool:
         return False
     status.created_at = found.created_at
     return found.is_final
+
+
+def blank_request(session: SessionFiles) -> None:
+    """Take the secrets out of the request of a session that needs them no more (FORMAT.md, "Secrets at rest").
+
+    Raises:
+        OSError: not done; call again.
+    """
+    try:
+        files.replace(session.request, blanked(files.read(session.request, MAX_REQUEST_BYTES)))
+    except (BadDocument, FileNotFoundError, files.Refused):
+        pass  # somebody has tampered with it meanwhile; there is nothing of ours left to protect
+
+
+def blank_quietly(session: SessionFiles) -> None:
+    """The same, if it can be done now."""
+    try:
+        blank_request(session)
+    except OSError:
+        pass  # the end is what matters

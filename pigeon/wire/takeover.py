@@ -8,7 +8,7 @@ from pigeon import clock
 from pigeon.errors import EXIT_CANCELLED, EXIT_PIGEON
 from pigeon.wire import claim, files, publish, states
 from pigeon.wire.documents import BadDocument
-from pigeon.wire.names import Namespace, SessionFiles, new_token
+from pigeon.wire.names import Namespace, SessionFiles, is_component, new_token
 from pigeon.wire.pacing import Silence
 from pigeon.wire.reading import known_status
 from pigeon.wire.records import EXIT, Exit, decode_line, event_of
@@ -44,7 +44,7 @@ class OwnerWatch:
     ) -> None:
         self._named = session.session_id if must_list else None
         self._stream = session.stream
-        self._owner = owner if owner and "/" not in owner and not owner.startswith(".") else ""
+        self._owner = owner if is_component(owner) else ""
         self._read = read or (lambda worker_id: read_worker_file(namespace, worker_id))
         self._document: bytes | None = None
         self._size: int | None = None

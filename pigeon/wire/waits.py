@@ -27,6 +27,9 @@ SLOT = "slot"
 BEHIND = "behind"
 """Another session that waits wants the same directory and came earlier: `Wait.behind`."""
 
+STUCK = "stuck"
+"""A living worker of its route has tried to start it, and cannot: `Wait.stuck` says why."""
+
 TURN = "turn"
 """Nothing is in its way."""
 
@@ -34,13 +37,14 @@ TURN = "turn"
 class Wait:
     """The reason, and what belongs to it. `workers`: those of its route that live; `full`: of these."""
 
-    __slots__ = ("kind", "holder", "host", "behind", "workers", "full", "ending")
+    __slots__ = ("kind", "holder", "host", "behind", "stuck", "workers", "full", "ending")
 
     def __init__(self, kind: str) -> None:
         self.kind = kind
         self.holder: RunningEntry | None = None
         self.host = ""
         self.behind = ""
+        self.stuck = ""
         self.workers = 0
         self.full = 0
         self.ending = 0
@@ -51,6 +55,8 @@ class Wait:
             return f"the directory, held by {self.holder.session_id}"
         if self.kind == BEHIND:
             return f"the directory, behind {self.behind}"
+        if self.stuck:
+            return f"a worker that can start it: {self.stuck}"
         return {
             ENDING: "a worker: those of its route are ending",
             WORKER: "a worker",
@@ -79,8 +85,11 @@ def why(
             if entry.session_id != session_id and entry.holds(cwd):  # else it is being tried
                 result.kind, result.holder, result.host = DIRECTORY, entry, worker.host
                 return result
+    reasons = [worker.stuck[session_id] for worker in fitting if session_id in worker.stuck]
     if not fitting:
         result.kind = ENDING if of_route else WORKER
+    elif len(reasons) == len(fitting):
+        result.kind, result.stuck = STUCK, reasons[0]
     elif result.full == len(fitting):
         result.kind = SLOT
     elif locks and earlier:

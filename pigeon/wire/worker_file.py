@@ -14,7 +14,7 @@ from pigeon.wire.names import Namespace, worker_id_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 
 class RunningEntry:
@@ -57,6 +57,7 @@ class WorkerFile:
         "started_at",
         "is_draining",
         "running",
+        "stuck",
     )
 
     def __init__(self, worker_id: str, host: str, pid: int, route: str | None) -> None:
@@ -69,6 +70,8 @@ class WorkerFile:
         self.started_at = utc_text()
         self.is_draining = False
         self.running: Sequence[RunningEntry] | None = None
+        self.stuck: Mapping[str, str] = {}
+        """By session: why it could not be started when it was its turn, and is tried again."""
 
     @property
     def entries(self) -> Sequence[RunningEntry]:
@@ -107,6 +110,7 @@ class WorkerFile:
                 "max_jobs": self.max_jobs,
                 "version": self.version,
                 "draining": self.is_draining,
+                **({"stuck": dict(self.stuck)} if self.stuck else {}),
             }
         )
 
@@ -133,6 +137,9 @@ def parse_worker_file(data: bytes, worker_id: str) -> WorkerFile:
     running = document.get("running")
     if isinstance(running, list):
         found.running = [_entry(one) for one in running if isinstance(one, dict)]
+    stuck = document.get("stuck")
+    if isinstance(stuck, dict):
+        found.stuck = {name: reason for name, reason in stuck.items() if isinstance(reason, str)}
     return found
 
 
@@ -142,7 +149,7 @@ def _entry(document: Document) -> RunningEntry:
         text_of(document, "session_id"),
         text_of(document, "cwd"),
         [str(word) for word in command] if isinstance(command, list) else [],
-        float(since) if isinstance(since, (int, float)) else 0.0,
+        float(since) if isinstance(since, (int, float)) and abs(since) < 1e12 else 0.0,
         locks=document.get("lock", "cwd") == "cwd",
     )
 

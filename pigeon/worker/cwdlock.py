@@ -171,11 +171,14 @@ def try_lock(lock_path: str, mode: str) -> CwdLock | None:
 
 def _try_strict(lock_path: str) -> StrictSoftFileLock | None:
     strict = StrictSoftFileLock(strict_path(lock_path), thread_local=False)
+    umask = os.umask(0o077)  # the library leaves its files' modes to the caller's
     try:
         strict.acquire(timeout=0)
         return strict
     except Timeout:
         return None
+    finally:
+        os.umask(umask)
 
 
 def _break_dead(lock_path: str) -> bool:
@@ -221,7 +224,11 @@ def strict_holders(lock_path: str) -> list[Claim]:
 
 def break_claim(lock_path: str, name: str) -> None:
     """Remove one strict claim. Only for who can prove its holder, command included, dead."""
-    StrictSoftFileLock(strict_path(lock_path), thread_local=False).force_break(name)
+    umask = os.umask(0o077)
+    try:
+        StrictSoftFileLock(strict_path(lock_path), thread_local=False).force_break(name)
+    finally:
+        os.umask(umask)
 
 
 def break_strict(lock_path: str, host: str, pid: int, started: int | None) -> int:

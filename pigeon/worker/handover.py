@@ -10,6 +10,7 @@ from pigeon import clock
 from pigeon.errors import EXIT_PIGEON
 from pigeon.journal.queries import Row
 from pigeon.wire.documents import Request
+from pigeon.wire.jsontext import from_here
 from pigeon.wire.names import Namespace
 from pigeon.worker.debug import Debug
 from pigeon.worker.service_log import NONE, ServiceLog
@@ -35,6 +36,8 @@ class Worker:
     net_rules: str = ""
     """What is lent of the network, as text for the process that lends it; it must be nobody else's to say."""
     log: ServiceLog = field(default_factory=lambda: ServiceLog(NONE))
+    reasons: int = -1
+    """Where a runner says why it could not try its session (reasons.py)."""
 
     @property
     def proof_directory(self) -> str:
@@ -59,7 +62,10 @@ class Assignment:
     beside: frozenset[str] = frozenset()
     """Sessions of the same job: while one of them has the directory, this one need not."""
     given_at: float = field(default_factory=clock.boottime)
-    environ: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
+    environ: Mapping[str, str] = field(
+        default_factory=lambda: {from_here(name): from_here(value) for name, value in os.environ.items()}
+    )
+    """The worker's own, as a request has its."""
 
 
 @dataclass(frozen=True)
@@ -82,4 +88,6 @@ class RunnerExit:
     LATER = (
         5  # nothing was claimed, since the share or this host failed, or this runner came too late: try again
     )
+    FAILED = 8  # it failed before it had claimed anything, by what nobody has foreseen
+    JOURNAL = 7  # the journal is damaged, or none of ours: no worker can go on with it
     SUPERSEDED = 6  # another process has taken the session over (a raised epoch, takeover.claim)

@@ -7,6 +7,7 @@ import os
 from collections.abc import Collection, Iterator
 
 from pigeon import clock
+from pigeon.wire.jsontext import from_bytes, to_bytes
 from pigeon.worker.identity import boot_id, is_running, start_ticks
 
 _NOTE_BYTES = 16384
@@ -36,7 +37,7 @@ class ProofOfLife:
 
     def note_directory(self, resolved: str) -> None:
         """Leave word of the second name under which the session's directory is held, for who frees it in our place."""
-        self._leave(os.fsencode(resolved) + b"\0")
+        self._leave(to_bytes(resolved) + b"\0")
 
     def note_command(self, pid: int) -> None:
         """Leave word of the command's leader, for who ends the command in our place: a row alone proves nothing."""
@@ -138,7 +139,7 @@ def _note_in(lock_path: str) -> tuple[bytes, bytes]:
 
 def noted_directory(lock_path: str) -> str | None:
     """What a runner has left in its proof of life; None if nothing."""
-    return os.fsdecode(_note_in(lock_path)[0]) or None
+    return from_bytes(_note_in(lock_path)[0]) or None
 
 
 def is_noted_command(lock_path: str, pid: int, started: int | None) -> bool:

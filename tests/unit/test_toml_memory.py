@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from binascii import crc32
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -45,7 +46,8 @@ class Home:
         """Make what is remembered of TEXT differ from what it says: only a memory that is believed shows."""
         assert self.load(TEXT).route == "right"
         path = self.memory
-        path.write_text(path.read_text().replace('[["route","right"]]', '[["route","bait"]]'))
+        changed = path.read_bytes()[9:].replace(b'[["route","right"]]', b'[["route","bait"]]')
+        path.write_bytes(b"%08x\n" % crc32(changed) + changed)
         assert self.load().route == "bait"
         return path
 

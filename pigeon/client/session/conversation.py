@@ -88,6 +88,9 @@ class Conversation:
         except PigeonError as error:
             self.departure.last_words(HANGUP)
             return of_error(error)
+        except Exception:
+            self.departure.last_words(HANGUP)  # a bug of ours: nobody will be there for the command any more
+            raise
 
     def _turn(self, events: list[Event]) -> None:
         self._now = clock.monotonic()

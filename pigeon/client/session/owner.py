@@ -130,6 +130,14 @@ class OwnerState:
         if self._workers.absence.seconds >= self._claim_timeout_s:
             result.give_up = self._no_worker(now)
             result.give_up_reason = f"no worker took it within {self._claim_timeout_s:.0f} s"
+        stuck_s, why = self._workers.stuck(now)
+        if stuck_s >= self._claim_timeout_s:
+            result.give_up = (
+                f"pigeon: no worker could start the session within {self._claim_timeout_s:.0f} s: {why}; "
+                "it is withdrawn\n"
+                "pigeon: hint: `pigeon doctor` there tells what is wrong, or wait longer with `--claim-timeout`"
+            )
+            result.give_up_reason = f"no worker could start it: {why}"
         return result
 
     def _left_s(self, kind: str) -> float | None:

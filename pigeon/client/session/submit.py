@@ -9,6 +9,7 @@ from pigeon import __version__
 from pigeon.errors import EXIT_CANCELLED, ShareError
 from pigeon.wire import files, share, states
 from pigeon.wire.documents import Job, Request
+from pigeon.wire.jsontext import HERE_IS_UTF_8, from_here
 from pigeon.wire.names import Namespace, SessionFiles, new_token
 from pigeon.wire.states import Status
 
@@ -62,6 +63,8 @@ def publish(namespace: Namespace, request: Request, typed: bytes = b"") -> Submi
         ShareError: the shared directory is missing, or something could not be written; what was begun is removed again.
     """
     session = namespace.session(request.session_id)
+    if not HERE_IS_UTF_8:
+        request.translate(from_here)
     try:
         _make_directory(namespace, session)
         files.create(session.stream)
@@ -105,7 +108,7 @@ def withdraw(
         OSError: it cannot be said; call again with the same token.
     """
     from pigeon.wire.claim import try_claim, withdrawal
-    from pigeon.wire.publish import OwnStatus
+    from pigeon.wire.publish import OwnStatus, blank_quietly
 
     token = token or new_token()
     if not try_claim(session, token, withdrawal(host_name(), os.getpid(), token)):
@@ -120,4 +123,5 @@ def withdraw(
     )
     # False: it took so long that somebody has ended it for us, in the same way.
     OwnStatus(session, token).publish(status.encode())
+    blank_quietly(session)
     return True

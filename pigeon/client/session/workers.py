@@ -49,6 +49,8 @@ class Workers:
         self.absence = Silence()
         self.holder = ""
         """The session that has the directory, if that was the last reason."""
+        self._stuck_since: float | None = None
+        self._stuck = ""
 
     @property
     def workers(self) -> Mapping[str, WorkerFile]:
@@ -71,11 +73,23 @@ class Workers:
         """Whether its file has been seen to change of late."""
         return self._files.lives(worker_id, now, LIVES_S)
 
+    def stuck(self, now: float) -> tuple[float, str]:
+        """For how many seconds no living worker could start the session, by the last answer, and why."""
+        return (0.0, "") if self._stuck_since is None else (now - self._stuck_since, self._stuck)
+
     def reason(self, session_id: str, cwd: str, locks: bool, now: float) -> Reason:
         """For what the session waits. What a dead worker's file says that it runs is passed over."""
         living = [worker for name, worker in self.workers.items() if self.lives(name, now)]
         wait = waits.why(session_id, cwd, self._route, living, locks=locks)
         self.holder = wait.holder.session_id if wait.holder is not None else ""
+        if wait.kind != waits.STUCK:
+            self._stuck_since = None
+        elif self._stuck_since is None:
+            self._stuck_since = now
+        self._stuck = wait.stuck
+        if wait.kind == waits.STUCK:
+            text = f"waiting for a worker that can start the session: {wait.stuck}"
+            return Reason(wait.kind, text, "Ctrl-C leaves")
         if wait.holder is not None:
             held = f"waiting for this directory, held by {_describe(wait.holder)} on {wait.host}"
             return Reason(f"held by {wait.holder.session_id}", held, "Ctrl-C leaves, `--no-lock` runs beside")

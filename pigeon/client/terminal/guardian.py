@@ -19,7 +19,7 @@ from pigeon.client.terminal.raw import SWALLOW_S, Questions, Terminal, has_keys,
 from pigeon.client.terminal.window import WindowReports
 from pigeon.client.tty import in_foreground
 from pigeon.clock import monotonic
-from pigeon.errors import EXIT_PIGEON
+from pigeon.errors import EXIT_PIGEON, no_process
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -69,7 +69,10 @@ def run(
         mine, terminal, wakeup_r, reads_keyboard=reads_keyboard, speaks=speaks, watches=watches
     )
     ignored = install(wakeup_w)
-    guardian.pid = os.fork()
+    try:
+        guardian.pid = os.fork()
+    except OSError as error:
+        raise no_process(error) from error
     if guardian.pid == 0:
         code = EXIT_PIGEON
         try:

@@ -20,7 +20,7 @@ from pigeon.commands.arguments import Parser, add_common, directory_of, load_con
 from pigeon.commands.doctor import checks, other_side, quota, release
 from pigeon.commands.doctor.checks import FAIL, Finding, Patient
 from pigeon.config import Config
-from pigeon.errors import PigeonError
+from pigeon.errors import PigeonError, no_process
 from pigeon.report.text import clean
 
 DEADLINE_S = 15.0
@@ -105,7 +105,10 @@ def bounded(check: Callable[[], list[Finding]]) -> list[Finding]:
     """What `check` finds, run in a child; a finding of its own if the child hangs or dies."""
     reading, writing = os.pipe()
     sys.stdout.flush()
-    pid = os.fork()
+    try:
+        pid = os.fork()
+    except OSError as error:
+        raise no_process(error) from error
     if pid == 0:
         _in_child(check, writing)
     os.close(writing)

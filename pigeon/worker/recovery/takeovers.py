@@ -11,6 +11,7 @@ from collections.abc import Callable, Collection
 from pigeon.wire import files, takeover
 from pigeon.wire.reading import is_final
 from pigeon.wire.worker_file import read_worker_file
+from pigeon.worker.guard import Guard
 from pigeon.worker.handover import Worker
 from pigeon.worker.recovery import lost_rows
 
@@ -28,6 +29,7 @@ class Takeovers:
         self._watches: dict[str, takeover.OwnerWatch] = {}
         self._stalled: set[str] = set()
         """Sessions that another has begun to take over, and not ended yet when this worker came to do so."""
+        self._guard = Guard("session")
         self._own: set[str] = set()
         """Sessions that carry this worker's own claim."""
         self._documents: dict[str, bytes] = {}
@@ -42,9 +44,11 @@ class Takeovers:
         failure = None
         for name in names:
             try:
-                self._watch_owner(name, now)
+                self._guard.run(name, lambda name=name: self._watch_owner(name, now))  # type: ignore[misc]
             except OSError as error:
                 failure = error
+            if name in self._guard:
+                self._settle(name, is_final=False)
         for name in self._watches.keys() - set(names):
             self._forget(name)
         if failure is not None:

@@ -17,6 +17,7 @@ import termios
 from ptyprocess import PtyProcess
 
 from pigeon.errors import EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND, EXIT_PIGEON
+from pigeon.wire.jsontext import to_bytes, to_here
 from pigeon.wire.records import PTY, STDERR, STDOUT
 from pigeon.worker import identity
 from pigeon.worker.relay import command_tty
@@ -199,7 +200,7 @@ def find_program(name: str, path: str, own_path: str = "") -> str:
     theirs = [os.path.join(entry or ".", name) for entry in path.split(":")]
     candidates = [name] if "/" in name else own + theirs
     forbidden = None
-    for candidate in candidates:
+    for candidate in map(to_here, candidates):
         if os.path.isfile(candidate):
             if os.access(candidate, os.X_OK):
                 return candidate
@@ -270,7 +271,7 @@ def _on_pty(
     context: ProcessContext,
 ) -> Command:
     cols, rows = window[:2]
-    variables = _encoded(env)
+    variables, words = _encoded(env), [to_bytes(word) for word in argv]
 
     def execute() -> None:
         # Executing here, and not after spawn's own look-up, keeps argv[0] as the user wrote it. What is raised here
@@ -281,7 +282,7 @@ def _on_pty(
         command_tty.prepare(window, context.modes, env)
         context.apply()
         try:
-            os.execve(program, argv, variables)
+            os.execve(program, words, variables)
         except OSError as error:
             raise OSError(str(error.errno)) from None
 
@@ -299,7 +300,7 @@ def _on_pty(
 
 
 def _encoded(env: dict[str, str]) -> dict[bytes, bytes]:
-    return {os.fsencode(name): os.fsencode(value) for name, value in env.items()}
+    return {to_bytes(name): to_bytes(value) for name, value in env.items()}
 
 
 def _pass_on_only(inherit: tuple[int, ...]) -> None:
@@ -317,7 +318,7 @@ def _on_pipes(
 ) -> Command:
     _pass_on_only(inherit)
     popen = subprocess.Popen(
-        argv,
+        [to_bytes(word) for word in argv],
         executable=program,
         env=_encoded(env),
         stdin=subprocess.PIPE,

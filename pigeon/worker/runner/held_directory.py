@@ -12,6 +12,7 @@ import os
 
 from pigeon import mountinfo
 from pigeon.wire.documents import Request
+from pigeon.wire.jsontext import from_bytes, to_bytes
 from pigeon.wire.names import Namespace
 from pigeon.worker import cwdlock
 
@@ -33,7 +34,7 @@ class HeldDirectory:
     def leads_elsewhere(self) -> bool:
         """Whether the name, or this process, which has entered it, is by now in another directory than the held one."""
         try:
-            here = os.fsdecode(os.getcwdb())
+            here = from_bytes(os.getcwdb())
         except OSError:  # it has been removed
             return True
         return here != self.leads_to or resolved(self._cwd) != self.leads_to
@@ -67,7 +68,7 @@ def try_hold(namespace: Namespace, cwd: str, mode: str) -> HeldDirectory | None:
 
 def resolved(cwd: str) -> str:
     """Where a name leads on this host; as far as can be told, if it leads nowhere."""
-    return os.fsdecode(os.path.realpath(os.fsencode(cwd)))
+    return from_bytes(os.path.realpath(to_bytes(cwd)))
 
 
 def other_directory(request: Request, host: str) -> list[str]:

@@ -10,6 +10,7 @@ from pigeon import env_rules, inside
 from pigeon.errors import EXIT_PIGEON
 from pigeon.wire import events
 from pigeon.wire.documents import Request
+from pigeon.wire.jsontext import to_bytes
 from pigeon.worker import identity
 from pigeon.worker.handover import Assignment, Worker
 from pigeon.worker.relay.command import CannotStart, Command, NoTerminal
@@ -51,7 +52,7 @@ def prepare(task: Assignment, worker: Worker, lock: HeldDirectory | None) -> Pre
     """Enter the directory, and say what is different about it; the command's environment. Raises CannotStart."""
     request, host = task.request, worker.host
     try:
-        os.chdir(os.fsencode(request.cwd))
+        os.chdir(to_bytes(request.cwd))
     except OSError as error:
         why = (
             "does not exist"

@@ -12,14 +12,9 @@ import errno
 from collections.abc import Callable
 
 from pigeon import clock
-from pigeon.wire import files, states
-from pigeon.wire.documents import (
-    MAX_REQUEST_BYTES,
-    BadDocument,
-    blanked,
-)
+from pigeon.wire import states
 from pigeon.wire.names import SessionFiles, new_token
-from pigeon.wire.publish import OwnStatus
+from pigeon.wire.publish import OwnStatus, blank_quietly, blank_request
 from pigeon.wire.states import Status
 from pigeon.worker.handover import Worker
 from pigeon.worker.relay.outbound import Outbound
@@ -53,7 +48,7 @@ class Publication:
         self._status.started_at = clock.utc_text(started_at)
         if not self._own_status.publish(self._status.encode()):
             return False
-        self._blank_request()
+        blank_request(self._session)
         try:
             self._own_status.reserve()
         except OSError:
@@ -62,18 +57,7 @@ class Publication:
 
     def blank_quietly(self) -> None:
         """Take the secrets out of the request of a session that ends without having been seen to run."""
-        try:
-            self._blank_request()
-        except OSError:
-            pass
-
-    def _blank_request(self) -> None:
-        try:
-            files.replace(
-                self._session.request, blanked(files.read(self._session.request, MAX_REQUEST_BYTES))
-            )
-        except (BadDocument, FileNotFoundError, files.Refused):
-            pass  # somebody has tampered with it meanwhile; there is nothing of ours left to protect
+        blank_quietly(self._session)
 
     def write_last(self, outbound: Outbound, is_alone: Callable[[], bool]) -> None:
         """Write what is left, however long it takes. On a share that stays full it is cut if nobody waits for it: the

@@ -9,16 +9,17 @@ from __future__ import annotations
 
 import os
 import signal
+import traceback
 
 from pigeon import clock, trace
-from pigeon.errors import JournalError
+from pigeon.errors import JournalError, PigeonError
 from pigeon.inside import RUNNER_NAME
 from pigeon.journal import states as journal_states
 from pigeon.journal.connection import may_pass
 from pigeon.journal.store import Journal
 from pigeon.wire import claim, events, files, states
 from pigeon.wire.names import CLAIM_NAME, SessionFiles
-from pigeon.worker import hangup, identity
+from pigeon.worker import hangup, identity, reasons
 from pigeon.worker.debug import tell
 from pigeon.worker.handover import Assignment, Refusal, RunnerExit, Worker
 from pigeon.worker.proof import ProofOfLife, discard_proof, proof_of
@@ -45,10 +46,19 @@ def run(worker: Worker, task: Assignment, stop: StopOrder, journal: Journal | No
     identity.call_oneself(RUNNER_NAME)
     runner = Runner(worker, task, stop, journal)
     try:
-        return runner.run()
+        try:
+            return runner.run()
+        except (Superseded, PigeonError):
+            raise
+        except Exception as error:
+            return runner.fail(error)
     except Superseded as reason:
         runner.abandon(str(reason))
         return RunnerExit.SUPERSEDED
+    except JournalError as error:
+        # The scheduler ends; recovery under a journal that works gives the session its end.
+        tell(f"pigeon worker: {error.message}")
+        return RunnerExit.JOURNAL
 
 
 class NotTried(Exception):
@@ -72,6 +82,8 @@ class Runner:
         self._started_at: float | None = None
         self._started_monotonic = 0.0
         self._pid: int | None = None
+        self._command: Command | None = None
+        self._has_claim = False
 
     def run(self) -> int:
         """All steps. Returns a RunnerExit status."""
@@ -117,7 +129,8 @@ class Runner:
         return code
 
     def _say_untried(self, text: str) -> None:
-        """Why nothing could be tried; once, and then for who debugs."""
+        """Why nothing could be tried; once, and then for who debugs. Its client hears it through the worker's file."""
+        reasons.say(self.worker.reasons, self.task.session_id, text.removeprefix("pigeon worker: "))
         if self.task.is_first_try:
             tell(text)
         self.worker.debug.say("failure", f"{self.task.session_id}: {text}")
@@ -129,6 +142,23 @@ class Runner:
         self._release()
         self._row.final(states.FAILED, reason, {})
         self.proof.remove()
+
+    def fail(self, error: Exception) -> int:
+        """A fault of pigeon's own, or something that nobody has foreseen: the session ends with the reason.
+
+        What was not claimed yet may be tried again. Raises as the steps do.
+        """
+        tell(f"pigeon worker: the runner of {self.task.session_id} failed:\n{traceback.format_exc()}")
+        why = f"{type(error).__name__}: {error}"[:300]
+        reasons.say(self.worker.reasons, self.task.session_id, f"its runner failed: {why}")
+        if not self._has_claim:
+            self._release()
+            return RunnerExit.FAILED
+        if self._command is not None:
+            self._leave_command(self._command)
+        self._end_unstarted(Refusal(states.FAILED, f"pigeon failed while it ran the session ({why})"))
+        self.proof.remove()
+        return RunnerExit.DONE
 
     def _arrange_signals(self) -> int:
         """SIGTERM (a StopOrder) must wake the relay; a terminal's signals are the scheduler's business."""
@@ -179,6 +209,7 @@ class Runner:
             self._refusal = Refusal(*self.task.refusal)
         if not self._claim():
             return False
+        self._has_claim = True
         if self._refusal is None:
             try:
                 self._prepared = launch.prepare(self.task, self.worker, self.lock)
@@ -253,7 +284,7 @@ class Runner:
             self._end_unstarted(Refusal(states.FAILED, error.message, error.exit_code, event=True))
             return
         trace.mark("runner: command started")
-        self._pid = command.pid
+        self._command, self._pid = command, command.pid
         self._started_at, self._started_monotonic = clock.wall(), clock.monotonic()
         self.worker.debug.say(
             "success", f"{self.task.session_id}: started, pid {command.pid}: {self.task.request.command}"

@@ -18,6 +18,7 @@ from pigeon.wire.reading import read_status
 from pigeon.wire.states import Status
 from pigeon.worker import requests
 from pigeon.worker.debug import tell
+from pigeon.worker.guard import Guard
 from pigeon.worker.scheduler.queue import Waiting
 
 INCOMPLETE_S = 3600.0
@@ -46,6 +47,9 @@ class Catalog:
         self.finished: dict[str, float] = {}
         self.claimed: dict[str, float] = {}
         """Claimed and not known to be final: by whom, the claim says; seen so since (monotonic seconds)."""
+        self.unpublished: dict[str, float] = {}
+        """Never finished by who began to make them, or not to be read; looked at no more. Since (monotonic seconds)."""
+        self._guard = Guard("session", requests.Unpublished)
         self._known: set[str] = set()
         self._incomplete: dict[str, Incomplete] = {}
         self._vanished: dict[str, None] = {}
@@ -78,17 +82,18 @@ class Catalog:
         self._vanished.update(dict.fromkeys(sorted(gone - self.finished.keys())))
         for name in list(self._vanished)[:-MOST_VANISHED]:
             del self._vanished[name]
-        for collection in (self._incomplete, self.finished, self.claimed):
+        for collection in (self._incomplete, self.finished, self.claimed, self.unpublished):
             for name in gone & collection.keys():
                 del collection[name]
 
     def _consider(self, name: str, now: float) -> Waiting | None:
         entry = self._incomplete[name]
         try:
-            waiting = self.look(name, now)
+            waiting = self._guard.run(name, lambda: self.look(name, now))
         except (OSError, requests.Unpublished):
             if now - entry.since > INCOMPLETE_S:
                 del self._incomplete[name]
+                self.unpublished[name] = entry.since
             entry.retry_at = now + entry.backoff.failed()
             return None
         del self._incomplete[name]
@@ -137,3 +142,7 @@ class Catalog:
             raise requests.Unpublished from None
         except BadDocument as error:
             return str(error)
+        except OSError as error:
+            if files.may_pass(error):
+                raise
+            return f"{STATUS_NAME} refused: {error.strerror or error}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from pigeon import __version__
 from pigeon.wire import files
@@ -24,9 +24,9 @@ class Heartbeat:
         self._file.max_jobs = max_jobs
         self._file.version = __version__
 
-    def beat(self, running: Sequence[RunningEntry], *, draining: bool) -> None:
-        """Say what runs now. Raises OSError; the next beat says it again."""
-        self._file.running, self._file.is_draining = running, draining
+    def beat(self, running: Sequence[RunningEntry], stuck: Mapping[str, str], *, draining: bool) -> None:
+        """Say what runs now, and what should and cannot. Raises OSError; the next beat says it again."""
+        self._file.running, self._file.stuck, self._file.is_draining = running, stuck, draining
         files.replace(self._path, self._file.encode())
 
     def stop(self) -> None:

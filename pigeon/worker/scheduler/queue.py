@@ -18,6 +18,9 @@ SLOT = "slot"
 DIRECTORY = "directory"
 CLIENT = "client"
 
+REFUSALS = 2
+"""So many sessions are refused at a time: each takes a process, which those that want to run must not wait for."""
+
 
 @dataclass
 class Waiting:
@@ -30,6 +33,8 @@ class Waiting:
     refusal: tuple[str, str] | None = None
     row: Row | None = None
     needs_sign_of_life: bool = False
+    stuck: str = ""
+    """Why it could not be started when it was last its turn, for its client."""
     has_vanished: bool = False
     """It was gone from the share for a while: its client may have been told so, and have left."""
     silence: Silence = field(default_factory=Silence)
@@ -108,18 +113,25 @@ def decide(
     now: float,
     *,
     free_net: int = 0,
+    refusing: int = 0,
 ) -> list[Verdict]:
     """A verdict for each waiting session, in order. `held`: directory -> this worker's sessions that have it.
 
     `free_slots`: for commands. `free_net`: for sessions that lend the network.
     Several have one only if they are of one job. Such a session waits for neither the directory nor a slot, nor for
     those that came earlier: they wait for its companion, and that for it.
+    Those that are only to be refused come after those that want to run, and take no slot. `refusing`: so many are being
+    refused now.
     """
-    verdicts = []
+    verdicts: list[Verdict] = []
+    refused = []
     free = {False: free_slots, True: free_net}
     taken = {directory: holders[0].session_id for directory, holders in held.items()}
     holding = {directory: list(holders) for directory, holders in held.items()}
     for one in waiting:
+        if one.refusal is not None:
+            refused.append(one)
+            continue
         if one.needs_sign_of_life:
             verdicts.append(Verdict(one, CLIENT))
             continue  # holds up nobody: a dead client's session is no reason to wait
@@ -145,4 +157,8 @@ def decide(
             # If another worker's session has the directory, it may be one that the client has named.
             beside = frozenset(one.companions) if one.held_elsewhere else frozenset()
             verdicts.append(Verdict(one, None, beside=beside))
+    for one in refused:
+        is_due = one.retry_at <= now and refusing < REFUSALS
+        refusing += is_due
+        verdicts.append(Verdict(one, None if is_due else SLOT))
     return verdicts

@@ -16,6 +16,8 @@ from pigeon.journal.queries import Row
 from pigeon.journal.store import Journal
 from pigeon.wire import files, states
 from pigeon.wire.documents import Request
+from pigeon.wire.names import is_component
+from pigeon.wire.worker_file import read_worker_file
 from pigeon.worker import identity
 from pigeon.worker.handover import Worker
 from pigeon.worker.recovery import ending, plan
@@ -26,8 +28,12 @@ from pigeon.worker.scheduler.queue import Waiting
 from pigeon.worker.scheduler.runners import Runners
 
 
-def look(worker: Worker, runners: Runners, waiting: Iterable[Waiting]) -> list[Row]:
-    """Adopt runners that live without a scheduler. The rows of those that are dead.
+def look(
+    worker: Worker, runners: Runners, waiting: Iterable[Waiting], said: dict[str, bytes]
+) -> tuple[list[Row], list[str]]:
+    """Adopt runners that live without a scheduler. The rows of those that are dead, and the sessions that are settled.
+
+    `said`: what other workers' files held at the last look; kept here for the next.
 
     Raises:
         JournalError: the journal cannot be read.
@@ -38,10 +44,11 @@ def look(worker: Worker, runners: Runners, waiting: Iterable[Waiting]) -> list[R
     with Journal.open(worker.journal_path, brief=True) as journal:
         dead, alive = plan.unfinished(journal, worker, mine)
     for row in alive:
-        if not _has_scheduler(worker, row) and runners.adopt(row):
+        if not _has_scheduler(worker, row, said) and runners.adopt(row):
             worker.debug.say("queue", f"{row.session_id}: its runner lives; watched again")
+    settled = runners.drop_settled({row.claim_token for row in (*dead, *alive)})
     # One of this scheduler's own has only just died, or has just been forked: the next turn will tell.
-    return [row for row in dead if not runners.has_forked(row.session_id)]
+    return [row for row in dead if not runners.has_forked(row.session_id)], settled
 
 
 def tell_net_to_move(runners: Runners) -> None:
@@ -50,11 +57,17 @@ def tell_net_to_move(runners: Runners) -> None:
         identity.send(identity.processes_of(session_id, None), signal.SIGUSR1)
 
 
-def _has_scheduler(worker: Worker, row: Row) -> bool:
+def _has_scheduler(worker: Worker, row: Row, said: dict[str, bytes]) -> bool:
     """Whether another living worker with this journal forked the runner, and so watches it.
+
+    Of a runner in another pid namespace only its worker's file tells, by changing between two looks.
 
     A runner whose scheduler died has another parent, which is no worker. Raises OSError: it cannot be said now.
     """
+    if row.boot_id != worker.boot and row.worker_id and is_component(row.worker_id):
+        document = read_worker_file(worker.namespace, row.worker_id)
+        before, said[row.worker_id] = said.get(row.worker_id), document
+        return bool(document) and before != document
     parent = identity.parent_of(row.runner_pid) if row.runner_pid and row.boot_id == worker.boot else None
     if parent is None or parent == os.getpid():
         return False

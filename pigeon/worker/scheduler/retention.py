@@ -14,7 +14,7 @@ from pigeon.errors import JournalError
 from pigeon.journal.store import Journal
 from pigeon.wire import directories, files
 from pigeon.wire.documents import BadDocument
-from pigeon.wire.names import SessionFiles, host_and_pid, is_control, worker_id_of
+from pigeon.wire.names import CLAIM_NAME, SessionFiles, host_and_pid, is_control, worker_id_of
 from pigeon.wire.pacing import Silence
 from pigeon.wire.reading import read_request
 from pigeon.wire.worker_file import read_worker_file
@@ -32,6 +32,10 @@ NET_KEEP_S = 3.0
 """What a lent network leaves on the share is nobody's to read again, and may be a gigabyte."""
 
 PRUNE_S = 3600.0
+
+UNPUBLISHED_S = 24 * 3600.0
+"""A session's directory that nobody has published for this long is removed."""
+
 STALE_WORKER_S = 24 * 3600.0
 """A worker file that has not changed for this long is removed; its worker writes it again if it lives."""
 
@@ -82,6 +86,9 @@ class Sweeper:
         for name in due[:SWEEP_SESSIONS]:
             if not own(name):
                 self._consider_removal(name, now)
+        for name, since in list(self.catalog.unpublished.items())[:SWEEP_SESSIONS]:
+            if now - since >= UNPUBLISHED_S:
+                self._remove_unpublished(name)
         if now >= self._next_prune:
             self._next_prune = now + PRUNE_S
             self._prune_journal()
@@ -110,6 +117,17 @@ class Sweeper:
             self._quiet.pop(name, None)
             self.catalog.finished.pop(name, None)
             self.worker.debug.say("queue", f"{name}: removed after its retention time")
+
+    def _remove_unpublished(self, name: str) -> None:
+        """Its client died while it made it; what it has written of the environment stays no longer."""
+        session = self.worker.namespace.session(name)
+        try:
+            is_claimed = CLAIM_NAME in files.list_names(session.directory)
+        except FileNotFoundError:
+            is_claimed = False
+        if is_claimed or self._remove(session):
+            self.catalog.unpublished.pop(name, None)
+            self.worker.debug.say("queue", f"{name}: was never published: removed")
 
     def _remove(self, session: SessionFiles) -> bool:
         """False: it cannot be removed now, or a file of it is still open somewhere."""

@@ -7,7 +7,7 @@ Neither forks nor reaps, and decides nothing about their sessions: that is the s
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from pigeon import clock
@@ -41,6 +41,11 @@ class Running:
     def holder(self) -> Holder:
         """What others that want its directory have to know."""
         return Holder(self.session_id, self.waiting.request.job if self.waiting is not None else None)
+
+    @property
+    def is_refusal(self) -> bool:
+        """The session is only claimed to be ended."""
+        return self.waiting is not None and self.waiting.refusal is not None
 
     def describe(self, now: float) -> RunningEntry:
         """What the worker file says of it (FORMAT.md, "workers/")."""
@@ -119,6 +124,14 @@ class Runners:
         )
         return True
 
+    def drop_settled(self, unfinished: Collection[str]) -> list[str]:
+        """Forget the adopted ones whose row is closed or gone, that is not among these tokens; their sessions.
+
+        A runner in another pid namespace ends and takes its proof of life with it, and nothing here proves its death.
+        """
+        settled = [token for token in self._adopted if token not in unfinished]
+        return [self._adopted.pop(token).session_id for token in settled]
+
     def drop_dead(self) -> list[str]:
         """Forget the adopted ones that are proven dead; the ids of their sessions."""
         dead = [
@@ -156,10 +169,14 @@ class Runners:
     def slots_taken(self, *, is_net: bool = False) -> int:
         """How many commands run, or with `is_net` sessions that lend the network.
 
-        Neither a recovery, which runs none, nor who runs beside another waits for a slot.
+        A recovery or a refusal runs none, and who runs beside another waits for no slot.
         """
-        counted = (one for one in self._all() if not one.is_recovery and not one.is_beside)
+        counted = (one for one in self._all() if not (one.is_recovery or one.is_refusal or one.is_beside))
         return sum(one.is_net == is_net for one in counted)
+
+    def refusing(self) -> int:
+        """How many sessions are being refused."""
+        return sum(one.is_refusal for one in self._children.values())
 
     def net_sessions(self) -> set[str]:
         """Ids of those that lend the network."""

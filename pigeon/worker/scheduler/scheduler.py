@@ -12,16 +12,19 @@ import os
 import select
 import signal
 from collections.abc import Callable
+from dataclasses import replace
 
 from pigeon import clock
 from pigeon.errors import JournalError
 from pigeon.journal.connection import may_pass
 from pigeon.journal.queries import Row
-from pigeon.wire import files, share
+from pigeon.wire import files, share, states
 from pigeon.wire.names import CLAIM_NAME
 from pigeon.wire.pacing import scan_interval
 from pigeon.worker.debug import tell
+from pigeon.worker.guard import Guard
 from pigeon.worker.handover import Assignment, RunnerExit, Worker
+from pigeon.worker.reasons import Reasons
 from pigeon.worker.recovery import plan
 from pigeon.worker.recovery.takeovers import Takeovers
 from pigeon.worker.scheduler import outage, queue, rescue, waiting_clients
@@ -43,6 +46,18 @@ share away and put another in its place. A listing checks no more than what it l
 
 ADOPTED_S = 0.2
 """Between two looks at runners that another scheduler forked, whose end no signal tells."""
+
+MOST_DEATHS = 3
+"""A session whose runners have died so often is not started, but ended."""
+
+DEATH_S = 0.1
+LONGEST_S = 60.0
+"""Before a runner is forked for a session whose last one died: twice as long each time, from and up to this."""
+
+MOST_STUCK = 200
+"""Sessions of which the worker file says why they cannot be started."""
+
+HELD_BY_NOBODY = "its directory is locked by a process that no worker has started"
 
 WITHDRAWN_S = 5.0
 """Between two looks whether a waiting session has been claimed by another or withdrawn."""
@@ -78,6 +93,13 @@ class Scheduler:
         )
         self._share = Outage("share")
         self._journal = Outage("journal")
+        self._processes = Outage("starting of processes")
+        self._guard = Guard("journal row of session")
+        self._deaths: dict[str, int] = {}
+        """How often a runner of the session has died."""
+        self._said: dict[str, str] = {}
+        """What runners have said that have not been reaped yet."""
+        self._said_by_others: dict[str, bytes] = {}
         self._first_scan = True
         self._dirty = True
         self._news_at = clock.monotonic()
@@ -97,7 +119,9 @@ class Scheduler:
         """From now on SIGINT and SIGTERM are orders to stop; before anybody is told that the worker is there."""
         self._wakeup, self._wakeup_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         signal.set_wakeup_fd(self._wakeup_write, warn_on_full_buffer=False)
-        self._forks = Forks(self.worker, (self._wakeup, self._wakeup_write))
+        self._reasons = Reasons()
+        worker = replace(self.worker, reasons=self._reasons.writing)
+        self._forks = Forks(worker, (self._wakeup, self._wakeup_write))
         for number in (signal.SIGCHLD, signal.SIGHUP):
             signal.signal(number, lambda *_: None)  # caught, not ignored: commands would inherit that
         for number in (signal.SIGINT, signal.SIGTERM):
@@ -295,8 +319,9 @@ class Scheduler:
         self._dirty = False
         free = self.max_jobs - self.runners.slots_taken()
         free_net = self.max_net - self.runners.slots_taken(is_net=True)
+        waiting_now, refusing = list(self.waiting.values()), self.runners.refusing()
         for verdict in queue.decide(
-            list(self.waiting.values()), self.runners.held(), free, now, free_net=free_net
+            waiting_now, self.runners.held(), free, now, free_net=free_net, refusing=refusing
         ):
             waiting = verdict.waiting
             if verdict.reason is None and waiting.held_elsewhere:
@@ -327,8 +352,11 @@ class Scheduler:
             pid = self._forks.run(task)
         except OSError as error:  # no process or descriptor left now
             self.worker.debug.say("failure", f"{waiting.session_id}: no runner: {error.strerror}")
+            self._processes.fails(outage.words(error))
+            waiting.stuck = f"no process can be started: {error.strerror}"
             waiting.retry_at = now + waiting.backoff.failed()
             return
+        self._processes.works()
         self._due["standby"] = now + STANDBY_AFTER_S
         del self.waiting[waiting.session_id]
         self.runners.add_runner(pid, waiting, is_beside=bool(beside))
@@ -354,6 +382,8 @@ class Scheduler:
         self._news_at = clock.monotonic()
         waiting = running.waiting
         tried = code in (RunnerExit.HELD, RunnerExit.LATER)
+        self._said.update(self._reasons.take())
+        said = self._said.pop(running.session_id, "")
         if waiting is not None and waiting.held_elsewhere and not tried:
             waiting.wait_for(None, None, clock.monotonic())
             self._wait_recorder.close(waiting)
@@ -361,26 +391,52 @@ class Scheduler:
             # Ended, or left to who has begun to end it: looked at again until it is final.
             self.catalog.claimed[running.session_id] = clock.monotonic()
             if code != RunnerExit.DONE:
-                self._due["recover"] = clock.monotonic() + 1.0
+                self._due["recover"] = clock.monotonic() + self._count_death(running.session_id)
         elif tried and waiting is not None:
             waiting.held_elsewhere = code == RunnerExit.HELD
+            waiting.stuck = said or (HELD_BY_NOBODY if waiting.held_elsewhere else "")
             waiting.retry_at = clock.monotonic() + waiting.backoff.failed()
             self._requeue(waiting)
         elif code == RunnerExit.DONE:
+            self._deaths.pop(running.session_id, None)
             self.catalog.finished[running.session_id] = clock.monotonic()
             if running.is_net:
                 self.sweeper.keeps_briefly.add(running.session_id)
                 self._due["sweep"] = min(self._due["sweep"], clock.monotonic() + NET_KEEP_S)
         elif code in (RunnerExit.LOST, RunnerExit.SUPERSEDED):
             self.catalog.claimed[running.session_id] = clock.monotonic()
+        elif code == RunnerExit.JOURNAL:
+            raise JournalError(
+                "the journal cannot be used any more, as a runner has found",
+                hint="`pigeon history` tells what is wrong with it; a worker that is started looks at it first",
+            )
         else:
-            tell(f"pigeon worker: the runner of {running.session_id} died ({_death(code)})")
-            self.worker.debug.say("failure", f"{running.session_id}: its runner died ({_death(code)})")
-            self._due["recover"] = 0.0
-            # It may have died before it wrote a row, and then recovery knows nothing of the session.
-            if waiting is not None and waiting.row is None:
-                waiting.retry_at = clock.monotonic() + waiting.backoff.failed()
-                self._requeue(waiting)
+            self._died(running, code, said)
+
+    def _died(self, running: Running, code: int, said: str) -> None:
+        """A runner has ended without saying what became of its session: by a signal, or by a fault of pigeon's own."""
+        waiting = running.waiting
+        tell(f"pigeon worker: the runner of {running.session_id} died ({_death(code)})")
+        self.worker.debug.say("failure", f"{running.session_id}: its runner died ({_death(code)})")
+        pause_s = self._count_death(running.session_id)
+        self._due["recover"] = 0.0
+        # It may have died before it wrote a row, and then recovery knows nothing of the session.
+        if waiting is None or waiting.row is not None:
+            return
+        deaths = self._deaths[running.session_id]
+        if deaths > 2 * MOST_DEATHS:
+            tell(f"pigeon worker: session {running.session_id} is left alone: not even its end can be told")
+            return
+        if deaths >= MOST_DEATHS:
+            why = said or f"its runner died ({_death(code)})"
+            waiting.refusal = (states.FAILED, f"it could not be started in {deaths} attempts: {why}")
+        waiting.retry_at = clock.monotonic() + pause_s
+        self._requeue(waiting)
+
+    def _count_death(self, session_id: str) -> float:
+        """One more runner of the session has died; how long to wait before the next one is forked, in seconds."""
+        self._deaths[session_id] = self._deaths.get(session_id, 0) + 1
+        return _pause_s(self._deaths[session_id])
 
     def _requeue(self, waiting: Waiting) -> None:
         """Back to its place: the order is that in which this worker first saw the sessions."""
@@ -395,28 +451,44 @@ class Scheduler:
 
     def _recover(self) -> None:
         """Adopt runners that live without a scheduler, and give an end to the sessions of those that do not."""
-        found = rescue.look(self.worker, self.runners, self.waiting.values())
+        found, settled = rescue.look(self.worker, self.runners, self.waiting.values(), self._said_by_others)
         self._journal.works()
+        for session_id in settled:
+            self._dirty = True
+            self.catalog.claimed[session_id] = clock.monotonic()
         for row in found:
-            try:
-                decision = rescue.decide(self.worker, row)
-                waiting = rescue.wait_again(self.worker, row) if decision in plan.TRIED_AGAIN else None
-            except OSError:
-                self._due["recover"] = clock.monotonic() + 1.0  # it cannot be said now
-                continue
-            if waiting is not None:
-                waiting.needs_sign_of_life = waiting.needs_sign_of_life and self._is_judged(waiting)
-                self.waiting[row.session_id] = waiting
-                self._dirty = True
-                continue
-            if row.session_id in self.waiting:
-                self._remove(self.waiting[row.session_id], "taken up from the journal")
-            rescue.begin_end(self.worker, self.runners, self._forks, row, decision)
+            self._guard.run(row.session_id, lambda row=row: self._recover_one(row))  # type: ignore[misc]
+
+    def _recover_one(self, row: Row) -> None:
+        deaths = self._deaths.get(row.session_id, 0)
+        try:
+            decision = rescue.decide(self.worker, row)
+            is_tried = decision is plan.Recovery.CLAIM_AGAIN or (
+                decision is plan.Recovery.START and deaths < MOST_DEATHS
+            )
+            waiting = rescue.wait_again(self.worker, row) if is_tried else None
+        except OSError:
+            self._due["recover"] = clock.monotonic() + 1.0  # it cannot be said now
+            return
+        if waiting is not None:
+            if deaths >= MOST_DEATHS:
+                waiting.refusal = (states.FAILED, f"it could not be started in {deaths} attempts")
+            if deaths:
+                waiting.retry_at = clock.monotonic() + _pause_s(deaths)
+            waiting.needs_sign_of_life = waiting.needs_sign_of_life and self._is_judged(waiting)
+            self.waiting[row.session_id] = waiting
+            self._dirty = True
+            return
+        if row.session_id in self.waiting:
+            self._remove(self.waiting[row.session_id], "taken up from the journal")
+        rescue.begin_end(self.worker, self.runners, self._forks, row, decision)
 
     # Saying
 
     def _beat(self) -> None:
-        self._heartbeat.beat(self.runners.describe(clock.monotonic()), draining=self.stops > 0)
+        stuck = [(one.session_id, one.stuck) for one in self.waiting.values() if one.stuck]
+        running = self.runners.describe(clock.monotonic())
+        self._heartbeat.beat(running, dict(stuck[:MOST_STUCK]), draining=self.stops > 0)
 
     def _answer_stops(self) -> None:
         if self.stops == self._said_stops:
@@ -433,6 +505,11 @@ class Scheduler:
             return
         tell(f"pigeon worker: hanging up {count} running sessions")
         self.runners.hang_up()
+
+
+def _pause_s(deaths: int) -> float:
+    """Before a runner is forked for a session whose runners have died so often."""
+    return min(DEATH_S * float(2 ** min(deaths - 1, 20)), LONGEST_S)
 
 
 def _death(code: int) -> str:
