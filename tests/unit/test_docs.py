@@ -100,3 +100,16 @@ def test_links_lead_somewhere(document: str) -> None:
     for target in re.findall(r"\]\(([^)#\s]+)", text_of(document)):
         if "://" not in target:
             assert (base / target).exists(), f"{document}: {target}"
+
+
+def test_what_a_change_takes_is_where_it_is_said_to_be() -> None:
+    """Each row of CONTRIBUTING.md names a file, and what is found in it."""
+    rows = re.findall(r"(?m)^\| `([^`]+)` \| (.+) \|$", text_of("pigeon/CONTRIBUTING.md"))
+    assert len(rows) > 20
+    for name, what in rows:
+        path = ROOT / name
+        assert path.is_file(), name
+        source = path.read_text(encoding="utf-8")
+        for word in re.findall(r"`(\w+)`", what):
+            known = word in source or (ROOT / "tests" / "unit" / f"{word}.py").is_file()
+            assert known or word == "auto", f"{name} has no `{word}`"
