@@ -11,7 +11,7 @@ from pigeon import commandline, config, config_file, config_trust, env_rules, se
 from pigeon.commands.arguments import Parser, add_common, current_directory, flags_of, load_config
 from pigeon.errors import ConfigError
 from pigeon.printing import complain, say
-from pigeon.settings import TABLE, shown
+from pigeon.settings import BY_KEY, TABLE, shown
 
 
 def main(args: list[str], globals_: Mapping[str, str]) -> int:
@@ -151,17 +151,18 @@ def _untrust(path: str) -> int:
     return 1
 
 
-def template() -> str:
-    """A file with every key, commented out, with its default."""
+def template(given: Mapping[str, object]) -> str:
+    """A file with every key, commented out, with its default; those that are `given` count."""
     lines = ["# Settings of pigeon; `pigeon config show` tells what is in force.", ""]
     table = ""
     for setting in TABLE:
         if setting.table != table:
             table = setting.table
             lines += [f"[{table}]"]
-        value = setting.example or shown(setting.default)
+        is_given = setting.key in given
+        value = shown(given[setting.key]) if is_given else setting.example or shown(setting.default)
         unit = f" ({setting.kind})" if setting.kind in (settings.SECONDS, settings.BYTES) else ""
-        lines += [f"# {setting.help}{unit}", f"# {setting.name} = {value}", ""]
+        lines += [f"# {setting.help}{unit}", f"{'' if is_given else '# '}{setting.name} = {value}", ""]
     lines += [
         "# Variables for the commands, over the client's own:",
         f"# [{settings.REMOTE_ENV}]",
@@ -176,6 +177,15 @@ def _exists(path: str) -> ConfigError:
     )
 
 
+def _given(flags: Mapping[str, str]) -> dict[str, object]:
+    """The settings that stand on the command line, checked. Raises ConfigError."""
+    chosen = {key: text for key, text in flags.items() if key in BY_KEY}
+    if not chosen:
+        return {}
+    named = config.load({**chosen, "config": os.devnull}, environ=os.environ, cwd=current_directory())
+    return {key: _value(named, key) for key in chosen}
+
+
 def _init(flags: Mapping[str, str]) -> int:
     path = (
         flags.get("config")
@@ -183,6 +193,7 @@ def _init(flags: Mapping[str, str]) -> int:
         or config_file.places(os.environ, current_directory())[0]
     )
     path = config_file.expand(path, os.environ)
+    given = _given(flags)
     if "\0" in path:
         raise ConfigError(f"{path!r} cannot be the name of a file")
     if os.path.lexists(path):
@@ -195,6 +206,6 @@ def _init(flags: Mapping[str, str]) -> int:
             raise _exists(path) from None
         raise ConfigError(f"`{path}` cannot be written: {error.strerror}") from error
     with os.fdopen(fd, "w", encoding="utf-8") as file:
-        file.write(template())
-    say(f"wrote {path}; set `cache` in it")
+        file.write(template(given))
+    say(f"wrote {path}" + ("" if "cache" in given else "; set `cache` in it"))
     return 0

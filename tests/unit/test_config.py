@@ -602,6 +602,21 @@ def test_path(where: Where, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capt
     assert capsys.readouterr().out == f"{other}\n"
 
 
+def test_init_writes_what_it_is_given(
+    where: Where, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = ("--cache", "/shared/p", "--namespace", "lab")
+    assert verb_in(where, monkeypatch, "init", *given) == 0
+    assert "set `cache`" not in capsys.readouterr().out
+    found = where.load()
+    assert (found.cache, found.namespace) == ("/shared/p", "lab")
+    assert "config.toml" in found.origin("cache")
+    other = where.home / "bad.toml"
+    with pytest.raises(ConfigError):
+        verb_in(where, monkeypatch, "init", "--namespace", "a/b", config=str(other))
+    assert not other.exists()
+
+
 def test_init_writes_what_load_takes(
     where: Where, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -13,6 +13,7 @@ import subprocess
 import sys
 import sysconfig
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -25,13 +26,19 @@ pytestmark = pytest.mark.slow
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def run(*words: str | Path, cwd: Path = ROOT, code: int = 0, **variables: str) -> str:
+def run(
+    *words: str | Path,
+    cwd: Path = ROOT,
+    code: int = 0,
+    env: Mapping[str, str] | None = None,
+    **variables: str,
+) -> str:
     """Run it, expect this exit code, and return its stdout."""
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     done = subprocess.run(
         words,
         cwd=cwd,
-        env={**environment, **variables},
+        env={**environment, **(env or {}), **variables},
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
@@ -92,6 +99,10 @@ def test_the_wheel_holds_the_package_the_schema_and_the_command(wheel: Path) -> 
     assert "pigeon/py.typed" in names
     assert "pigeon/_migrations/migrations.py" in names
     assert f"pigeon-{__version__}.data/scripts/pigeon" in names
+    assert f"pigeon-{__version__}.data/data/share/man/man1/pigeon.1" in names
+    for name in ("completions/pigeon.bash", "completions/pigeon.zsh", "completions/pigeon.fish"):
+        assert f"pigeon/{name}" in names
+    assert "pigeon/report/page_files/page.js" in names
     strangers = [
         n for n in names if not re.match(r"pigeon(/|-[\d.]+\.(data|dist-info)/)", n) or "__pycache__" in n
     ]
@@ -166,6 +177,33 @@ def test_the_installed_pigeon_works(pigeon: Pigeon, installed: Path, monkeypatch
     check_it_works(pigeon, monkeypatch, str(installed / "pigeon"))
 
 
+@pytest.mark.long
+@pytest.mark.parametrize("tool", ["pip", "pipx", "uv"])
+def test_installers_install_upgrade_and_remove_it(wheel: Path, tmp_path: Path, tool: str) -> None:
+    """From the checkout, then from a wheel over it, each with its dependencies fetched."""
+    run(sys.executable, "-m", "venv", tmp_path / "tools")
+    python = tmp_path / "tools" / "bin" / "python"
+    if tool != "pip":
+        run(python, "-m", "pip", "install", "-q", tool)
+    home = {name: str(tmp_path / "home") for name in ("HOME", "PIPX_HOME", "UV_TOOL_DIR", "XDG_DATA_HOME")}
+    home |= {"PIPX_BIN_DIR": str(tmp_path / "bin"), "UV_TOOL_BIN_DIR": str(tmp_path / "bin")}
+    program = {
+        "pip": [python, "-m", "pip"],
+        "pipx": [python, "-m", "pipx"],
+        "uv": [python, "-m", "uv", "tool"],
+    }[tool]
+    command = tmp_path / ("tools/bin" if tool == "pip" else "bin") / "pigeon"
+    run(*program, "install", "-q" if tool != "pipx" else "--force", ROOT, env=home)
+    assert run(command, "--version", cwd=tmp_path) == f"pigeon {__version__}\n"
+    again = {"pip": ["--force-reinstall", "--no-deps"], "pipx": ["--force"], "uv": ["--force"]}[tool]
+    run(*program, "install", *again, wheel, env=home)
+    assert run(command, "--version", cwd=tmp_path) == f"pigeon {__version__}\n"
+    man = list(tmp_path.rglob("share/man/man1/pigeon.1"))
+    assert man, "the man page comes along"
+    run(*program, "uninstall", *(["-y"] if tool == "pip" else []), "pigeon", env=home)
+    assert not command.exists()
+
+
 # -- the single file -----------------------------------------------------------------------------------------
 
 
@@ -197,6 +235,78 @@ def test_the_single_file_runs_on_another_version_of_python(zipapp: Path, tmp_pat
 
 def test_the_single_file_works(pigeon: Pigeon, zipapp: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     check_it_works(pigeon, monkeypatch, f"{sys.executable} -I -S {zipapp}")
+
+
+OLD = "the system has no Python that is too old"
+
+
+def pythons() -> dict[str, str]:
+    """Every Python 3 that is installed here, by its version."""
+    places = [*os.environ["PATH"].split(":"), *map(str, Path("~/.pyenv/versions").expanduser().glob("*/bin"))]
+    found: dict[str, str] = {}
+    for path in (f"{place}/python3.{minor}" for place in places for minor in range(6, 20)):
+        program = "import sys; print('%d.%d %s' % (*sys.version_info[:2], sys.executable))"
+        if os.path.exists(path):
+            done = subprocess.run([path, "-c", program], capture_output=True, text=True)
+            if done.returncode == 0:
+                version, _, executable = done.stdout.strip().partition(" ")
+                found.setdefault(version, executable)
+    return found
+
+
+PYTHONS = pythons()
+TOO_OLD = {version: path for version, path in PYTHONS.items() if int(version.split(".")[1]) < 11}
+NEW = next(path for version, path in PYTHONS.items() if version not in TOO_OLD)
+
+
+@pytest.mark.parametrize("version", sorted(TOO_OLD) or [pytest.param("", marks=pytest.mark.skip(reason=OLD))])
+def test_the_single_file_finds_a_newer_python(zipapp: Path, tmp_path: Path, version: str) -> None:
+    """As when an older environment is active: its `python3` comes first in PATH."""
+    old, new = tmp_path / "old", tmp_path / "new"
+    for directory, name, target in ((old, "python3", TOO_OLD[version]), (new, "python3.11", NEW)):
+        directory.mkdir()
+        (directory / name).write_text(f'#!/bin/sh\nexec {target} "$@"\n')
+        (directory / name).chmod(0o755)
+    shim = old / "python3.19"  # of a version that is not there, as pyenv has them
+    shim.write_text("#!/bin/sh\necho 'no such version' >&2; exit 127\n")
+    shim.chmod(0o755)
+    said = run(zipapp, "--version", cwd=tmp_path, PATH=f"{old}:{new}:/usr/bin:/bin")
+    assert said == f"pigeon {__version__}\n"
+    named = run(zipapp, "--version", cwd=tmp_path, PATH=f"{old}:/bin", PIGEON_PYTHON=NEW)
+    assert named == f"pigeon {__version__}\n"
+    where = run(
+        zipapp,
+        "config",
+        "show",
+        "--json",
+        cwd=tmp_path,
+        PATH=f"{old}:/bin",
+        PIGEON_PYTHON=NEW,
+        PIGEON_CACHE="/x",
+    )
+    assert "_PIGEON" not in where
+
+
+def ended(*words: str | Path, **variables: str) -> tuple[int, str]:
+    done = subprocess.run(
+        words, env={"HOME": "/nowhere", **variables}, capture_output=True, text=True, timeout=60
+    )
+    return done.returncode, done.stderr
+
+
+def test_the_single_file_says_when_there_is_no_python_that_fits(zipapp: Path, tmp_path: Path) -> None:
+    code, said = ended(sys.executable, zipapp, "--version", PIGEON_PYTHON="/no/python")
+    assert (code, said) == (
+        1,
+        "pigeon: PIGEON_PYTHON names `/no/python`, which cannot be run: No such file or directory\n",
+    )
+    if not TOO_OLD:
+        pytest.skip(OLD)
+    old = next(iter(TOO_OLD.values()))
+    code, said = ended(sys.executable, zipapp, "--version", PIGEON_PYTHON=old)
+    assert code == 1
+    assert "PIGEON_PYTHON is 3." in said
+    assert "Traceback" not in said
 
 
 # -- a checkout ----------------------------------------------------------------------------------------------
