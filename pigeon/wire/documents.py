@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from pigeon.clock import utc_text
-from pigeon.wire.jsontext import decode, encode, is_encodable
+from pigeon.wire.jsontext import decode, encode
+from pigeon.wire.text import is_encodable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""Compact JSON without the cost of importing `json`; and text as it travels, whatever the locale of either side.
+"""Compact JSON without the cost of importing `json`.
 
 Every pigeon command pays for what its client imports, and `json` brings `re` and `enum` (6 ms, a quarter of a
 `pigeon true`). CPython's `json` is a thin wrapper round the C accelerators used here; where they are missing or have
@@ -8,7 +8,6 @@ changed, `json` itself serves.
 from __future__ import annotations
 
 import os
-import sys
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -110,42 +109,3 @@ def decode(data: bytes | str) -> object:
     except SystemError:
         # Before 3.12 the accelerator finds no error to raise where nobody has loaded `json`, whose class it is.
         raise ValueError("not JSON") from None
-
-
-# Text is UTF-8 on the share; bytes that are none travel as lone surrogates (FORMAT.md, "Encoding").
-
-
-def to_bytes(text: str) -> bytes:
-    """What a text of the share means to an operating system: a path, a word, a variable.
-
-    Raises:
-        UnicodeEncodeError (a ValueError): it holds a surrogate that stands for no byte; see `is_encodable`.
-    """
-    return text.encode("utf-8", "surrogateescape")
-
-
-def from_bytes(data: bytes) -> str:
-    """The text by which bytes of an operating system travel."""
-    return data.decode("utf-8", "surrogateescape")
-
-
-def from_here(text: str) -> str:
-    """The text by which something travels that Python has decoded by this process's locale."""
-    return text if HERE_IS_UTF_8 else from_bytes(os.fsencode(text))
-
-
-def to_here(text: str) -> str:
-    """And the other way round: a text of the share as this process's Python wants it for its own calls."""
-    return text if HERE_IS_UTF_8 else os.fsdecode(to_bytes(text))
-
-
-def is_encodable(text: str) -> bool:
-    """Whether it stands for bytes at all."""
-    try:
-        to_bytes(text)
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
-HERE_IS_UTF_8 = sys.getfilesystemencoding() == "utf-8"

@@ -6,7 +6,7 @@ import os
 
 from pigeon import clock
 from pigeon.errors import UsageError
-from pigeon.wire.jsontext import to_bytes
+from pigeon.wire.text import to_bytes
 
 _DIGITS = frozenset("0123456789")
 _HEX = frozenset("0123456789abcdef")

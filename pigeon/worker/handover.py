@@ -10,8 +10,8 @@ from pigeon import clock
 from pigeon.errors import EXIT_PIGEON
 from pigeon.journal.queries import Row
 from pigeon.wire.documents import Request
-from pigeon.wire.jsontext import from_here
 from pigeon.wire.names import Namespace
+from pigeon.wire.text import from_here
 from pigeon.worker.debug import Debug
 from pigeon.worker.service_log import NONE, ServiceLog
 

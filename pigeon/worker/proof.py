@@ -7,7 +7,7 @@ import os
 from collections.abc import Collection, Iterator
 
 from pigeon import clock
-from pigeon.wire.jsontext import from_bytes, to_bytes
+from pigeon.wire.text import from_bytes, to_bytes
 from pigeon.worker.identity import boot_id, is_running, start_ticks
 
 _NOTE_BYTES = 16384

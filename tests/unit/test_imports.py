@@ -285,7 +285,7 @@ CLIENT = set(
     pigeon.client.terminal.foreground pigeon.client.terminal.giveup pigeon.client.terminal.guardian
     pigeon.client.terminal.keyreports pigeon.client.terminal.raw pigeon.client.terminal.window pigeon.client.tty
     pigeon.wire pigeon.wire.documents pigeon.wire.files pigeon.wire.jsontext pigeon.wire.names pigeon.wire.pacing
-    pigeon.wire.records pigeon.wire.share pigeon.wire.states pigeon.wire.tail pigeon.wire.way
+    pigeon.wire.records pigeon.wire.share pigeon.wire.states pigeon.wire.tail pigeon.wire.text pigeon.wire.way
     """.split()
 )
 CLIENT_LIBRARY = set("__future__ _json _signal binascii errno fcntl select termios time".split())

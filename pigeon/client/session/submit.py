@@ -9,9 +9,9 @@ from pigeon import __version__
 from pigeon.errors import EXIT_CANCELLED, ShareError
 from pigeon.wire import files, share, states
 from pigeon.wire.documents import Job, Request
-from pigeon.wire.jsontext import HERE_IS_UTF_8, from_here
 from pigeon.wire.names import Namespace, SessionFiles, new_token
 from pigeon.wire.states import Status
+from pigeon.wire.text import HERE_IS_UTF_8, from_here
 
 
 def host_name() -> str:

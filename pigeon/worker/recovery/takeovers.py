@@ -29,7 +29,7 @@ class Takeovers:
         self._watches: dict[str, takeover.OwnerWatch] = {}
         self._stalled: set[str] = set()
         """Sessions that another has begun to take over, and not ended yet when this worker came to do so."""
-        self._guard = Guard("session")
+        self._guard = Guard("the session")
         self._own: set[str] = set()
         """Sessions that carry this worker's own claim."""
         self._documents: dict[str, bytes] = {}

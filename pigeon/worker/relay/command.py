@@ -17,8 +17,8 @@ import termios
 from ptyprocess import PtyProcess
 
 from pigeon.errors import EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND, EXIT_PIGEON
-from pigeon.wire.jsontext import to_bytes, to_here
 from pigeon.wire.records import PTY, STDERR, STDOUT
+from pigeon.wire.text import to_bytes, to_here
 from pigeon.worker import identity
 from pigeon.worker.relay import command_tty
 from pigeon.worker.relay.process_context import ProcessContext

@@ -12,8 +12,8 @@ import os
 
 from pigeon import mountinfo
 from pigeon.wire.documents import Request
-from pigeon.wire.jsontext import from_bytes, to_bytes
 from pigeon.wire.names import Namespace
+from pigeon.wire.text import from_bytes, to_bytes
 from pigeon.worker import cwdlock
 
 

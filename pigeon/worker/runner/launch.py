@@ -10,7 +10,7 @@ from pigeon import env_rules, inside
 from pigeon.errors import EXIT_PIGEON
 from pigeon.wire import events
 from pigeon.wire.documents import Request
-from pigeon.wire.jsontext import to_bytes
+from pigeon.wire.text import to_bytes
 from pigeon.worker import identity
 from pigeon.worker.handover import Assignment, Worker
 from pigeon.worker.relay.command import CannotStart, Command, NoTerminal

@@ -49,7 +49,7 @@ class Catalog:
         """Claimed and not known to be final: by whom, the claim says; seen so since (monotonic seconds)."""
         self.unpublished: dict[str, float] = {}
         """Never finished by who began to make them, or not to be read; looked at no more. Since (monotonic seconds)."""
-        self._guard = Guard("session", requests.Unpublished)
+        self._guard = Guard("the session", requests.Unpublished)
         self._known: set[str] = set()
         self._incomplete: dict[str, Incomplete] = {}
         self._vanished: dict[str, None] = {}

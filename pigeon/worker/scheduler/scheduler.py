@@ -94,7 +94,7 @@ class Scheduler:
         self._share = Outage("share")
         self._journal = Outage("journal")
         self._processes = Outage("starting of processes")
-        self._guard = Guard("journal row of session")
+        self._guard = Guard("the journal's row of")
         self._deaths: dict[str, int] = {}
         """How often a runner of the session has died."""
         self._said: dict[str, str] = {}
