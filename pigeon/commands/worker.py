@@ -37,7 +37,7 @@ def main(args: list[str], globals_: Mapping[str, str]) -> int:
     add_settings(parser, *(setting.key for setting in options("worker") if setting.key not in by_hand))
     log = BY_KEY["worker.log"]
     parser.add_argument(
-        "--log", dest=log.key, nargs="?", const="commands", choices=log.choices, help=log.told
+        log.flag, dest=log.key, nargs="?", const="commands", choices=log.choices, help=log.told
     )
     parser.add_argument(
         "--print-unit",
