@@ -213,6 +213,27 @@ def test_a_timeout_covers_the_wait_for_the_directory_and_for_a_worker(
     assert not (unserved.work / "ran").exists()
 
 
+def test_a_timeout_returns_although_the_share_does_not_answer(served: Pigeon) -> None:
+    # A stopped process does what one does that sits in a call to a dead mount: nothing.
+    def hang() -> None:
+        process = wait_until(lambda: children_of(os.getpid()), describe="the client")[0]
+        pump = wait_until(lambda: children_of(process), describe="its process on the share")[0]
+        os.kill(pump, signal.SIGSTOP)
+        pumps.append(pump)
+
+    pumps: list[int] = []
+    hanging = threading.Thread(target=hang)
+    hanging.start()
+    began = time.monotonic()
+    with pytest.raises(pigeon.TimeoutExpired):
+        pigeon.run(["sleep", "60"], timeout=1)
+    took = time.monotonic() - began
+    hanging.join()
+    os.kill(pumps[0], signal.SIGCONT)  # the share answers again: the command is hung up
+    assert took < 1 + 2.5 * PATIENCE
+    served.wait_quiet(3)
+
+
 def test_whoever_waits_for_the_start_may_lose_patience(unserved: Pigeon) -> None:
     with pigeon.Popen(["true"]) as process:
         with pytest.raises(pigeon.TimeoutExpired):

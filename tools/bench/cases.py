@@ -6,7 +6,7 @@ ratios of the rounds; the contenders of a round follow one another, so that nois
 
 from __future__ import annotations
 
-from . import budget, costs, measures
+from . import budget, costs, measures, programs
 from .table import Case, Curve, Target
 
 BASH, SSH, MUX, SSH_TT, MUX_TT = "bash", "ssh -T", "ssh -T mux", "ssh -tt", "ssh -tt mux"
@@ -296,6 +296,15 @@ CASES: tuple[Case, ...] = (
         ALONE,
         costs.chatty,
         targets=(Target("stream_over_output", 1.4), Target("records/s", 20.0), Target("growth_mb", 0.5)),
+    ),
+    Case(
+        "programs",
+        "`pigeon.run` beside the executable, and calls and 100 commands through an Executor",
+        ALONE,
+        programs.calls,
+        rounds=3,
+        peers=False,
+        targets=(Target("more_ms", 15.0), Target("executor_p50_ms", 4.0), Target("hundred_s", 0.4)),
     ),
     Case(
         "visits-true",
