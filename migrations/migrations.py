@@ -35,6 +35,12 @@ def m003_destinations(db: Database) -> None:
         db.execute(statement)
 
 
+@migrations()
+def m004_wrapped(db: Database) -> None:
+    """What the worker put before the command."""
+    db.execute(_WRAPPED_4)
+
+
 _SESSIONS_1 = """
 CREATE TABLE sessions (
     -- Texts are TEXT, or BLOB where they are bytes that are not UTF-8. Stamps are unix seconds (UTC) of the worker's
@@ -233,3 +239,7 @@ CREATE TABLE destinations (
 """
 
 _DESTINATIONS_INDEX_3 = "CREATE INDEX destinations_last_at ON destinations (last_at)"
+
+_WRAPPED_4 = """
+ALTER TABLE sessions ADD COLUMN wrapped TEXT /* the worker's words before the command, as for a shell; NULL: none */
+"""

@@ -59,6 +59,7 @@ if TYPE_CHECKING:
         client_timeout: float
         host_timeout: float
         max_stream: int
+        wrap: list[str]
         scrollback: int
         retention: float
         terminal_retention: float

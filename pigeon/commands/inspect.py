@@ -245,6 +245,8 @@ def _print(known: Known, report: dict[str, object]) -> None:
     view, row = known.view, known.row
     print(clean(str(report["verdict"])))
     print(f"  command    {clean(view.command)}")
+    if row is not None and row.wrapped:
+        print(f"  wrapped in {clean(row.wrapped)}")
     if view.request is not None:
         who = view.request.requester
         print(f"  in         {clean(view.request.cwd)}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import socket
 import sys
 from collections.abc import Mapping
@@ -19,6 +20,7 @@ from pigeon.wire.names import worker_id
 from pigeon.worker import cwdlock, identity
 from pigeon.worker.debug import Debug
 from pigeon.worker.handover import Worker
+from pigeon.worker.runner import wrap
 from pigeon.worker.scheduler import limits
 from pigeon.worker.scheduler.retention import Retention
 from pigeon.worker.scheduler.scheduler import Scheduler
@@ -50,6 +52,7 @@ def main(args: list[str], globals_: Mapping[str, str]) -> int:
         return print_unit(args, globals_)
     config = load_config(parser.parse_args(args), globals_)
     limits.check()
+    wrap.check(config.worker.wrap)
     worker, announcement = _worker(config)
     retention = Retention(
         config.worker.retention,
@@ -95,6 +98,7 @@ def _worker(config: Config) -> tuple[Worker, str]:
         client_timeout_s=config.worker.client_timeout,
         max_stream_bytes=config.worker.max_stream,
         scrollback_bytes=config.worker.scrollback,
+        wrap=tuple(config.worker.wrap),
         own_command=own_command(),
         debug=Debug(enabled=config.worker.debug, environ=os.environ),
         net_rules=rules.to_text(),
@@ -106,6 +110,8 @@ def _worker(config: Config) -> tuple[Worker, str]:
         f"{f', route `{route}`' if route else ''}, up to {config.worker.max_jobs} commands at a time\n"
         f"  journal {journal_path}, directory lock: {lock.mode} ({lock.reason})"
     )
+    if worker.wrap:
+        said += f"\n  commands are wrapped in: {shlex.join(worker.wrap)}"
     if lock.warning:
         said += f"\npigeon worker: warning: {lock.warning}"
     return worker, said

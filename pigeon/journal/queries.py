@@ -69,6 +69,7 @@ class Row:
     stream_bytes: int | None = None
     stdin_bytes: int | None = None
     signals: int | None = None
+    wrapped: str | None = None
 
     @property
     def is_final(self) -> bool:

@@ -38,6 +38,8 @@ class Worker:
     log: ServiceLog = field(default_factory=lambda: ServiceLog(NONE))
     reasons: int = -1
     """Where a runner says why it could not try its session (reasons.py)."""
+    wrap: tuple[str, ...] = ()
+    """Words before every command (worker/runner/wrap.py)."""
 
     @property
     def proof_directory(self) -> str:

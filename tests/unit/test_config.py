@@ -114,6 +114,7 @@ def test_a_whole_file(where: Where) -> None:
         retention = 0
         terminal_retention = 1
         journal_retention = 2
+        wrap = ["nice"]
         net = false
         max_net = 3
         net_permit = ["*.example.org:443"]
@@ -145,7 +146,7 @@ def test_a_whole_file(where: Where) -> None:
     assert (found.worker.journal, found.worker.lock) == ("/var/tmp/j.db", "strict")
     assert (found.worker.client_timeout, found.worker.host_timeout) == (15.5, 6.0)
     assert (found.worker.max_stream, found.worker.scrollback) == (3 << 30, 1 << 20)
-    assert found.worker.retention == 0.0
+    assert (found.worker.retention, found.worker.wrap) == (0.0, ["nice"])
     assert (found.worker.net, found.worker.max_net, found.worker.net_history) == (False, 3, False)
     assert (found.worker.net_permit, found.worker.net_deny) == (["*.example.org:443"], [])
     assert found.net.direct == ["10.0.0.0/8"]

@@ -33,6 +33,9 @@ STUCK_BYTES = 2048
 """Half of what the line discipline holds: less is surely not in the way of a key."""
 
 
+TOO_LONG = "the argument list or environment is too long for this host"
+
+
 class CannotStart(Exception):
     """The command could not be executed; `exit_code` is what a shell would give."""
 
@@ -253,7 +256,7 @@ class _OnPty(PtyProcess):  # type: ignore[misc]  # it has no types
 
 def _cannot_start(error: OSError, name: str) -> CannotStart:
     if error.errno == errno.E2BIG:
-        return CannotStart("the argument list or environment is too long for this host", EXIT_NOT_EXECUTABLE)
+        return CannotStart(TOO_LONG, EXIT_NOT_EXECUTABLE)
     if error.errno == errno.ENOENT:
         return CannotStart(f"`{name}`: its interpreter or loader does not exist", EXIT_NOT_FOUND)
     if error.errno in (errno.EACCES, errno.ENOEXEC, errno.EPERM):

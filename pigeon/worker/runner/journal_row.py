@@ -7,6 +7,7 @@ ended; not while the command runs, which may take days.
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Callable
 from typing import Any
 
@@ -23,6 +24,7 @@ from pigeon.worker.handover import Assignment, Worker
 from pigeon.worker.relay.inbound import Inbound
 from pigeon.worker.relay.outbound import Outbound
 from pigeon.worker.row import birth
+from pigeon.worker.runner import launch
 from pigeon.worker.runner.ownership import Superseded
 
 PATIENCE_S = 5.0
@@ -87,6 +89,7 @@ class JournalRow:
             **made_by,
             "slot_wait_s": task.slot_wait_s,
             "lock_wait_s": task.lock_wait_s,
+            "wrapped": shlex.join(launch.wrapper(task, self._worker)) or None,
             **self._owner,
         }
 

@@ -13,11 +13,12 @@ from pigeon.wire.documents import Request
 from pigeon.wire.text import to_bytes
 from pigeon.worker import identity
 from pigeon.worker.handover import Assignment, Worker
-from pigeon.worker.relay.command import CannotStart, Command, NoTerminal
+from pigeon.worker.relay.command import TOO_LONG, CannotStart, Command, NoTerminal, find_program
 from pigeon.worker.relay.command import start as start_command
 from pigeon.worker.relay.outbound import Outbound
 from pigeon.worker.relay.process_context import ProcessContext
 from pigeon.worker.runner.held_directory import HeldDirectory, other_directory
+from pigeon.worker.runner.wrap import wrapped
 
 _TERMINFO = (
     "/etc/terminfo",
@@ -131,7 +132,7 @@ def start(
     which its child keeps until it executes the command.
     """
     request = task.request
-    argv = with_path(request)
+    argv = [*wrapper(task, worker), *with_path(request)]
     if request.verb is not None:
         # A question to the worker's own pigeon: about this journal, whatever is on PATH.
         argv = [*worker.own_command, *request.verb]
@@ -142,6 +143,9 @@ def start(
             identity.QUESTION_VARIABLE: request.session_id,
             identity.NET_RULES_VARIABLE: worker.net_rules,
         }
+    is_wrapped = bool(worker.wrap) and request.verb is None
+    if is_wrapped:
+        argv[0] = _find_wrapper(argv[0], task.environ)
     own_path = task.environ.get("PATH") or os.defpath
     context = ProcessContext(request.umask, request.limits, request.modes, own_path)
     try:
@@ -165,6 +169,31 @@ def start(
             until_exec=(proof,),
             context=context,
         )
+    except CannotStart as error:
+        if is_wrapped and error.message != TOO_LONG:
+            raise _wrapper_fails(error.message) from None
+        raise
+
+
+def wrapper(task: Assignment, worker: Worker) -> list[str]:
+    """The words before the command of this session; none before a question to the worker's own pigeon."""
+    request = task.request
+    if request.verb is not None:
+        return []
+    return wrapped(worker.wrap, cwd=request.cwd, session_id=request.session_id, pty=request.pty)
+
+
+def _find_wrapper(name: str, environ: Mapping[str, str]) -> str:
+    """By the worker's own PATH: the wrapper is the worker's, whatever the client's environment says."""
+    try:
+        return os.path.abspath(find_program(name, environ.get("PATH") or os.defpath))
+    except CannotStart as error:
+        raise _wrapper_fails(error.message) from None
+
+
+def _wrapper_fails(why: str) -> CannotStart:
+    """Not the command's fault, and so not its 127."""
+    return CannotStart(f"the worker's wrapper (`worker.wrap`) cannot be executed: {why}", EXIT_PIGEON)
 
 
 def command_environment(
