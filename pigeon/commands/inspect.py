@@ -19,10 +19,12 @@ from pigeon.commands.arguments import (
 )
 from pigeon.config import Config
 from pigeon.errors import JournalError, PigeonError, UsageError
-from pigeon.journal import place, queries
+from pigeon.journal import destinations, place, queries
 from pigeon.journal.queries import Event, Row, Wait
 from pigeon.journal.store import Journal
 from pigeon.report import newest, processes, session_view
+from pigeon.report.network import UNANSWERED_S, destination_line
+from pigeon.report.network import place as place_of
 from pigeon.report.overview import collect
 from pigeon.report.session_choice import choose
 from pigeon.report.session_view import View
@@ -46,6 +48,7 @@ class Known:
         self.events: list[Event] = []
         self.waits: list[Wait] = []
         self.processes: list[processes.Process] = []
+        self.destinations: list[destinations.Destination] = []
         self.runner_state: str | None = None
         self.attachment = newest.present_attachment(view)
         self.read_bytes = newest.read_bytes(view, self.attachment)
@@ -122,6 +125,9 @@ def _read_journal(known: Known, config: Config) -> None:
             rows = journal.read(lambda: queries.claims_of(journal.connection, known.view.session_id))
             known.events = journal.read(lambda: queries.events_of(journal.connection, known.view.session_id))
             known.waits = journal.read(lambda: queries.waits_of(journal.connection, known.view.session_id))
+            known.destinations = journal.read(
+                lambda: destinations.of_session(journal.connection, known.view.session_id)
+            )
     except JournalError as error:
         print(f"pigeon: {clean(error.message)}", file=sys.stderr)
         return
@@ -167,6 +173,8 @@ def facts_of(known: Known) -> Facts:
             facts.unread_bytes = max(0, view.sizes.get(STREAM_NAME, 0) - known.read_bytes)
         facts.untaken_bytes = max(0, known.input_bytes - known.taken_bytes)
         _add_wait(facts, known)
+    if request is not None and request.is_net and not ended:
+        _add_net(facts, known)
     facts.runner_state = known.runner_state
     facts.process_states = [(p.state, p.wait_channel) for p in known.processes]
     facts.cpu_is_used = any(p.is_busy for p in known.processes)
@@ -176,6 +184,14 @@ def facts_of(known: Known) -> Facts:
         elif event.event == "share_recovered":
             facts.trouble = None
     return facts
+
+
+def _add_net(facts: Facts, known: Known) -> None:
+    facts.lends = sum(one.open for one in known.destinations)
+    waiting = [(one.waiting_since, one) for one in known.destinations if one.waiting_since is not None]
+    since, one = min(waiting, key=lambda pair: pair[0], default=(clock.wall(), None))
+    if one is not None and clock.wall() - since > UNANSWERED_S:
+        facts.unanswered, facts.unanswered_s = place_of(one.host, one.port), clock.wall() - since
 
 
 def _add_wait(facts: Facts, known: Known) -> None:
@@ -225,6 +241,7 @@ def _report(known: Known, facts: Facts) -> dict[str, object]:
         "row": asdict(known.row) if known.row else None,
         "waits": [asdict(w) for w in known.waits],
         "events": [asdict(e) for e in known.events],
+        "destinations": [asdict(one) for one in known.destinations],
         "processes": [asdict(p) for p in known.processes],
     }
 
@@ -270,6 +287,8 @@ def _print(known: Known, report: dict[str, object]) -> None:
         waited = "still waits" if wait.waited_s is None else duration(wait.waited_s)
         behind = f" behind {wait.held_by}" if wait.held_by else ""
         print(f"  waited     for {wait.reason}{behind}: {waited}")
+    for one in known.destinations:
+        print(f"  reached    {destination_line(one, clock.wall())}")
     for event in known.events:
         detail = " ".join(f"{key}={value}" for key, value in event.detail.items())
         print(f"  {clock.local_text(event.at)}  {event.event} {clean(detail)}".rstrip())

@@ -68,6 +68,11 @@ class Facts:
     process_states: list[tuple[str, str]] = field(default_factory=list)
     """(letter of proc(5), wait channel) of the command's processes."""
     cpu_is_used: bool = False
+    lends: int | None = None
+    """Connections that a lent network has open; None: it lends none."""
+    unanswered: str | None = None
+    """Of a lent network: the host and port that has not answered for the longest time."""
+    unanswered_s: float = 0.0
     trouble: str | None = None
     """The share's trouble that the runner noted and that is not over."""
 
@@ -239,6 +244,16 @@ VERDICTS: tuple[Rule, ...] = (
         "no client",
         _no_client,
         lambda f: f"runs on without a client; `pigeon attach` comes back to it; {_blocked(f)}",
+    ),
+    (
+        "waits for a host",
+        lambda f: f.unanswered is not None,
+        lambda f: f"runs; waits for {f.unanswered}, which has not answered for {duration(f.unanswered_s)}",
+    ),
+    (
+        "lends",
+        lambda f: f.lends is not None,
+        lambda f: f"lends the network, with {f.lends} connections open",
     ),
     (
         "quiet",

@@ -435,3 +435,21 @@ def test_a_port_that_is_taken_is_told(pigeon: Pigeon) -> None:
         )
     done = pigeon.run("proxy", "-L", "0.0.0.0:1:a:2", env=runtime(pigeon))
     assert done.code == 2 and "add `-g`" in done.words
+
+
+def test_inspect_says_whom_a_lent_network_waits_for(proxy: Proxy) -> None:
+    pigeon = proxy.pigeon
+    proxy.ready()
+    (session,) = pigeon.sessions()
+    wait_until(lambda: b"lends the network" in pigeon.run("inspect", session.id).stdout, 15, "a verdict")
+    with served(echo) as server, proxy.connect(server.port) as sock:
+        sock.sendall(b"x")
+        assert sock.recv(1) == b"x"
+        wait_until(
+            lambda: b"with 1 connections open" in pigeon.run("inspect", session.id).stdout,
+            15,
+            "one that is open",
+        )
+        line = f"127.0.0.1:{server.port}: 1 connections, 1 open".encode()
+        assert line in pigeon.run("history", session.id).stdout
+        assert line in pigeon.run("history", "--net").stdout

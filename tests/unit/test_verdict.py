@@ -11,6 +11,11 @@ from pigeon.report.verdict import VERDICTS, Facts, verdict
 MIB = 1024 * 1024
 
 CASES: dict[str, tuple[dict[str, Any], str]] = {
+    "waits for a host": (
+        {"state": "running", "lends": 2, "unanswered": "a.example:443", "unanswered_s": 90.0},
+        "runs; waits for a.example:443, which has not answered for 90 s",
+    ),
+    "lends": ({"state": "running", "lends": 2}, "lends the network, with 2 connections open"),
     "succeeded": ({"state": "succeeded", "exit_code": 0}, "has ended: the command succeeded"),
     "recovered": (
         {"state": "failed", "ended_by": "recovery", "exit_code": 255, "error": "why"},

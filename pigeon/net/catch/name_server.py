@@ -19,6 +19,9 @@ OWN_S = 0.5
 """This host's own name servers answer so soon, or are asked no more for a while."""
 
 DEAD_S = 60.0
+KNOWN_S = 60.0
+"""So long a name that the worker knew counts as known: a program asks again for each connection."""
+
 MAX_PENDING = 4096
 
 Knows = Callable[[str, Callable[[bool], None]], None]
@@ -69,6 +72,9 @@ class NameServer:
             self.places[family] = Place(family, host, sock.getsockname()[1])
             loop.watch(sock.fileno(), IN, lambda _, s=sock: self._asked(s))  # type: ignore[misc]  # bound now
         self._upstream: dict[int, socket.socket] = {}
+        self._known: set[str] = set()
+        self._asked_for: dict[str, list[Callable[[bool], None]]] = {}
+        """Names that the worker has been asked for, and who waits for its word."""
 
     def _asked(self, sock: socket.socket) -> None:
         try:
@@ -164,4 +170,18 @@ class NameServer:
             else:
                 answer(dns.reply(query, dns.NO_ERROR, self._inventions.address_of(query.name)))
 
-        self._knows(query.name, heard)
+        name = query.name
+        if name in self._known:
+            heard(True)
+        elif name in self._asked_for:
+            self._asked_for[name].append(heard)
+        else:
+            self._asked_for[name] = [heard]
+            self._knows(name, lambda known: self._answered(name, known))
+
+    def _answered(self, name: str, known: bool) -> None:
+        if known:
+            self._known.add(name)
+            self._loop.after(KNOWN_S, lambda: self._known.discard(name))
+        for heard in self._asked_for.pop(name, ()):
+            heard(known)
