@@ -55,7 +55,8 @@ _YEAR = 366 * _DAY
 
 
 class Setting:
-    """One key. `low` and `high` bound a number (a time: a year); `table` is "" for a key at the top level.
+    """One key. `low` and `high` bound a number (a time: a year); `table` is the TOML table that holds it,
+    "" at the top level, `name` the key within it.
 
     `flag` overrides it on the command line, and so does `letter`; `metavar` is what their value is called there.
     `example`: a value as it may stand in the file, for a key whose default does not show one.
@@ -66,6 +67,8 @@ class Setting:
 
     __slots__ = (
         "key",
+        "table",
+        "name",
         "kind",
         "default",
         "help",
@@ -98,6 +101,7 @@ class Setting:
         harmless: bool = False,
     ) -> None:
         self.key = key
+        self.table, _, self.name = key.rpartition(".")
         self.kind = kind
         self.default = default
         self.help = help
@@ -110,16 +114,6 @@ class Setting:
         self.choices = choices
         self.example = example
         self.harmless = harmless
-
-    @property
-    def table(self) -> str:
-        """The TOML table that holds it, "" at the top level."""
-        return self.key.rpartition(".")[0]
-
-    @property
-    def name(self) -> str:
-        """The key within its table."""
-        return self.key.rpartition(".")[2]
 
     @property
     def told(self) -> str:
