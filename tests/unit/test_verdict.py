@@ -13,7 +13,7 @@ MIB = 1024 * 1024
 CASES: dict[str, tuple[dict[str, Any], str]] = {
     "waits for a host": (
         {"state": "running", "lends": 2, "unanswered": "a.example:443", "unanswered_s": 90.0},
-        "runs; waits for a.example:443, which has not answered for 90 s",
+        "runs; waits for a.example:443, which has not answered for 1m30s",
     ),
     "lends": ({"state": "running", "lends": 2}, "lends the network, with 2 connections open"),
     "succeeded": ({"state": "succeeded", "exit_code": 0}, "has ended: the command succeeded"),
