@@ -13,7 +13,7 @@ import os
 from pigeon import mountinfo
 from pigeon.wire.documents import Request
 from pigeon.wire.names import Namespace
-from pigeon.wire.text import from_bytes, to_bytes
+from pigeon.wire.text import from_bytes, to_bytes, to_here
 from pigeon.worker import cwdlock
 
 
@@ -89,7 +89,7 @@ def other_directory(request: Request, host: str) -> list[str]:
     if here.st_ino == inode:
         if not theirs or mountinfo.is_network(theirs):
             return []  # as it should be, and the only case that costs nothing
-        ours = mountinfo.filesystem_of(request.cwd).fstype
+        ours = mountinfo.filesystem_of(to_here(request.cwd)).fstype
         is_one = request.requester.host == host and ours == theirs
         if is_one or mountinfo.is_network(ours):
             return []
