@@ -187,11 +187,12 @@ def test_installers_install_upgrade_and_remove_it(wheel: Path, tmp_path: Path, t
         run(python, "-m", "pip", "install", "-q", tool)
     home = {name: str(tmp_path / "home") for name in ("HOME", "PIPX_HOME", "UV_TOOL_DIR", "XDG_DATA_HOME")}
     home |= {"PIPX_BIN_DIR": str(tmp_path / "bin"), "UV_TOOL_BIN_DIR": str(tmp_path / "bin")}
-    program = {
+    programs: dict[str, list[str | Path]] = {
         "pip": [python, "-m", "pip"],
         "pipx": [python, "-m", "pipx"],
         "uv": [python, "-m", "uv", "tool"],
-    }[tool]
+    }
+    program = programs[tool]
     command = tmp_path / ("tools/bin" if tool == "pip" else "bin") / "pigeon"
     run(*program, "install", "-q" if tool != "pipx" else "--force", ROOT, env=home)
     assert run(command, "--version", cwd=tmp_path) == f"pigeon {__version__}\n"
