@@ -70,7 +70,7 @@ def _number(one: Mapping[str, object], key: str) -> float:
 
 def destination_line(one: Destination, now: float) -> str:
     """One line of `pigeon history`."""
-    parts = [f"{one.connections} connections"]
+    parts = [f"{one.connections} connection{'' if one.connections == 1 else 's'}"]
     if one.refused:
         parts.append(f"{one.refused} refused")
     if one.open:

@@ -253,7 +253,7 @@ VERDICTS: tuple[Rule, ...] = (
     (
         "lends",
         lambda f: f.lends is not None,
-        lambda f: f"lends the network, with {f.lends} connections open",
+        lambda f: f"lends the network; connections open: {f.lends}",
     ),
     (
         "quiet",

@@ -446,10 +446,10 @@ def test_inspect_says_whom_a_lent_network_waits_for(proxy: Proxy) -> None:
         sock.sendall(b"x")
         assert sock.recv(1) == b"x"
         wait_until(
-            lambda: b"with 1 connections open" in pigeon.run("inspect", session.id).stdout,
+            lambda: b"connections open: 1" in pigeon.run("inspect", session.id).stdout,
             15,
             "one that is open",
         )
-        line = f"127.0.0.1:{server.port}: 1 connections, 1 open".encode()
+        line = f"127.0.0.1:{server.port}: 1 connection, 1 open".encode()
         assert line in pigeon.run("history", session.id).stdout
         assert line in pigeon.run("history", "--net").stdout

@@ -15,7 +15,7 @@ CASES: dict[str, tuple[dict[str, Any], str]] = {
         {"state": "running", "lends": 2, "unanswered": "a.example:443", "unanswered_s": 90.0},
         "runs; waits for a.example:443, which has not answered for 1m30s",
     ),
-    "lends": ({"state": "running", "lends": 2}, "lends the network, with 2 connections open"),
+    "lends": ({"state": "running", "lends": 2}, "lends the network; connections open: 2"),
     "succeeded": ({"state": "succeeded", "exit_code": 0}, "has ended: the command succeeded"),
     "recovered": (
         {"state": "failed", "ended_by": "recovery", "exit_code": 255, "error": "why"},
