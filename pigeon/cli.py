@@ -8,6 +8,7 @@ import sys
 from pigeon import __version__, trace
 from pigeon.cli_arguments import VERBS, parse
 from pigeon.errors import EXIT_CANCELLED, EXIT_PIGEON, EXIT_USAGE, PigeonError
+from pigeon.printing import say, visible, visible_lines
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -61,12 +62,12 @@ def _open_standard_descriptors() -> None:
 def _dispatch(arguments: list[str]) -> int:
     invocation = parse(arguments)
     if invocation.version:
-        print(f"pigeon {__version__}")
+        say(f"pigeon {__version__}")
         return 0
     if invocation.help:
         from pigeon.help import usage
 
-        print(usage())
+        say(usage(), lines=True)
         return 0
     if invocation.verb is not None:
         from importlib import import_module
@@ -88,24 +89,15 @@ def _dispatch(arguments: list[str]) -> int:
 
 
 def _print_error(error: PigeonError) -> None:
-    _say(f"pigeon: {_on_one_line(error.message)}\n")
+    _say(f"pigeon: {visible(error.message)}\n")
     if error.hint:
-        _say(f"pigeon: hint: {_on_one_line(error.hint)}\n")
-
-
-def _on_one_line(text: str) -> str:
-    """What a name or a setting holds must not reach the terminal as it is."""
-    if text.isprintable():
-        return text
-    from pigeon.report.text import clean
-
-    return clean(text)
+        _say(f"pigeon: hint: {visible(error.hint)}\n")
 
 
 def _say(text: str) -> None:
     """To stderr, which may be full, or a pipe that nobody reads: the exit code is told all the same."""
     try:
-        sys.stderr.buffer.write(text.encode("utf-8", "backslashreplace"))
+        sys.stderr.buffer.write(visible_lines(text).encode("utf-8", "backslashreplace"))
         sys.stderr.flush()
     except OSError:
         _discard(2)

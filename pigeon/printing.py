@@ -53,9 +53,25 @@ def styled(text: str) -> str:
     return "".join(shown)
 
 
-def say(text: str = "", *, lines: bool = False, colours: bool = False, flush: bool = False) -> None:
-    """A line on stdout. `lines`: several. `colours`: those in it are pigeon's own. Raises OSError as `print`."""
-    _write(sys.stdout, text, lines=lines, colours=colours, flush=flush)
+def say(
+    text: str = "",
+    *,
+    lines: bool = False,
+    colours: bool = False,
+    stderr: bool = False,
+    flush: bool = False,
+) -> None:
+    """A line on stdout (or stderr). `lines`: several. `colours`: those in it are pigeon's own.
+
+    Raises:
+        OSError: as `print`.
+    """
+    _write(sys.stderr if stderr else sys.stdout, text, lines=lines, colours=colours, flush=flush)
+
+
+def say_fields(*fields: str) -> None:
+    """A line on stdout for programs: fields with tabs between them. Raises OSError as `print`."""
+    sys.stdout.write("\t".join(map(visible, fields)) + "\n")
 
 
 def complain(text: str, *, lines: bool = False) -> None:
@@ -76,11 +92,15 @@ def _write(stream: TextIO, text: str, *, lines: bool, colours: bool, flush: bool
         stream.flush()
 
 
-def log(text: str, *, lines: bool = False) -> None:
-    """A line on a worker's stderr, from any of its processes. One whose terminal has gone must not mind."""
+def log(text: str, *, lines: bool = False, colour: str = "") -> None:
+    """A line on a worker's stderr, from any of its processes. One whose terminal has gone must not mind.
+
+    `colour`: the number of an SGR sequence (ECMA-48) round it.
+    """
+    shown = visible_lines(text) if lines else visible(text)
+    if colour:
+        shown = f"\x1b[{colour}m{shown}\x1b[0m"
     try:
-        os.write(
-            2, (visible_lines(text) if lines else visible(text)).encode("utf-8", "backslashreplace") + b"\n"
-        )
+        os.write(2, shown.encode("utf-8", "backslashreplace") + b"\n")
     except OSError:
         pass

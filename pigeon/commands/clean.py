@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pigeon import clock
 from pigeon.commands.arguments import Parser, add_common, load_config, seconds
 from pigeon.errors import NotFoundError, ShareError
+from pigeon.printing import say
 from pigeon.report import newest, session_view
 from pigeon.report.text import clean
 from pigeon.text import duration
@@ -54,10 +55,10 @@ def _clean(namespace: Namespace, older_than_s: float, *, dry: bool) -> int:
         size = sum(view.sizes.values())
         reader = "" if dry else _reader(namespace, view)
         if reader:
-            print(f"left {view.session_id}: {reader}")
+            say(f"left {view.session_id}: {reader}")
             continue
         if dry:
-            print(f"would remove {view.session_id} ({view.state}, {size} bytes): {clean(view.command)}")
+            say(f"would remove {view.session_id} ({view.state}, {size} bytes): {clean(view.command)}")
         else:
             try:
                 is_gone = _remove(view)
@@ -66,13 +67,13 @@ def _clean(namespace: Namespace, older_than_s: float, *, dry: bool) -> int:
                 failures[why] = failures.get(why, 0) + 1
                 continue
             if not is_gone:
-                print(f"left {view.session_id}: a file of it is still open somewhere")
+                say(f"left {view.session_id}: a file of it is still open somewhere")
                 continue
         removed.append(view)
     verb = "would be removed" if dry else "removed"
     oldest = duration(max((v.age_s() for v in removed), default=0.0))
     what = "1 finished session" if len(removed) == 1 else f"{len(removed)} finished sessions"
-    print(f"{what} {verb}" + (f", the oldest {oldest} old" if removed else ""))
+    say(f"{what} {verb}" + (f", the oldest {oldest} old" if removed else ""))
     if failures:
         told = "; ".join(f"{count} cannot be removed: {why}" for why, count in failures.items())
         raise ShareError(

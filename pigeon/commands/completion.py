@@ -9,6 +9,7 @@ from collections.abc import Mapping
 import pigeon
 from pigeon.commands.arguments import Parser, add_common, load_config
 from pigeon.errors import PigeonError
+from pigeon.printing import say_fields
 from pigeon.report import session_view
 from pigeon.report.overview import collect
 from pigeon.report.text import clean
@@ -40,7 +41,7 @@ def main(args: list[str], globals_: Mapping[str, str]) -> int:
     arguments = parser.parse_args(args)
     if arguments.shell == "sessions":
         return _sessions(arguments, globals_)
-    sys.stdout.write(script(arguments.shell))
+    sys.stdout.write(script(arguments.shell))  # a program of ours, as it is
     return 0
 
 
@@ -58,7 +59,7 @@ def _sessions(arguments: object, globals_: Mapping[str, str]) -> int:
         config = load_config(arguments, globals_)  # type: ignore[arg-type]  # argparse's
         namespace = config.open_namespace()
         for view in collect(namespace):
-            print(f"{session_view.short_id(view.session_id)}\t{clean(view.command)[:60]}")
+            say_fields(session_view.short_id(view.session_id), clean(view.command)[:60])
     except PigeonError:
         return 1
     return 0

@@ -9,13 +9,14 @@ from pigeon.cli_arguments import VERBS
 from pigeon.errors import UsageError
 from pigeon.guess import nearest
 from pigeon.help import usage
+from pigeon.printing import say
 
 
 def main(args: list[str], globals_: Mapping[str, str]) -> int:
     """Raises UsageError for what is no verb."""
     words = [word for word in args if word not in ("-h", "--help")]
     if not words or words == ["help"]:
-        print(usage())
+        say(usage(), lines=True)
         return 0
     verb = words[0]
     if verb not in VERBS:

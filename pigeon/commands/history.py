@@ -18,7 +18,7 @@ from pigeon.config import Config
 from pigeon.errors import JournalError, PigeonError, UsageError
 from pigeon.journal import place, states
 from pigeon.journal.queries import Filter
-from pigeon.printing import complain
+from pigeon.printing import complain, say
 from pigeon.report import history_table as text
 from pigeon.report.history_answer import ORDERS, Answer, Question, answer
 from pigeon.report.moments import moment
@@ -245,10 +245,9 @@ def _look() -> text.Look:
 
 def _print(answered: Answer) -> int:
     """To stdout, in its encoding; what that cannot express becomes an escape."""
-    data = "".join(f"{line}\n" for line in answered.lines).encode(sys.stdout.encoding, "backslashreplace")
+    for line in answered.lines:
+        say(line, lines=True, colours=True)
     sys.stdout.flush()
-    sys.stdout.buffer.write(data)
-    sys.stdout.buffer.flush()
     # Beside a path that a program takes, nobody wants to read how large the file is.
     for note in answered.notes if answered.lines == [] or sys.stdout.isatty() else ():
         complain(note)

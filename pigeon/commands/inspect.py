@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 from collections.abc import Mapping
 from dataclasses import asdict
 
@@ -22,6 +21,7 @@ from pigeon.errors import JournalError, PigeonError, UsageError
 from pigeon.journal import destinations, place, queries
 from pigeon.journal.queries import Event, Row, Wait
 from pigeon.journal.store import Journal
+from pigeon.printing import say
 from pigeon.report import newest, processes, session_view
 from pigeon.report.network import UNANSWERED_S, destination_line
 from pigeon.report.network import place as place_of
@@ -91,7 +91,7 @@ def main(args: list[str], globals_: Mapping[str, str]) -> int:
     if arguments.output:
         _print_fields(report, arguments.output)
     elif arguments.json:
-        print(json.dumps(report, indent=2))
+        say(json.dumps(report, indent=2), lines=True)
     else:
         _print(known, report)
     return 0
@@ -129,7 +129,7 @@ def _read_journal(known: Known, config: Config) -> None:
                 lambda: destinations.of_session(journal.connection, known.view.session_id)
             )
     except JournalError as error:
-        print(f"pigeon: {clean(error.message)}", file=sys.stderr)
+        say(f"pigeon: {clean(error.message)}", stderr=True)
         return
     token = known.view.claim.token if known.view.claim else None
     known.row = next((row for row in rows if row.claim_token == token), None)
@@ -255,44 +255,44 @@ def _print_fields(report: dict[str, object], fields: str) -> None:
                 f"there is no field `{field}`", hint=f"fields are {', '.join([*report, *facts])}"
             )
         value = report.get(field, facts.get(field))
-        print(clean(value) if isinstance(value, str) else json.dumps(value))
+        say(clean(value) if isinstance(value, str) else json.dumps(value))
 
 
 def _print(known: Known, report: dict[str, object]) -> None:
     view, row = known.view, known.row
-    print(clean(str(report["verdict"])))
-    print(f"  command    {clean(view.command)}")
+    say(clean(str(report["verdict"])))
+    say(f"  command    {clean(view.command)}")
     if row is not None and row.wrapped:
-        print(f"  wrapped in {clean(row.wrapped)}")
+        say(f"  wrapped in {clean(row.wrapped)}")
     if view.request is not None:
         who = view.request.requester
-        print(f"  in         {clean(view.request.cwd)}")
-        print(f"  from       {clean(who.user or '?')} on {clean(who.host or '?')}, pid {who.pid or '?'}")
-    print(f"  state      {view.state}, {duration(view.age_s())} old")
+        say(f"  in         {clean(view.request.cwd)}")
+        say(f"  from       {clean(who.user or '?')} on {clean(who.host or '?')}, pid {who.pid or '?'}")
+    say(f"  state      {view.state}, {duration(view.age_s())} old")
     if view.owner is not None:
         alive = " (alive)" if view.owner in known.live else " (not seen to live)"
         if known.watcher not in (None, view.owner):
             alive = f" (gone; watched over by {clean(str(known.watcher))})"
-        print(f"  worker     {clean(view.owner)}{'' if view.state in states.FINAL else alive}")
+        say(f"  worker     {clean(view.owner)}{'' if view.state in states.FINAL else alive}")
     if row is not None:
-        print(
+        say(
             f"  runner     pid {row.runner_pid}, state {known.runner_state or 'ended'}; journal says {row.state}"
         )
     sizes = view.sizes
-    print(
+    say(
         f"  output     {sizes.get(STREAM_NAME, 0)} bytes on the share, {known.read_bytes} printed by the client"
     )
-    print(f"  input      {known.input_bytes} bytes on the share, {known.taken_bytes} taken by the command")
+    say(f"  input      {known.input_bytes} bytes on the share, {known.taken_bytes} taken by the command")
     for wait in known.waits:
         waited = "still waits" if wait.waited_s is None else duration(wait.waited_s)
         behind = f" behind {wait.held_by}" if wait.held_by else ""
-        print(f"  waited     for {wait.reason}{behind}: {waited}")
+        say(f"  waited     for {wait.reason}{behind}: {waited}")
     for one in known.destinations:
-        print(f"  reached    {destination_line(one, clock.wall())}")
+        say(f"  reached    {destination_line(one, clock.wall())}")
     for event in known.events:
         detail = " ".join(f"{key}={value}" for key, value in event.detail.items())
-        print(f"  {clock.local_text(event.at)}  {event.event} {clean(detail)}".rstrip())
+        say(f"  {clock.local_text(event.at)}  {event.event} {clean(detail)}".rstrip())
     for line in processes.tree_lines(known.processes):
-        print(f"  process    {clean(line)}")
+        say(f"  process    {clean(line)}")
     if row is None:
-        print("  (its journal is not on this machine: what the worker knows is missing here)")
+        say("  (its journal is not on this machine: what the worker knows is missing here)")

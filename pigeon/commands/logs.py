@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
 
 from pigeon import clock
@@ -10,6 +9,7 @@ from pigeon.client.session.output import NonBlockingOutput
 from pigeon.client.session.session_end import is_taken_over
 from pigeon.commands.arguments import Parser, add_common, add_session, current_directory, load_config
 from pigeon.errors import ShareError
+from pigeon.printing import say
 from pigeon.report import session_view
 from pigeon.report.session_choice import choose
 from pigeon.report.text import clean
@@ -83,7 +83,7 @@ def _tell_missed(tail: StreamReader, told: int) -> int:
     """Say what is no longer there; the bytes that have been told."""
     if tail.skipped_bytes > told:
         count = (tail.skipped_bytes - told + 999_999) // 1_000_000
-        print(f"pigeon: {count} MB of the output are no longer kept (`[worker] scrollback`)", file=sys.stderr)
+        say(f"pigeon: {count} MB of the output are no longer kept (`[worker] scrollback`)", stderr=True)
     return tail.skipped_bytes
 
 
@@ -109,4 +109,4 @@ def _tell_end(namespace: Namespace, session: SessionFiles) -> None:
     """Why there is no more, where the command's own end does not tell."""
     status = session_view.view(namespace, session.session_id).status
     if status is not None and status.is_final and status.error:
-        print(f"pigeon: session {session.session_id}: {clean(status.error)}", file=sys.stderr)
+        say(f"pigeon: session {session.session_id}: {clean(status.error)}", stderr=True)

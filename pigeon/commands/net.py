@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import sys
 from collections.abc import Mapping
 
 from pigeon.commandline import quote
@@ -13,6 +12,7 @@ from pigeon.commands.arguments import Parser, add_common, add_forwards, flags_of
 from pigeon.commands.itself import own_command
 from pigeon.errors import EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND, PigeonError, UsageError
 from pigeon.net.near.environment import PROXY_VARIABLE
+from pigeon.printing import complain, say
 
 _EPILOG = """\
 examples:
@@ -129,9 +129,9 @@ def _print_statuses(*, as_json: bool) -> int:
 
     found = statuses()
     if as_json:
-        print(json.dumps(found, indent=1))
+        say(json.dumps(found, indent=1), lines=True)
     elif not found:
-        print("pigeon: neither `pigeon net` nor `pigeon proxy` runs here", file=sys.stderr)
+        complain("neither `pigeon net` nor `pigeon proxy` runs here")
     else:
-        print("\n".join(status_lines(found)))
+        say("\n".join(status_lines(found)), lines=True)
     return 0

@@ -16,6 +16,7 @@ from pigeon.net.loop import IN, Loop
 from pigeon.net.near import places
 from pigeon.net.near.assembly import Built, Plan, build
 from pigeon.net.near.environment import url, variables
+from pigeon.printing import say
 
 
 def main(args: list[str], globals_: Mapping[str, str]) -> int:
@@ -69,7 +70,7 @@ def _serve(plan: Plan, ready: Callable[[Built], None]) -> int:
 
 def _tell(built: Built) -> None:
     address = url(built.port, built.password)
-    print(f"pigeon proxy: {address} (HTTP, SOCKS 4a and 5)", file=sys.stderr, flush=True)
+    say(f"pigeon proxy: {address} (HTTP, SOCKS 4a and 5)", stderr=True, flush=True)
 
 
 def _in_background(plan: Plan, direct: list[str]) -> int:

@@ -14,6 +14,7 @@ from pigeon.client.signals import signals
 from pigeon.client.tty import is_terminal, pixel_size, window_size
 from pigeon.clock import monotonic
 from pigeon.errors import EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND, PigeonError
+from pigeon.printing import say
 from pigeon.wire.documents import BESIDE, BULK, CLIENT_FEATURES, KEEP, LOCKED, Request, Requester
 from pigeon.wire.names import new_session_id
 
@@ -248,7 +249,7 @@ def _detached(invocation: Invocation) -> int:
 
     submit.publish(namespace, request, typed=b"" if request.pty else stdin_eof_line(0))
     try:
-        print(request.session_id, flush=True)
+        say(request.session_id, flush=True)
     except BrokenPipeError:
         raise
     except OSError as error:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Mapping
 
 from pigeon import clock
 from pigeon.commands.arguments import Parser, add_common, directory_of, load_config, seconds
+from pigeon.printing import say
 from pigeon.report import session_view
 from pigeon.report.overview import collect, describe, table
 from pigeon.report.screen import END, QUIT_KEYS, Screen
@@ -43,12 +43,12 @@ def main(args: list[str], globals_: Mapping[str, str]) -> int:
     workers, live = session_view.live_workers(namespace, patience_s=WATCH_S if views else 0.0)
     rows = [describe(view, views, workers, live) for view in views]
     if arguments.json:
-        print(json.dumps(rows, indent=2))
+        say(json.dumps(rows, indent=2), lines=True)
     elif rows:
         for line in table(rows, terminal_columns()):
-            print(line)
+            say(line)
     else:
-        print(_nothing(namespace), file=sys.stderr)
+        say(_nothing(namespace), stderr=True)
     return 0
 
 

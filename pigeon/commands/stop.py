@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
 from collections.abc import Mapping
 
 from pigeon import clock
@@ -12,6 +11,7 @@ from pigeon.client.session import attachment
 from pigeon.client.session.submit import withdraw
 from pigeon.commands.arguments import Parser, add_common, add_session, current_directory, load_config
 from pigeon.errors import NotFoundError, PigeonError, ShareError, UsageError
+from pigeon.printing import say
 from pigeon.report import session_view
 from pigeon.report.session_choice import choose
 from pigeon.wire import states, takeover
@@ -45,7 +45,7 @@ def main(args: list[str], globals_: Mapping[str, str]) -> int:
     namespace = config.open_namespace()
     view = session_view.view(namespace, choose(namespace, arguments.session, current_directory()))
     if view.state in states.FINAL:
-        print(f"session {view.session_id} has ended already: {view.state}", file=sys.stderr)
+        say(f"session {view.session_id} has ended already: {view.state}", stderr=True)
         return 0
     try:
         # What is pending and unclaimed has no owner to be silent: giving it up takes the claim itself.
@@ -70,7 +70,7 @@ def _stop(namespace: Namespace, view: session_view.View, number: int | None) -> 
     if view.claim is None:
         created = view.status.created_at if view.status else clock.utc_text()
         if withdraw(view.files, created, "stopped by `pigeon stop` before it ran"):
-            print(f"session {view.session_id} is withdrawn")
+            say(f"session {view.session_id} is withdrawn")
             return 0
         view = session_view.view(namespace, view.session_id)  # somebody was faster
     owner = view.claim or Claim({})
@@ -103,7 +103,7 @@ def _tell(namespace: Namespace, view: session_view.View, number: int | None) -> 
     line = client_line(HANGUP) if number is None else signal_line(0, number)
     attachment.create(view.files, visitor_records=line)
     if number is not None:
-        print(f"session {view.session_id}: signal {number} is on its way")
+        say(f"session {view.session_id}: signal {number} is on its way")
         return 0
     until = clock.monotonic() + WAIT_S
     while clock.monotonic() < until:
@@ -112,7 +112,7 @@ def _tell(namespace: Namespace, view: session_view.View, number: int | None) -> 
         except NotFoundError:
             return 0
         if state in states.FINAL:
-            print(f"session {view.session_id}: {state}")
+            say(f"session {view.session_id}: {state}")
             return 0
         clock.sleep(0.1)
     raise PigeonError(
@@ -122,10 +122,10 @@ def _tell(namespace: Namespace, view: session_view.View, number: int | None) -> 
 
 
 def _force(namespace: Namespace, view: session_view.View, host_timeout_s: float) -> int:
-    print(
+    say(
         f"watching the owner of {view.session_id} for {host_timeout_s:.0f} s of silence (`[worker] host_timeout`); "
         "Ctrl-C gives up",
-        file=sys.stderr,
+        stderr=True,
     )
     stalled = TAKEOVER_NAME in view.names
     silent = takeover.wait_for_silence(namespace, view.files, view.owner or "", host_timeout_s)
@@ -137,7 +137,7 @@ def _force(namespace: Namespace, view: session_view.View, host_timeout_s: float)
         )
     by = f"pigeon stop on {os.uname().nodename}"
     if takeover.end(view.files, by, view.owner or "?", stalled=stalled):
-        print(f"session {view.session_id} has been given an end; its command is not run again")
+        say(f"session {view.session_id} has been given an end; its command is not run again")
         return 0
     state = session_view.view(namespace, view.session_id).state
     if state not in states.FINAL:
@@ -145,5 +145,5 @@ def _force(namespace: Namespace, view: session_view.View, host_timeout_s: float)
             f"somebody else has begun to give session {view.session_id} an end, and has not done so yet",
             hint="try again, if it stays so",
         )
-    print(f"session {view.session_id} has got an end meanwhile: {state}")
+    say(f"session {view.session_id} has got an end meanwhile: {state}")
     return 0

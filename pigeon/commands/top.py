@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pigeon import clock
 from pigeon.commands.arguments import Parser, add_common, flags_of, load_config, seconds
 from pigeon.errors import PigeonError
+from pigeon.printing import say
 from pigeon.report import session_view
 from pigeon.report.overview import collect, describe, table
 from pigeon.report.screen import END, QUIT_KEYS, Line, Screen
@@ -204,8 +205,10 @@ class Top:
         try:
             code = subprocess.run(self._pigeon(words)).returncode
             if words[0] != "attach" or code:
-                print(
-                    f"\n[{' '.join(words[:-1])}: exit code {code}; Enter goes back to pigeon top]", flush=True
+                say(
+                    f"\n[{' '.join(words[:-1])}: exit code {code}; Enter goes back to pigeon top]",
+                    lines=True,
+                    flush=True,
                 )
                 sys.stdin.readline()
         finally:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shlex
 import socket
-import sys
 from collections.abc import Mapping
 
 from pigeon import mountinfo
@@ -15,6 +14,7 @@ from pigeon.config import Config
 from pigeon.journal import place
 from pigeon.journal.store import Journal
 from pigeon.net.far.rules import Rules
+from pigeon.printing import say, visible
 from pigeon.settings import BY_KEY, options
 from pigeon.wire.names import worker_id
 from pigeon.worker import cwdlock, identity
@@ -69,7 +69,7 @@ def main(args: list[str], globals_: Mapping[str, str]) -> int:
         host_timeout_s=config.worker.host_timeout,
     )
     scheduler.listen()
-    print(announcement, file=sys.stderr, flush=True)
+    say(announcement, lines=True, stderr=True, flush=True)
     return scheduler.run()
 
 
@@ -106,12 +106,13 @@ def _worker(config: Config) -> tuple[Worker, str]:
     )
     route = config.worker.route
     said = (
-        f"pigeon worker {worker.worker_id}: namespace `{namespace.name}` in {namespace.cache}"
-        f"{f', route `{route}`' if route else ''}, up to {config.worker.max_jobs} commands at a time\n"
-        f"  journal {journal_path}, directory lock: {lock.mode} ({lock.reason})"
+        f"pigeon worker {visible(worker.worker_id)}: namespace `{visible(namespace.name)}` "
+        f"in {visible(namespace.cache)}"
+        f"{f', route `{visible(route)}`' if route else ''}, up to {config.worker.max_jobs} commands at a time\n"
+        f"  journal {visible(journal_path)}, directory lock: {lock.mode} ({lock.reason})"
     )
     if worker.wrap:
         said += f"\n  commands are wrapped in: {shlex.join(worker.wrap)}"
     if lock.warning:
-        said += f"\npigeon worker: warning: {lock.warning}"
+        said += f"\npigeon worker: warning: {visible(lock.warning)}"
     return worker, said

@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Mapping
 
 from pigeon import clock
+from pigeon.printing import log, visible
 
 _COLOURS = {
     "queue": "36",
@@ -37,13 +38,8 @@ class Debug:
         """One line of a kind: queue, lock, input, output, signal, success or failure."""
         if not self.enabled:
             return
-        line = f"{clock.utc_text()[11:23]} {kind:<7} {text.encode('utf-8', 'backslashreplace').decode()}"
-        if self._colour:
-            line = f"\x1b[{_COLOURS[kind]}m{line}\x1b[0m"
-        try:
-            os.write(2, line.encode() + b"\n")
-        except OSError:
-            pass
+        line = f"{clock.utc_text()[11:23]} {kind:<7} {text}"
+        log(line, colour=_COLOURS[kind] if self._colour else "")
 
     def bytes_of(self, session_id: str, kind: str) -> Callable[[bytes], None] | None:
         """What to call with the bytes that move; None when nobody wants to see them."""
@@ -52,18 +48,14 @@ class Debug:
         return lambda data: self.say(kind, f"{session_id}: {preview(data)}")
 
 
-def tell(text: str) -> None:
-    """A line on the worker's stderr."""
-    try:
-        os.write(2, text.encode("utf-8", "backslashreplace") + b"\n")
-    except OSError:
-        pass  # the worker's terminal has gone; whoever lives on without it must not mind
+def tell(text: str, *, lines: bool = False) -> None:
+    """A line on the worker's stderr, or several."""
+    log(text, lines=lines)
 
 
 def preview(data: bytes) -> str:
     """`5 bytes  68 65 6c 6c 6f  "hello"`: length, hex and text of the beginning."""
     head = data[:PREVIEW_BYTES]
     text = head.decode("utf-8", "backslashreplace")
-    shown = "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
     more = " …" if len(data) > len(head) else ""
-    return f'{len(data)} bytes  {head.hex(" ")}{more}  "{shown}"{more}'
+    return f'{len(data)} bytes  {head.hex(" ")}{more}  "{visible(text)}"{more}'

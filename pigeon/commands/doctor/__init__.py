@@ -21,6 +21,7 @@ from pigeon.commands.doctor import checks, other_side, quota, release
 from pigeon.commands.doctor.checks import FAIL, Finding, Patient
 from pigeon.config import Config
 from pigeon.errors import PigeonError, no_process
+from pigeon.printing import say
 from pigeon.report.text import clean
 
 DEADLINE_S = 15.0
@@ -82,7 +83,7 @@ def main(args: list[str], globals_: Mapping[str, str]) -> int:
     patient = Patient(config.require_cache(), config.namespace, config.route, config.share_trust)
     lines = examine(patient, config, live=not arguments.json)
     if arguments.json:
-        print(json.dumps([asdict(line) for line in lines], indent=2))
+        say(json.dumps([asdict(line) for line in lines], indent=2), lines=True)
     return 1 if any(line.level == FAIL for line in lines) else 0
 
 
@@ -157,7 +158,7 @@ def _in_child(check: Callable[[], list[Finding]], writing: int) -> None:
 
 
 def _print(line: Line) -> None:
-    print(f"{line.level:<4}  {line.check:<12} {clean(line.text)}")
+    say(f"{line.level:<4}  {line.check:<12} {clean(line.text)}")
     if line.remedy:
-        print(f"{'':<19}{clean(line.remedy)}")
+        say(f"{'':<19}{clean(line.remedy)}")
     sys.stdout.flush()

@@ -11,6 +11,7 @@ from contextlib import suppress
 
 from pigeon import clock
 from pigeon.config import Config
+from pigeon.printing import say
 from pigeon.wire import files
 from pigeon.wire.names import Namespace
 from pigeon.wire.worker_file import WorkerFiles
@@ -27,7 +28,7 @@ def release(config: Config, directory: str, gone_host: str | None = None) -> int
     path = namespace.lock(directory)
     claims = cwdlock.strict_holders(path)
     if not claims:
-        print(f"`{directory}` is not held by a strict lock")
+        say(f"`{directory}` is not held by a strict lock")
         return 0
     lock = files.open_lock(path)
     try:
@@ -43,7 +44,7 @@ def release(config: Config, directory: str, gone_host: str | None = None) -> int
     finally:
         os.close(lock)
     for text in dict.fromkeys(text for _, text in answers):  # a holder may have two claims
-        print(f"`{directory}` {text}")
+        say(f"`{directory}` {text}")
     return 0 if all(is_done for is_done, _ in answers) else 1
 
 

@@ -16,6 +16,7 @@ from pigeon.net.near.forwards import LOOPBACK, Forward
 from pigeon.net.near.front import Front
 from pigeon.net.near.lane import Lane
 from pigeon.net.owner import can_tell
+from pigeon.printing import log
 
 
 @dataclass(frozen=True)
@@ -100,11 +101,6 @@ def _sayer(speaks: bool, title: str) -> Callable[[str], None]:
         nonlocal last
         if speaks and text != last:
             last = text
-            shown = "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
-            try:
-                sys.stderr.write(f"{title}: {shown}\n")
-                sys.stderr.flush()
-            except OSError:
-                pass
+            log(f"{title}: {text}")
 
     return say

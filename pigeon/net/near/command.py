@@ -24,6 +24,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pigeon.errors import EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND, EXIT_PIGEON
 from pigeon.net.catch import kernel
 from pigeon.net.near.mirror import Dispositions, Signals, end_like, passes_on, stop_like
+from pigeon.printing import log
 
 
 class Keeper:
@@ -250,8 +251,7 @@ class Start:
         except OSError as error:
             missing = shutil.which(argv[0], mode=os.F_OK, path=envs[is_filtered].get("PATH")) is None
             why = "no such program" if missing else error.strerror
-            text = f"pigeon: `{argv[0]}` cannot be executed: {why}\n"
-            os.write(2, text.encode("utf-8", "backslashreplace"))
+            log(f"pigeon: `{argv[0]}` cannot be executed: {why}")
             os._exit(EXIT_NOT_FOUND if missing else EXIT_NOT_EXECUTABLE)
 
     def filtered(self) -> tuple[int, str]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -17,6 +16,7 @@ from pigeon.net.near.command import Report, Start
 from pigeon.net.near.environment import variables
 from pigeon.net.near.mirror import Dispositions, Signals
 from pigeon.net.policy import Rule
+from pigeon.printing import log
 
 
 @dataclass(frozen=True)
@@ -152,8 +152,4 @@ def lend(wanted: Lending, dispositions: Dispositions, group: int) -> Callable[[R
 
 
 def _tell(text: str) -> None:
-    try:
-        sys.stderr.write(f"{text}\n")
-        sys.stderr.flush()
-    except OSError:
-        pass
+    log(text)

@@ -111,6 +111,6 @@ class Forks:
         except PigeonError as error:
             tell(f"pigeon worker: {error.message}")
         except BaseException:
-            tell(traceback.format_exc())
+            tell(traceback.format_exc(), lines=True)
         finally:
             os._exit(code)
