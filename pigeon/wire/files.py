@@ -108,7 +108,8 @@ def rename(source: str, target: str) -> None:
     at(source, act)
 
 
-def _link(source: str, target: str) -> None:
+def link(source: str, target: str) -> None:
+    """A second name for a file, within one directory. Raises FileExistsError if it is taken."""
     name = os.path.basename(target)
 
     def act(old: str, directory: int | None) -> None:
@@ -251,7 +252,7 @@ def try_link(files: SessionFiles, path: str, token: str, text: bytes) -> bool:
     private = f"{files.directory}/{CLAIM_PREFIX}{token}"
     create_anew(private, text)  # nobody else knows the token
     try:
-        _link(private, path)
+        link(private, path)
         won = True
     except FileExistsError:
         won = _holds(path, text)

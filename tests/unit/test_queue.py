@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pigeon.wire.documents import Job, Request
-from pigeon.worker.scheduler.queue import CLIENT, DIRECTORY, SLOT, Holder, Verdict, Waiting, decide
+from pigeon.worker.scheduler.queue import CLIENT, DIRECTORY, REFUSALS, SLOT, Holder, Verdict, Waiting, decide
 
 
 def waiting(number: int, cwd: str = "/a", lock: str = "cwd") -> Waiting:
@@ -130,3 +130,16 @@ def test_a_companion_that_its_client_has_named() -> None:
     one.held_elsewhere = True
     (found,) = decide([one], {}, 9, 0.0)
     assert (found.reason, found.beside) == (None, frozenset({"x"}))
+
+
+def test_those_that_are_only_refused_come_last_and_take_no_slot() -> None:
+    refused = [waiting(number) for number in range(5)]
+    for one in refused:
+        one.refusal = ("failed", "why")
+    wants = [waiting(10, "/a"), waiting(11, "/b")]
+    found = decide([*refused, *wants], {}, 1, 0.0)
+    assert [v.waiting for v in found[:2]] == wants
+    assert [v.reason for v in found[:2]] == [None, SLOT]
+    assert [v.reason for v in found[2:]].count(None) == REFUSALS
+    again = decide([*refused, *wants], {}, 0, 0.0, refusing=REFUSALS)
+    assert all(v.reason == SLOT for v in again)

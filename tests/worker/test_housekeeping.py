@@ -287,3 +287,44 @@ def test_a_failed_look_proves_nothing(house: House, monkeypatch: pytest.MonkeyPa
         assert watch.look(20.0) == 0.0
     assert watch.look(21.0) == 0.0
     assert watch.look(22.0) == 1.0
+
+
+def test_what_nobody_published_goes_after_a_day(house: House) -> None:
+    """Its client was killed while it made it, with the whole environment in its request."""
+    session = house.namespace.session(new_session_id())
+    files.make_directory(session.directory)
+    files.create(session.request, b"{}")
+    for now in range(0, 25 * 3600, 600):
+        house.catalog.scan(float(now))
+        house.sweep(float(now))
+        assert there(session) or now >= 24 * 3600
+    assert not there(session)
+
+
+def test_one_that_vanished_and_came_back_is_known(house: House) -> None:
+    session = house.session("pending")
+    (waiting,) = house.catalog.scan(0.0)
+    assert not waiting.has_vanished
+    os.rename(session.directory, f"{house.namespace.root}/away")
+    assert house.catalog.scan(1.0) == []
+    os.rename(f"{house.namespace.root}/away", session.directory)
+    (waiting,) = house.catalog.scan(2.0)
+    assert waiting.has_vanished
+
+
+def test_a_session_that_cannot_be_understood_is_passed_over(
+    house: House, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    bad, good = house.session("pending"), house.session("pending")
+    look = house.catalog.look
+
+    def unforeseen(name: str, now: float) -> object:
+        if name == bad.session_id:
+            raise TypeError("nobody thought of this")
+        return look(name, now)
+
+    monkeypatch.setattr(house.catalog, "look", unforeseen)
+    for now in range(5):
+        found = [one.session_id for one in house.catalog.scan(float(now))]
+        assert found == ([good.session_id] if now == 0 else [])
+    assert capfd.readouterr().err.count("nobody thought of this") == 1

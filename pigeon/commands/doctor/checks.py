@@ -170,7 +170,7 @@ def check_operations(patient: Patient, _: Config) -> list[Finding]:
             Finding(FAIL, "what was appended is not there", "this filesystem cannot carry pigeon")
         )
     try:
-        os.link(base, f"{base}.link")
+        files.link(base, f"{base}.link")
     except OSError as error:
         text = f"no hard links ({error.strerror}): claims are made by exclusive create instead"
         findings.append(Finding(WARN, text, '`lock = "strict"` cannot be used here'))
