@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import re
 import subprocess
@@ -93,7 +94,8 @@ def test_both_languages_have_the_same_sections_and_examples() -> None:
 
 
 @pytest.mark.parametrize(
-    "document", [*DOCUMENTS, "pigeon/DESIGN.md", "pigeon/docs/python.md", "pigeon/wire/FORMAT.md"]
+    "document",
+    [*DOCUMENTS, "pigeon/DESIGN.md", "pigeon/SECURITY.md", "pigeon/docs/python.md", "pigeon/wire/FORMAT.md"],
 )
 def test_links_lead_somewhere(document: str) -> None:
     base = (ROOT / document).parent
@@ -113,3 +115,24 @@ def test_what_a_change_takes_is_where_it_is_said_to_be() -> None:
         for word in re.findall(r"`(\w+)`", what):
             known = word in source or (ROOT / "tests" / "unit" / f"{word}.py").is_file()
             assert known or word == "auto", f"{name} has no `{word}`"
+
+
+def test_each_test_that_the_threat_model_names_is_there() -> None:
+    named = re.findall(r"`(tests/[a-z0-9_/]+\.py)::(test_[a-z0-9_]+)`", text_of("pigeon/SECURITY.md"))
+    assert len(named) > 40
+    for path, name in named:
+        tree = ast.parse((ROOT / path).read_bytes())
+        assert any(isinstance(one, ast.FunctionDef) and one.name == name for one in tree.body), (
+            f"{path}::{name}"
+        )
+
+
+def test_each_line_of_an_attack_names_a_test() -> None:
+    defended = (
+        text_of("pigeon/SECURITY.md").partition("## What is defended")[2].partition("## What is not")[0]
+    )
+    rows = [line for line in defended.splitlines() if line.startswith("| ") and "shown by" not in line]
+    rows = [line for line in rows if not set(line) <= set("|- ")]
+    assert rows
+    for row in rows:
+        assert "::test_" in row, row
