@@ -45,8 +45,9 @@ def test_what_is_made_from_the_code_is_up_to_date() -> None:
         [sys.executable, ROOT / "tools" / "docs", "--check"], capture_output=True, text=True, timeout=30
     )
     assert done.returncode == 0, done.stderr
-    for part in ("help", "settings"):
-        assert f"<!-- made by tools/docs: {part} -->" in text_of("README.md")
+    assert "<!-- made by tools/docs: help -->" in text_of("README.md")
+    assert "<!-- made by tools/docs: settings -->" in text_of("pigeon/docs/settings.md")
+    assert "<!-- made by tools/docs: settings_zh -->" in text_of("pigeon/docs/zh-CN/settings.md")
 
 
 def test_every_option_has_help() -> None:
@@ -69,7 +70,7 @@ def test_every_verb_is_documented(document: str) -> None:
     assert not missing
 
 
-@pytest.mark.parametrize("document", DOCUMENTS)
+@pytest.mark.parametrize("document", ["pigeon/docs/settings.md", "pigeon/docs/zh-CN/settings.md"])
 def test_every_setting_is_documented(document: str) -> None:
     names = {name for setting in settings.TABLE for name in (setting.key, setting.variable, setting.flag)}
     missing = [name for name in sorted(names) if name not in text_of(document)]
@@ -83,8 +84,20 @@ def test_every_exit_code_is_documented(document: str) -> None:
     assert not missing
 
 
-def test_both_languages_have_the_same_sections_and_examples() -> None:
-    english, chinese = (text_of(name) for name in DOCUMENTS)
+TRANSLATED = [path.name for path in sorted((ROOT / "pigeon" / "docs" / "zh-CN").glob("*.md"))]
+IN_STEP = [DOCUMENTS, *((f"pigeon/docs/{name}", f"pigeon/docs/zh-CN/{name}") for name in TRANSLATED)]
+
+
+def test_the_first_screen_is_one() -> None:
+    for name, more in zip(DOCUMENTS, ("## Interactive programs", "## 交互式程序"), strict=True):
+        first = text_of(name).partition(more)[0]
+        assert first.count("\n") <= 60
+        assert first.startswith(("English | [简体中文](", "[English](../README.md) | 简体中文"))
+
+
+@pytest.mark.parametrize("pair", [pair for pair in IN_STEP if not pair[0].endswith("worker.md")])
+def test_both_languages_have_the_same_sections_and_examples(pair: tuple[str, str]) -> None:
+    english, chinese = (text_of(name) for name in pair)
 
     def levels(text: str) -> list[str]:
         return re.findall(r"(?m)^(#+) ", FENCE.sub("", text))
@@ -95,7 +108,13 @@ def test_both_languages_have_the_same_sections_and_examples() -> None:
 
 @pytest.mark.parametrize(
     "document",
-    [*DOCUMENTS, "pigeon/DESIGN.md", "pigeon/SECURITY.md", "pigeon/docs/python.md", "pigeon/wire/FORMAT.md"],
+    [
+        *DOCUMENTS,
+        "pigeon/DESIGN.md",
+        "pigeon/SECURITY.md",
+        "pigeon/wire/FORMAT.md",
+        *(path.relative_to(ROOT).as_posix() for path in sorted((ROOT / "pigeon" / "docs").rglob("*.md"))),
+    ],
 )
 def test_links_lead_somewhere(document: str) -> None:
     base = (ROOT / document).parent
