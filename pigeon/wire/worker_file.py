@@ -6,11 +6,13 @@ what its worker ran when it died. Owns the fields and the reading. What follows 
 
 from __future__ import annotations
 
+import os
+
 from pigeon.clock import utc_text, wall
 from pigeon.wire import files
 from pigeon.wire.documents import MAX_DOCUMENT_BYTES, BadDocument, Document, parse, text_of
 from pigeon.wire.jsontext import encode
-from pigeon.wire.names import Namespace, worker_id_of
+from pigeon.wire.names import Namespace, is_component, worker_id_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -229,3 +231,28 @@ class WorkerFiles:
         """Whether its file has been seen to change within the last `within_s` seconds."""
         changed = self._changed_at.get(worker_id)
         return changed is not None and now - changed < within_s
+
+
+def other_namespaces(namespace: Namespace) -> list[str]:
+    """The namespaces of this user's in the same cache in which a worker has left its file, alive or not.
+
+    For people only, who may have meant one of them. What cannot be looked at is passed over.
+    """
+    base = f"{namespace.cache}/namespaces"
+    found = []
+    try:
+        names = sorted(os.listdir(base))
+    except OSError:
+        return []
+    for name in names:
+        try:
+            is_ours = is_component(name) and os.lstat(f"{base}/{name}").st_uid == os.geteuid()
+            if (
+                name != namespace.name
+                and is_ours
+                and any(map(worker_id_of, os.listdir(f"{base}/{name}/workers")))
+            ):
+                found.append(name)
+        except OSError:
+            continue
+    return found

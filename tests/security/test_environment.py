@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pwd
 import socket
 import subprocess
 import sys
@@ -547,3 +548,26 @@ def test_an_active_environment_that_others_could_have_made_is_not_put_first(pige
     done = pigeon.run("ls -d /", env=env, options=("-v",))
     assert done.stdout == b"/\n", done
     assert f"`{trap}/bin` is not put in front of PATH" in done.words
+
+
+# -- who one is --------------------------------------------------------------------------------------------
+
+
+def test_a_client_that_finds_no_worker_is_told_where_there_are_some(pigeon: Pigeon) -> None:
+    """A worker from cron has another `$USER` than an interactive shell, or none."""
+    (pigeon.share.client_path / "namespaces" / "empty" / "workers").mkdir(parents=True)
+    pigeon.worker()
+    done = pigeon.run("true", options=("--namespace", "alice", "--claim-timeout", "1"))
+    assert done.code == 255
+    assert "worker files in `test`: is `--namespace test` meant?" in done.words
+    done = pigeon.run("true", options=("--route", "nobody", "--claim-timeout", "1"))
+    assert "is `--namespace" not in done.words, "there are workers here, though of another route"
+
+
+def test_the_user_is_the_same_without_a_variable(pigeon: Pigeon) -> None:
+    pigeon.settings.pop("namespace")
+    nobody: dict[str, str | None] = {"USER": None, "LOGNAME": None}
+    name = pwd.getpwuid(os.getuid()).pw_name
+    pigeon.settings["namespace"] = name
+    pigeon.worker(env=nobody)
+    assert pigeon.run("true", env={"USER": "", "LOGNAME": ""}).code == 0

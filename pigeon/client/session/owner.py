@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pigeon.client.session.telling import Telling
     from pigeon.client.session.workers import Reason, Watchers, Workers
     from pigeon.wire.claim import Claim
+    from pigeon.wire.names import Namespace
 
 LOOK_S = 1.0
 """Between two looks at the worker files and the listing while the session waits."""
@@ -174,10 +175,11 @@ class OwnerState:
             if worker.is_draining
         )
         route = f" --route {self._route}" if self._route else ""
+        meant = "" if self._workers.workers else _others(self.namespace)
         return (
             f"pigeon: no worker has taken the session within {self._claim_timeout_s:.0f} s in namespace "
             f"`{self.namespace.name}`: {self._workers.summary(now)}{ending}; it is withdrawn\n"
-            f"pigeon: hint: start `pigeon worker --namespace {self.namespace.name}{route}` on a machine with "
+            f"{meant}pigeon: hint: start `pigeon worker --namespace {self.namespace.name}{route}` on a machine with "
             "internet, or wait longer with `--claim-timeout`"
         )
 
@@ -288,6 +290,17 @@ def _is_full(path: str) -> bool:
     except OSError:
         return False
     return found.f_bavail * found.f_frsize < FULL_BYTES or (found.f_files > 0 and found.f_favail == 0)
+
+
+def _others(namespace: Namespace) -> str:
+    """A hint for who has another name on the worker's host: the namespace is the user's name where nothing sets it."""
+    from pigeon.wire.worker_file import other_namespaces
+
+    found = other_namespaces(namespace)
+    if not found:
+        return ""
+    listed = ", ".join(f"`{name}`" for name in found)
+    return f"pigeon: hint: there are worker files in {listed}: is `--namespace {found[0]}` meant?\n"
 
 
 def _read_claim(session: SessionFiles) -> Claim:
