@@ -6,11 +6,15 @@ One process has the terminal and the signals (`client/terminal/`), the other eve
 
 from __future__ import annotations
 
+import os
+
 from pigeon.client import frames
 from pigeon.client.outcome import Outcome, of_error
-from pigeon.client.terminal import guardian
+from pigeon.client.signals import become_pump, install, signals
+from pigeon.client.terminal.guardian import Guardian
+from pigeon.client.terminal.raw import Terminal, write_sequences
 from pigeon.client.tty import is_terminal, window_size
-from pigeon.errors import EXIT_PIGEON, PigeonError
+from pigeon.errors import EXIT_PIGEON, PigeonError, no_process
 from pigeon.printing import visible_lines
 
 TYPE_CHECKING = False
@@ -31,17 +35,49 @@ def in_two_processes(
     watches: bool = False,
     driver: Driver | None = None,
 ) -> int:
-    """Run `talk` in the process that may touch the share, and look after the terminal meanwhile. The exit code.
+    """Run `talk` in a child that may touch the share, and look after the terminal until it ends. The exit code.
 
-    `talk` gets its end of the guardian's pipe, and may raise PigeonError. The other arguments are `guardian.run`'s.
+    `talk` gets its end of the guardian's pipe, and may raise PigeonError. `reads_keyboard`: stdin is a terminal.
+    `speaks`: notices may be printed. `watches`: the session is not this user's to end, so Ctrl-C is enough to leave.
+    `driver`: the program that drives this client.
     """
-    return guardian.run(
-        lambda mine: _report(mine, talk),
-        reads_keyboard=reads_keyboard,
-        speaks=speaks,
-        watches=watches,
-        driver=driver,
+    mine, other = frames.pair()
+    wakeup_r, wakeup_w = os.pipe()
+    os.set_blocking(wakeup_r, False)
+    os.set_blocking(wakeup_w, False)
+    terminal = Terminal()
+    guardian = (Guardian if driver is None else driver.guardian)(
+        mine, terminal, wakeup_r, reads_keyboard=reads_keyboard, speaks=speaks, watches=watches
     )
+    ignored = install(wakeup_w)
+    try:
+        guardian.pid = os.fork()
+    except OSError as error:
+        raise no_process(error) from error
+    if guardian.pid == 0:
+        code = EXIT_PIGEON
+        try:
+            frames.close(mine)
+            os.close(wakeup_r)
+            become_pump(ignored)
+            os.close(wakeup_w)
+            other.is_driven = driver is not None
+            other.on_end = lambda: _stand_in(terminal, other.modes)
+            code = _report(other, talk)
+            other.send(frames.EXIT, b"%d" % code)
+            other.finish()
+        finally:
+            os._exit(code)
+    frames.close(other)
+    guardian.prepare()
+    return guardian.run()
+
+
+def _stand_in(terminal: Terminal, modes: bytes) -> None:
+    """In the pump, when the guardian has been killed: leave the user's terminal as he would have left it."""
+    signals.signal(signals.SIGTTOU, signals.SIG_IGN)
+    write_sequences(frames.split_modes(modes)[0])
+    terminal.restore_for_dead()
 
 
 def _report(mine: frames.FramePipe, talk: Callable[[frames.FramePipe], Outcome]) -> int:
@@ -65,6 +101,8 @@ def _report(mine: frames.FramePipe, talk: Callable[[frames.FramePipe], Outcome])
         mine.send(frames.ABNORMAL)
     if outcome.broken_pipe:
         mine.send(frames.BROKEN_PIPE)
+    elif outcome.signal and outcome.hung_up is None:
+        mine.send(frames.DIE, b"%d" % outcome.signal)
     return outcome.code
 
 

@@ -38,6 +38,8 @@ MESSAGE = b"m"  # lines for stderr, to be printed when the terminal has been res
 ABNORMAL = b"x"  # the session did not end by its command's end
 BROKEN_PIPE = b"p"  # end like a program whose reader has gone
 STATE = b"j"  # payload: a line for the program that drives this client
+TOLD = b"T"  # the last words are on the share
+SPOILED = b"P"  # a line of pigeon's own stands in the terminal
 DIE = b"K"  # end by the signal that ended the command; payload: its number in ASCII
 EXIT = b"E"  # the last frame: everything has been written; payload: the exit code in ASCII
 

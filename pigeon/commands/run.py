@@ -15,7 +15,17 @@ from pigeon.client.tty import is_terminal, pixel_size, window_size
 from pigeon.clock import monotonic
 from pigeon.errors import EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND, PigeonError
 from pigeon.printing import say
-from pigeon.wire.documents import BESIDE, BULK, CLIENT_FEATURES, KEEP, LOCKED, Request, Requester
+from pigeon.wire.documents import (
+    BESIDE,
+    BULK,
+    CLIENT_FEATURES,
+    KEEP,
+    LOCKED,
+    STDERR_APART,
+    STDERR_IS_STDOUT,
+    Request,
+    Requester,
+)
 from pigeon.wire.names import new_session_id
 
 
@@ -214,6 +224,7 @@ def prepare(invocation: Invocation) -> tuple[config.Config, Request, list[str]]:
     # One that leaves at once has its terminal to itself, whatever it was started with.
     by_default = invocation.detach or (request.stdin_isatty and request.stdout_isatty)
     request.pty = by_default if invocation.pty is None else invocation.pty
+    request.stderr = _shape_of_stderr(request.pty)
     request.size = window_size()
     if request.pty:
         request.pixels = pixel_size()
@@ -226,6 +237,14 @@ def prepare(invocation: Invocation) -> tuple[config.Config, Request, list[str]]:
     request.on_disconnect = KEEP if invocation.keep or invocation.detach else settings.client.on_disconnect
     request.features = (BULK,) if invocation.detach else CLIENT_FEATURES
     return settings, request, notes + repaired
+
+
+def _shape_of_stderr(pty: bool) -> str:
+    """What the command's stderr is to be beside its stdout: what it is here."""
+    if pty:
+        return "" if is_terminal(2) or not is_terminal(1) else STDERR_APART
+    out, error = os.fstat(1), os.fstat(2)
+    return STDERR_IS_STDOUT if (out.st_dev, out.st_ino) == (error.st_dev, error.st_ino) else ""
 
 
 def _own_environment() -> dict[str, str]:

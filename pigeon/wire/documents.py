@@ -30,7 +30,8 @@ client can stop it."""
 BULK = "bulk"
 """Reads output that comes in segments. To a client or attacher without it, everything is written into the lines."""
 
-CLIENT_FEATURES = (HEARTBEAT, ACK, BULK)
+ACK_OFTEN = "ack_often"
+CLIENT_FEATURES = (HEARTBEAT, ACK, BULK, ACK_OFTEN)
 WORKER_FEATURES = (HEARTBEAT, ACK, ATTACH)
 """Listed in `request.json` and in the claim. An older peer does not read the list; one that does passes over what
 it does not know."""
@@ -44,6 +45,10 @@ HANG_UP, KEEP = "hangup", "keep"
 NET_VERB = ["net", "--far"]
 NET_COMMAND = ["bash", "-lc", "exec pigeon net --far"]
 """What lends a worker's network, as a verb and, for a worker that knows no verbs, as a command."""
+
+STDERR_APART, STDERR_IS_STDOUT = "apart", "stdout"
+"""`terminal.stderr`: no terminal though stdout is one; one file with stdout. An older worker passes it over: stderr is
+on the terminal, or a pipe of its own."""
 
 Document = dict[str, object]
 
@@ -142,6 +147,7 @@ class Request:
         "pixels",
         "modes",
         "pty",
+        "stderr",
         "route",
         "lock",
         "on_disconnect",
@@ -169,6 +175,7 @@ class Request:
         self.pixels = (0, 0)
         self.modes: dict[str, int | bool] = {}
         self.pty = True
+        self.stderr = ""
         self.route: str | None = None
         self.lock = LOCKED
         self.on_disconnect = HANG_UP
@@ -204,6 +211,11 @@ class Request:
     def acknowledges(self) -> bool:
         """Its client says what it has printed."""
         return ACK in self.features
+
+    @property
+    def acknowledges_often(self) -> bool:
+        """It does so after every 64 KiB where the session has a terminal."""
+        return ACK_OFTEN in self.features
 
     @property
     def window(self) -> tuple[int, int, int, int] | None:
@@ -247,6 +259,8 @@ class Request:
             terminal["size"] = {"cols": self.size[0], "rows": self.size[1], **pixel_fields(self.pixels)}
         if self.modes:
             terminal["modes"] = self.modes
+        if self.stderr:
+            terminal["stderr"] = self.stderr
         document: Document = {
             "session_id": self.session_id,
             "created_at": self.created_at,
@@ -372,6 +386,8 @@ def _parse_terminal(terminal: object, request: Request) -> None:
     request.stdout_isatty = terminal.get("stdout_isatty") is True
     request.pty = terminal.get("pty") is not False
     request.modes = _modes_of(terminal.get("modes"))
+    stderr = terminal.get("stderr")
+    request.stderr = stderr if isinstance(stderr, str) else ""
     window = size_of(terminal.get("size"))
     if window is not None:
         request.size, request.pixels = window[:2], window[2:]

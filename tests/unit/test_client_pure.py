@@ -155,10 +155,11 @@ def test_frames_survive_a_full_pipe() -> None:
 TWO_PROCESSES = """
 import os, sys, time
 from pigeon.client import frames
-from pigeon.client.terminal import guardian
+from pigeon.client.following import in_two_processes
+from pigeon.client.outcome import Outcome
 {}
 began = time.monotonic()
-code = guardian.run(pump, reads_keyboard=False, speaks=False)
+code = in_two_processes(lambda mine: Outcome(pump(mine)), reads_keyboard=False, speaks=False)
 print(code, time.monotonic() - began < {})
 """
 

@@ -282,13 +282,14 @@ CLIENT = set(
     pigeon.client.session.owner pigeon.client.session.session_end pigeon.client.session.submit
     pigeon.client.session.trouble pigeon.client.session.upstream
     pigeon.client.signals pigeon.client.terminal pigeon.client.terminal.escapes
-    pigeon.client.terminal.foreground pigeon.client.terminal.giveup pigeon.client.terminal.guardian
-    pigeon.client.terminal.keyreports pigeon.client.terminal.raw pigeon.client.terminal.window pigeon.client.tty
+    pigeon.client.terminal.death pigeon.client.terminal.foreground pigeon.client.terminal.giveup
+    pigeon.client.terminal.guardian pigeon.client.terminal.keyreports pigeon.client.terminal.leaving
+    pigeon.client.terminal.raw pigeon.client.terminal.window pigeon.client.tty
     pigeon.wire pigeon.wire.documents pigeon.wire.files pigeon.wire.jsontext pigeon.wire.names pigeon.wire.pacing
     pigeon.wire.records pigeon.wire.share pigeon.wire.states pigeon.wire.tail pigeon.wire.text pigeon.wire.way
     """.split()
 )
-CLIENT_LIBRARY = set("__future__ _json _signal binascii errno fcntl select termios time".split())
+CLIENT_LIBRARY = set("__future__ _json _signal binascii errno fcntl resource select termios time".split())
 
 
 @pytest.mark.parametrize("has_file", [False, True])

@@ -239,6 +239,8 @@ class Conversation:
         code = EXIT_PIGEON if told.exit_code is None else told.exit_code & 255
         self.front.verbose(f"session {self.session.session_id}: {states.state_of(code)}, exit code {code}")
         outcome = Outcome(code, signal=max(0, -(told.return_code or 0)))
+        # A program that was killed has not put the terminal back itself.
+        outcome.abnormal = self.options.pty and outcome.signal > 0
         if told.hung_up:
             # Not the program's own end: what it has done to the terminal is still done.
             outcome.message, outcome.abnormal = f"pigeon: the command was hung up: {told.hung_up}", True

@@ -189,9 +189,11 @@ class Departure:
             return
         try:
             if event == HANGUP and not self._upstream.is_started and self.withdraw("its client left"):
+                self._front.told()
                 return
             self._upstream.say(event)
             self._upstream.flush()
+            self._front.told()
         except OSError:
             pass  # the runner will notice the silence
 

@@ -131,6 +131,9 @@ class Front:
         """The session has been told of RESUME."""
         self.is_suspended = False
 
+    def told(self) -> None:
+        """The last words of a client that leaves are on the share."""
+
     def typed_taken(self, count: int) -> None:
         """So many more bytes that were typed have been passed on; not said for each of them."""
 

@@ -34,6 +34,9 @@ if TYPE_CHECKING:
     from pigeon.client.session.modes import Modes
     from pigeon.client.session.options import Options
 
+END_KEY = b"\x04"
+"""A Ctrl-D on the user's terminal before it was raw is one on the command's: one end of input, no closed keyboard."""
+
 _WISHES = {
     frames.HANG_UP: HANG_UP,
     frames.GONE: GONE,
@@ -101,7 +104,7 @@ class GuardianFront(Front):
             self._has_typed = True
             return Input(payload, is_typed=True)
         if kind == frames.KEYS_END:
-            return Input(b"", is_typed=True)
+            return Input(END_KEY if self._options.raw else b"", is_typed=True)
         if kind == frames.SIGNAL:
             return Signal(int(payload))
         if kind == frames.SIZE:
@@ -143,6 +146,8 @@ class GuardianFront(Front):
         """See Front."""
         self._guardian.tell(about, message=text)
         self._output.notice(text)
+        if self._output.line_end != "\n":
+            self._guardian.send(frames.SPOILED)
 
     def progress(self, text: str) -> None:
         """See Front. Whoever types sees what he types, and no line that is written over it."""
@@ -158,6 +163,10 @@ class GuardianFront(Front):
         self._output.progress("")
         super().suspended()
         self._guardian.send(frames.SUSPENDED)
+
+    def told(self) -> None:
+        """See Front."""
+        self._guardian.send(frames.TOLD)
 
     def typed_taken(self, count: int) -> None:
         """See Front."""

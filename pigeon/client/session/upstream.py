@@ -28,6 +28,8 @@ EAGER_BYTES = 1024 * 1024
 """And ahead of a command that has not been started."""
 
 ACK_BYTES = 8 * 1024 * 1024
+EYES_ACK_BYTES = 64 * 1024
+"""On a terminal, where little is to be under way when the user presses Ctrl-C (feature `ack_often`)."""
 RETRY_S = 0.2
 REDRAW_S = 0.2
 
@@ -124,8 +126,9 @@ class Upstream:
             self.size(cols, rows - 1 if rows > 1 else rows + 1)
             self._size_at = now + REDRAW_S
 
-    def acknowledge(self, printed: tuple[int, int], *, at_least: int = ACK_BYTES) -> None:
+    def acknowledge(self, printed: tuple[int, int], *, at_least: int = 0) -> None:
         """So much has been printed: everything before this byte of stream.jsonl, and so many bytes of segments."""
+        at_least = at_least or (EYES_ACK_BYTES if self._options.pty else ACK_BYTES)
         if sum(printed) - self._acknowledged >= at_least:
             self._acknowledged = sum(printed)
             self._put(records.ack_line(*printed))

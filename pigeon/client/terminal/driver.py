@@ -111,7 +111,6 @@ class Driven(Guardian):
     ) -> None:
         super().__init__(mine, terminal, wakeup, **how)
         self._driver = driver
-        self._signal = 0
         self._pass_lines(driver.receive())  # what has come with the request
 
     def _watch_more(self, poll: select.poll) -> None:
@@ -135,8 +134,6 @@ class Driven(Guardian):
     def _heard(self, kind: bytes, payload: bytes) -> None:
         if kind == frames.STATE:
             self._driver.say(payload)
-        elif kind == frames.DIE:
-            self._signal = int(payload)
 
     def _say(self, text: str) -> None:
         self._driver.say(frames.line("notice", message=text))
@@ -150,18 +147,4 @@ class Driven(Guardian):
             )
         self._message = b""
         self._driver.finish()
-        code = super()._end(code)
-        if self._signal:
-            _die_by(self._signal)
-        return code
-
-
-def _die_by(number: int) -> None:
-    """End as the command did, for whoever waits for this process; its core is not worth a file."""
-    import resource
-
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    if number not in (signals.SIGKILL, signals.SIGSTOP):
-        signals.signal(number, signals.SIG_DFL)
-    signals.pthread_sigmask(signals.SIG_UNBLOCK, [number])
-    os.kill(os.getpid(), number)
+        return super()._end(code)

@@ -10,6 +10,10 @@ HELP = "help"
 _ACTIONS = {ord("."): HANG_UP, ord("d"): DETACH, 0x1A: SUSPEND, ord("?"): HELP}
 
 
+PASTE_BEGINS = b"\x1b[200~"
+PASTE_ENDS = b"\x1b[201~"
+"""Bracketed paste (xterm's mode 2004): a terminal sends the first and the last of these around what is pasted."""
+
 _BYTES = [bytes([byte]) for byte in range(256)]
 
 _NO_KEY = -1
@@ -44,6 +48,8 @@ class Escapes:
         self._at_line_start = True
         self._held = b""
         """The escape character, and what is not typing that came after it."""
+        self._pasted: bytes | None = None
+        """The last bytes of a paste that has not ended."""
         self._incomplete = b""
         """The beginning of a key report, of which the rest is under way."""
 
@@ -51,6 +57,8 @@ class Escapes:
         """(bytes for the command, actions asked for, in order)."""
         if self._byte < 0:
             return data, []
+        if self._pasted is not None:
+            return self._go_on_pasting(data)
         if not self._held and not self._incomplete and self._byte not in data and b"\x1b[" not in data:
             if data:
                 self._at_line_start = data[-1] in b"\r\n"
@@ -71,6 +79,10 @@ class Escapes:
                     self._at_line_start = data[stop - 1] in b"\r\n"
                     at = stop
                     continue
+            if not self._held and data.startswith(PASTE_BEGINS, at):
+                self._pasted = b""
+                rest, more = self._go_on_pasting(data[at:])
+                return bytes(passed) + rest, actions + more
             end, key, is_repeated = self._key(data, at)
             if end < 0:
                 self._incomplete = data[at:]
@@ -78,6 +90,19 @@ class Escapes:
             self._typed(data[at:end], key, is_repeated, passed, actions)
             at = end
         return bytes(passed), actions
+
+    def _go_on_pasting(self, data: bytes) -> tuple[bytes, list[str]]:
+        """What is pasted is text, whatever stands in it: the terminal says where it begins and ends, if asked to."""
+        before = self._pasted or b""
+        end = (before + data).find(PASTE_ENDS)
+        if end < 0:
+            self._pasted = (before + data)[1 - len(PASTE_ENDS) :]
+            return data, []
+        end += len(PASTE_ENDS) - len(before)
+        self._pasted = None
+        self._at_line_start = False
+        passed, actions = self.feed(data[end:])
+        return data[:end] + passed, actions
 
     def _typed(self, raw: bytes, key: int, is_repeated: bool, passed: bytearray, actions: list[str]) -> None:
         if self._held:

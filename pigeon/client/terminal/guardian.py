@@ -12,24 +12,19 @@ import select
 
 from pigeon import trace
 from pigeon.client import frames
-from pigeon.client.signals import become_pump, install, signals
+from pigeon.client.signals import signals
 from pigeon.client.terminal import escapes
 from pigeon.client.terminal.giveup import GiveUp, presses_in
+from pigeon.client.terminal.leaving import LAST_WORDS_S, Leaving
 from pigeon.client.terminal.raw import SWALLOW_S, Questions, Terminal, has_keys, write_sequences
 from pigeon.client.terminal.window import WindowReports
 from pigeon.client.tty import in_foreground
 from pigeon.clock import monotonic
-from pigeon.errors import EXIT_PIGEON, no_process
+from pigeon.errors import EXIT_PIGEON
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from pigeon.client.terminal.driver import Driver
     from pigeon.client.terminal.foreground import Foreground
-
-LAST_WORDS_S = 1.5
-"""How long a pump that was told to leave may take to tell the other side."""
 
 HUNG_S = 6.0
 """A pump that has not reported for this long sits in an operation on the share."""
@@ -46,61 +41,15 @@ REAP_S = 0.25
 """A pump that has said its last word is gone within two milliseconds."""
 
 
-def run(
-    pump: Callable[[frames.FramePipe], int],
-    *,
-    reads_keyboard: bool,
-    speaks: bool,
-    watches: bool = False,
-    driver: Driver | None = None,
-) -> int:
-    """Fork `pump` and look after the terminal until it ends. Returns the exit code.
-
-    `pump(link)` runs in the child and returns its exit code. `reads_keyboard`: stdin is a terminal.
-    `speaks`: notices may be printed. `watches`: the session is not this user's to end, so Ctrl-C is enough to leave.
-    `driver`: the program that drives this client.
-    """
-    mine, other = frames.pair()
-    wakeup_r, wakeup_w = os.pipe()
-    os.set_blocking(wakeup_r, False)
-    os.set_blocking(wakeup_w, False)
-    terminal = Terminal()
-    guardian = (Guardian if driver is None else driver.guardian)(
-        mine, terminal, wakeup_r, reads_keyboard=reads_keyboard, speaks=speaks, watches=watches
-    )
-    ignored = install(wakeup_w)
-    try:
-        guardian.pid = os.fork()
-    except OSError as error:
-        raise no_process(error) from error
-    if guardian.pid == 0:
-        code = EXIT_PIGEON
-        try:
-            frames.close(mine)
-            os.close(wakeup_r)
-            become_pump(ignored)
-            os.close(wakeup_w)
-            other.is_driven = driver is not None
-            other.on_end = lambda: _stand_in(terminal, other.modes)
-            code = pump(other)
-            other.send(frames.EXIT, b"%d" % code)
-            other.finish()
-        finally:
-            os._exit(code)
-    frames.close(other)
-    guardian.prepare()
-    return guardian.run()
-
-
-def _stand_in(terminal: Terminal, modes: bytes) -> None:
-    """In the pump, when the guardian has been killed: leave the user's terminal as he would have left it."""
-    signals.signal(signals.SIGTTOU, signals.SIG_IGN)
-    write_sequences(frames.split_modes(modes)[0])
-    terminal.restore_for_dead()
-
-
 class Guardian:
     """The loop of the process that the shell waits for."""
+
+    _notes = {
+        frames.ABNORMAL: "_abnormal",
+        frames.BROKEN_PIPE: "_broken_pipe",
+        frames.SPOILED: "_is_spoiled",
+    }
+    """Frame -> what is true from it on."""
 
     def __init__(
         self,
@@ -129,7 +78,11 @@ class Guardian:
         self._window = WindowReports(lambda size: mine.send(frames.SIZE, size))
         self._heard_at = self._turned_at = monotonic()
         self._said_hung = False
-        self._leaving: tuple[float, int, bytes] | None = None
+        self._leaving = Leaving()
+        self._signal = 0
+        self._has_interrupted = False
+        self._is_spoiled = False
+        self._keyboard = reads_keyboard
         self._foreground: Foreground
         self._untaken = 0
         self._must_reap = False
@@ -140,9 +93,13 @@ class Guardian:
 
         Only here, since the pump is at work meanwhile, and nobody waits for it.
         """
+        import resource  # noqa: F401  (for death.py)
+
         import pigeon.client.terminal.keyreports  # noqa: F401  (for Escapes and GiveUp)
+        from pigeon.client.terminal.death import die_by
         from pigeon.client.terminal.foreground import Foreground
 
+        self._die_by = die_by
         self._foreground = Foreground(self.link, self.terminal, self._window, self._wakeup, self._signalled)
 
     def run(self) -> int:
@@ -186,7 +143,7 @@ class Guardian:
     def _timeout(self, foreground: bool) -> float:
         now = monotonic()
         waits = [1.0 if self._reads and not foreground else HUNG_S]
-        if self._leaving is not None or self._foreground.suspending_at is not None:
+        if self._leaving.is_near or self._foreground.suspending_at is not None:
             waits.append(0.1)
         waits += [due for due in (self._give_up.due(now), self._window.due(now)) if due is not None]
         return min(waits)
@@ -208,11 +165,14 @@ class Guardian:
             self._take_frame(kind, payload)
 
     def _take_frame(self, kind: bytes, payload: bytes) -> None:
-        if kind == frames.ANSWERED:
+        if kind in self._notes:
+            setattr(self, self._notes[kind], True)
+        elif kind == frames.ANSWERED:
             self._give_up.answered()
         elif kind == frames.RAW:
             self._foreground.go_raw()
             self._escapes = escapes.Escapes(payload.decode())
+            self._reads = self._keyboard  # a Ctrl-D before was one end of input, for the command
             self.link.send(frames.IS_RAW)
         elif kind == frames.TAKEN:
             self._untaken -= int(payload)
@@ -222,24 +182,28 @@ class Guardian:
             self._questions.asked(int(payload))
         elif kind == frames.MESSAGE:
             self._message += payload
-        elif kind == frames.ABNORMAL:
-            self._abnormal = True
-        elif kind == frames.BROKEN_PIPE:
-            self._broken_pipe = True
         elif kind == frames.SUSPENDED:
             self._stop()
-        elif kind == frames.EXIT:
-            trace.mark("client: exit code heard")
-            self._code = self._as_left(int(payload))
-            self._must_reap = True
+        elif kind == frames.TOLD:
+            self._leaving.is_told = True
+        elif kind in (frames.EXIT, frames.DIE):
+            self._take_end(kind, int(payload))
         else:
             self._heard(kind, payload)
+
+    def _take_end(self, kind: bytes, number: int) -> None:
+        if kind == frames.DIE:
+            self._signal = number
+            return
+        trace.mark("client: exit code heard")
+        self._code = self._as_left(number)
+        self._must_reap = True
 
     def _code_of(self, status: int) -> int:
         if os.WIFSIGNALED(status):
             self._abnormal = True
             number = os.WTERMSIG(status)
-            if self._leaving is None:
+            if not self._leaving.has_begun:
                 self._message += b"pigeon: its own process on the share was killed by signal %d\n" % number
                 self._message += PUMP_KILLED_HINT
             return EXIT_PIGEON
@@ -247,10 +211,10 @@ class Guardian:
 
     def _as_left(self, code: int) -> int:
         """The pump's exit code, or that of the user's leaving, which is confirmed to him."""
-        if self._leaving is None:
+        if not self._leaving.has_begun:
             return code
-        self._message = self._message or self._leaving[2]
-        return self._leaving[1]
+        self._message = self._message or self._leaving.message
+        return self._leaving.code
 
     def _watch_pump(self) -> None:
         now = monotonic()
@@ -266,11 +230,13 @@ class Guardian:
         since = self._foreground.suspending_at
         if since is not None and now - since > LAST_WORDS_S:
             self._stop()
-        if self._leaving is not None and now - self._leaving[0] > LAST_WORDS_S:
+        if self._leaving.is_goodbye_due(now):
+            self._leave(128 + self._leaving.signal, b"", frames.GONE)
+        if self._leaving.is_over(now):
             os.kill(self.pid, signals.SIGKILL)
             # Not waited for: a process in a call that hangs on a dead mount may not even be killed.
-            self._code = self._leaving[1]
-            self._message = self._leaving[2] or self._message
+            self._code, self._signal = self._leaving.code, self._leaving.signal
+            self._message = self._leaving.last_words(self._message)
         elif now - self._heard_at > HUNG_S and not self._said_hung:
             self._said_hung = True
             self._say(
@@ -284,8 +250,7 @@ class Guardian:
 
     def _leave(self, code: int, message: bytes, kind: bytes = frames.HANG_UP, payload: bytes = b"") -> None:
         """Tell the pump to end the session, and leave whether it can or not."""
-        if self._leaving is None:
-            self._leaving = (monotonic(), code, message)
+        if self._leaving.begin(monotonic(), code, message):
             self._abnormal = True
             self.link.send(kind, payload)
 
@@ -310,12 +275,14 @@ class Guardian:
             self._reads = False
             return
         trace.mark("client: key read")
+        self._redraw_spoiled()
         self._questions.note_answers(data)
         passed, actions = self._escapes.feed(data)
         if passed:
             self._untaken += len(passed)
             self.link.send(frames.KEYS, passed)
             for _ in range(presses_in(passed) if self.terminal.is_raw else 0):
+                self._has_interrupted = True
                 self._interrupted()
         for action in actions:
             self._act(action)
@@ -344,6 +311,13 @@ class Guardian:
         else:
             text = escapes.help_text(self._escapes.character, watches=self._watches)
             self._write(b"\n" + text.encode() + b"\n")
+            self._is_spoiled = True
+
+    def _redraw_spoiled(self) -> None:
+        """At the first key after a line of pigeon's own, a full-screen program is made to draw itself again."""
+        if self._is_spoiled and self.terminal.is_raw and frames.split_modes(self._modes)[2]:
+            self._window.make_redraw(monotonic())
+        self._is_spoiled = False
 
     def _pass_answers(self, data: bytes) -> bool:
         self._untaken += len(data)
@@ -365,8 +339,10 @@ class Guardian:
         if number == signals.SIGINT:
             self._interrupted()
         self.link.send(frames.SIGNAL, b"%d" % number)
-        if self._foreground.wants_raw and number in (signals.SIGHUP, signals.SIGTERM):
-            self._leave(128 + number, b"", frames.GONE)
+        if number in (signals.SIGHUP, signals.SIGTERM):
+            self._leaving.ordered(monotonic(), number)
+            if self._foreground.wants_raw:
+                self._leave(128 + number, b"", frames.GONE)
 
     # The end
 
@@ -383,6 +359,9 @@ class Guardian:
         if self._broken_pipe:
             signals.signal(signals.SIGPIPE, signals.SIG_DFL)
             os.kill(os.getpid(), signals.SIGPIPE)
+        if self._signal:
+            is_key = self._has_interrupted and self._signal in (signals.SIGINT, signals.SIGQUIT)
+            self._die_by(self._signal, with_group=is_key)
         return code
 
     def _reap(self) -> None:
@@ -396,6 +375,7 @@ class Guardian:
     def _say(self, text: str) -> None:
         if self._speaks:
             self._write(f"pigeon: {text}\n".encode())
+            self._is_spoiled = True
 
     def _write(self, text: bytes) -> None:
         if self.terminal.is_raw:

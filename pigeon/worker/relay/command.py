@@ -17,6 +17,7 @@ import termios
 from ptyprocess import PtyProcess
 
 from pigeon.errors import EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND, EXIT_PIGEON
+from pigeon.wire.documents import STDERR_APART, STDERR_IS_STDOUT
 from pigeon.wire.records import PTY, STDERR, STDOUT
 from pigeon.wire.text import to_bytes, to_here
 from pigeon.worker import identity
@@ -275,6 +276,7 @@ def _on_pty(
 ) -> Command:
     cols, rows = window[:2]
     variables, words = _encoded(env), [to_bytes(word) for word in argv]
+    pipe = os.pipe() if context.stderr == STDERR_APART else ()
 
     def execute() -> None:
         # Executing here, and not after spawn's own look-up, keeps argv[0] as the user wrote it. What is raised here
@@ -284,6 +286,8 @@ def _on_pty(
             os.set_inheritable(fd, True)  # `pass_fds` only keeps it open up to here
         command_tty.prepare(window, context.modes, env)
         context.apply()
+        if pipe:
+            os.dup2(pipe[1], 2)
         try:
             os.execve(program, words, variables)
         except OSError as error:
@@ -291,15 +295,24 @@ def _on_pty(
 
     try:
         spawned = _OnPty.spawn(
-            [program], preexec_fn=execute, dimensions=(rows, cols), pass_fds=(*inherit, *until_exec)
+            [program],
+            preexec_fn=execute,
+            dimensions=(rows, cols),
+            pass_fds=(*inherit, *until_exec, *pipe[1:]),
         )
     except OSError as error:
+        for fd in pipe:
+            os.close(fd)
         if error.errno == 0:
             raise OSError(int(str(error.args[0])), os.strerror(int(str(error.args[0])))) from None
         raise NoTerminal(error.strerror or str(error)) from error
     master = spawned.fd
     os.set_inheritable(master, False)
-    return Command(spawned.pid, master, {master: PTY}, master=master, keep=spawned)
+    outputs = {master: PTY}
+    if pipe:
+        os.close(pipe[1])
+        outputs[pipe[0]] = STDERR
+    return Command(spawned.pid, master, outputs, master=master, keep=spawned)
 
 
 def _encoded(env: dict[str, str]) -> dict[bytes, bytes]:
@@ -326,7 +339,7 @@ def _on_pipes(
         env=_encoded(env),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
+        stderr=subprocess.STDOUT if context.stderr == STDERR_IS_STDOUT else subprocess.PIPE,
         bufsize=0,
         close_fds=False,  # it would close before executing; what is not inherited shall go with executing itself
         start_new_session=True,
@@ -334,9 +347,9 @@ def _on_pipes(
         # With it Python forks instead of calling vfork(2), which is dearer.
         preexec_fn=context.apply_limits if context.limits else None,
     )
-    assert popen.stdin is not None and popen.stdout is not None and popen.stderr is not None
-    fds = [os.dup(stream.fileno()) for stream in (popen.stdin, popen.stdout, popen.stderr)]
-    for stream in (popen.stdin, popen.stdout, popen.stderr):
+    streams = [stream for stream in (popen.stdin, popen.stdout, popen.stderr) if stream is not None]
+    fds = [os.dup(stream.fileno()) for stream in streams]
+    for stream in streams:
         stream.close()
     for fd in fds:
         try:
@@ -344,4 +357,5 @@ def _on_pipes(
         except OSError:
             pass  # more than this user may have; the usual 64 KiB do
     popen.returncode = 0  # we wait for the pid ourselves
-    return Command(popen.pid, fds[0], {fds[1]: STDOUT, fds[2]: STDERR}, master=None, keep=popen)
+    outputs = dict(zip(fds[1:], (STDOUT, STDERR), strict=False))
+    return Command(popen.pid, fds[0], outputs, master=None, keep=popen)

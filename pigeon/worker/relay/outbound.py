@@ -22,6 +22,10 @@ READ_BYTES = 256 * 1024
 WINDOW_BYTES = 64 * 1024 * 1024
 """How far either lane may run ahead of a client that acknowledges."""
 
+EYES_BYTES = 512 * 1024
+"""The same on a terminal, for a client that acknowledges as often as this needs: what has been sent is shown, however
+long that takes, so behind a flood an interrupting key would give the prompt back only after a window."""
+
 QUEUE_BYTES = 1024 * 1024
 """Read from the command but not yet written; more waits in the command's pipe."""
 
@@ -73,6 +77,7 @@ class Outbound:
         self._queue_bytes = min(QUEUE_BYTES, max_bytes // 8)
         self.channel_bytes = dict.fromkeys(CHANNELS, 0)
         self.acknowledged: int | None = None
+        self.window_bytes = WINDOW_BYTES
         self.last_output = 0.0
         self.brisk_until = 0.0
         self._seq = 0
@@ -114,10 +119,11 @@ class Outbound:
         if self.acknowledged is None:
             return True
         ahead = self.stream.lines.end - self.acknowledged + self.stream.bulk_bytes - self.acknowledged_bulk
-        return ahead < WINDOW_BYTES
+        return ahead < self.window_bytes
 
     def acknowledge_all(self) -> None:
-        """A new client's window counts from here on."""
+        """A new client's window counts from here on, and is as wide as any client can do with."""
+        self.window_bytes = WINDOW_BYTES
         self.acknowledged, self.acknowledged_bulk = self.stream.lines.end, self.stream.bulk_bytes
 
     def read(self, fd: int, channel: str, now: float) -> bool:

@@ -38,8 +38,11 @@ class ProcessContext:
         limits: Mapping[str, Limit] | None = None,
         modes: Mapping[str, int | bool] | None = None,
         own_path: str = "",
+        stderr: str = "",
     ) -> None:
         self.own_path = own_path
+        self.stderr = stderr
+        """Something of its own beside a terminal, or one file with stdout (`terminal.stderr` in FORMAT.md)."""
         self.modes = modes or {}
         """What the terminal's keys and switches shall be (`terminal.modes` in FORMAT.md)."""
         self.umask = umask

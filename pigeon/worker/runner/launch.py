@@ -147,7 +147,7 @@ def start(
     if is_wrapped:
         argv[0] = _find_wrapper(argv[0], task.environ)
     own_path = task.environ.get("PATH") or os.defpath
-    context = ProcessContext(request.umask, request.limits, request.modes, own_path)
+    context = ProcessContext(request.umask, request.limits, request.modes, own_path, request.stderr)
     try:
         return start_command(
             argv,
