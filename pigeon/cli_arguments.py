@@ -47,6 +47,8 @@ _WITH_VALUE = {
 _SWITCHES: dict[str, tuple[str, bool]] = {
     "-v": ("verbose", True),
     "--verbose": ("verbose", True),
+    "-q": ("quiet", True),
+    "--quiet": ("quiet", True),
     "-t": ("pty", True),
     "--tty": ("pty", True),
     "-T": ("pty", False),
@@ -73,6 +75,7 @@ class Invocation:
         "verb",
         "words",
         "verbose",
+        "quiet",
         "pty",
         "no_lock",
         "detach",
@@ -91,6 +94,7 @@ class Invocation:
         self.verb: str | None = None
         self.words: list[str] = []
         self.verbose = False
+        self.quiet = False
         self.pty: bool | None = None
         self.no_lock = False
         self.detach = False
@@ -173,6 +177,7 @@ def words_of(flags: dict[str, str]) -> list[str]:
 def _refuse_for_verb(invocation: Invocation) -> None:
     """What only a command can be given would be ignored: who typed it meant something else."""
     given = {
+        "--quiet": invocation.quiet,
         "--tty": invocation.pty is True,
         "--no-tty": invocation.pty is False,
         "--no-lock": invocation.no_lock,

@@ -29,6 +29,7 @@ options (before the command; `--` ends them):
   --no-lock              run beside whatever runs in this directory
   -d, --detach           start it, print the session's id, and leave it to run
   -n, --no-input         the command reads nothing, as with `ssh -n`: for loops that read their own input
+  -q, --quiet            not even a line on stderr about what has long been waited for
   --keep                 if this client is lost, the command goes on (`pigeon attach`)
   -v, --verbose          say what happens to the session, and what was put right in the command
 %(settings)s

@@ -35,7 +35,7 @@ def main(invocation: Invocation) -> int:
         return _driven(invocation, invocation.driven_by)
     if _is_inside():
         return _run_in_place(invocation)
-    speaks = is_terminal(2) or invocation.verbose
+    speaks = (is_terminal(2) and not invocation.quiet) or invocation.verbose
     if invocation.no_input:
         _read_nothing()
     if invocation.detach:
@@ -162,6 +162,7 @@ def _talk(mine: frames.FramePipe, invocation: Invocation, *, speaks: bool) -> Ou
     from pigeon.client.session.guardian_front import GuardianFront
 
     options = options_of(request, settings, speaks=speaks, verbose=invocation.verbose)
+    options.explains = not invocation.quiet
     front = GuardianFront(mine, options)
     for note in notes:
         front.verbose(note)

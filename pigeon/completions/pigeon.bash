@@ -5,7 +5,7 @@ _pigeon_tables() {
     local -n all=$1
     case $2 in
     # <!-- made by tools/docs: bash_options -->
-    '') all='-t --tty -T --no-tty --no-lock -d --detach -n --no-input --keep -v --verbose --config --cache --namespace --user --route --claim-timeout --worker-timeout -e --escape-char --driven-by -h --help -V --version' ;;
+    '') all='-t --tty -T --no-tty --no-lock -d --detach -n --no-input -q --quiet --keep -v --verbose --config --cache --namespace --user --route --claim-timeout --worker-timeout -e --escape-char --driven-by -h --help -V --version' ;;
     worker) all='-h --help --max-jobs --poll-interval --debug --journal --lock --log --print-unit --config --cache --namespace --user --route' ;;
     history) all='-h --help --cwd --since --until --failed --state --command --all --sort --stats --net -n --json --csv --path --html --journal --config --cache --namespace --user --route' ;;
     sessions) all='-h --help --all --cwd --json --watch --config --cache --namespace --user --route' ;;

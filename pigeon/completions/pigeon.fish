@@ -69,6 +69,7 @@ complete -c pigeon -n __pigeon_is_first -s T -l no-tty -d 'give it pipes even if
 complete -c pigeon -n __pigeon_is_first -l no-lock -d 'run beside whatever runs in this directory'
 complete -c pigeon -n __pigeon_is_first -s d -l detach -d 'start it, print the session'\''s id, and leave it to run'
 complete -c pigeon -n __pigeon_is_first -s n -l no-input -d 'the command reads nothing, as with `ssh -n`: for loops that read their own input'
+complete -c pigeon -n __pigeon_is_first -s q -l quiet -d 'not even a line on stderr about what has long been waited for'
 complete -c pigeon -n __pigeon_is_first -l keep -d 'if this client is lost, the command goes on (`pigeon attach`)'
 complete -c pigeon -n __pigeon_is_first -s v -l verbose -d 'say what happens to the session, and what was put right in the command'
 complete -c pigeon -n __pigeon_is_first -l config -r -F -d 'read the settings from FILE (PIGEON_CONFIG)'

@@ -13,6 +13,8 @@ _pigeon_options[.]='-t	give the command a terminal even if stdin or stdout is no
 --detach	start it, print the session'\''s id, and leave it to run
 -n	the command reads nothing, as with `ssh -n`: for loops that read their own input
 --no-input	the command reads nothing, as with `ssh -n`: for loops that read their own input
+-q	not even a line on stderr about what has long been waited for
+--quiet	not even a line on stderr about what has long been waited for
 --keep	if this client is lost, the command goes on (`pigeon attach`)
 -v	say what happens to the session, and what was put right in the command
 --verbose	say what happens to the session, and what was put right in the command

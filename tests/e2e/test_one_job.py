@@ -105,3 +105,16 @@ def test_who_waits_for_a_killed_client_does_not_wait_for_long(warm: Pigeon) -> N
     assert warm.run("echo next", timeout_s=60).stdout == b"next\n"
     assert time.monotonic() - began < 15
     assert session.wait_final(10)["state"] == "cancelled"
+
+
+def test_waiting_is_explained_to_who_reads_no_notices_and_not_with_q(warm: Pigeon) -> None:
+    gate = warm.base / "explained"
+    gate.touch()
+    holder = warm.start(f"echo held; while [ -e {gate} ]; do sleep 0.02; done")
+    wait_until(lambda: holder.out == b"held\n", 20, "the holder")
+    client, silent = warm.start("true"), warm.start("true", options=("-q",))
+    wait_until(lambda: client.err, 30, "a line")
+    assert "pigeon: waiting for this directory, held by `echo held" in client.err
+    gate.unlink()
+    assert (holder.wait(20).code, client.wait(20).code, silent.wait(20).code) == (0, 0, 0)
+    assert (client.err.count("\n"), silent.err) == (1, "")

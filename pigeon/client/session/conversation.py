@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 ALIVE_S = 2.0
 ANSWERED_S = 0.1
 
+EXPLAINED_S = 10.0
+"""Who reads no notices is told after this for what the session waits, and later as often as a notice is repeated."""
+
 
 class Conversation:
     """The client's side of one session; `run` returns how it ended.
@@ -55,11 +58,12 @@ class Conversation:
         self.upstream = Upstream(self.session, self.owner, options, attachment, self._now)
         self.end = SessionEnd(self.session, self._now)
         self.departure = Departure(submission, options, front, self.upstream, self.end)
-        self._reading = ShareTrouble(self.session.directory, front.notice)
-        self._writing = ShareTrouble(self.session.directory, front.notice)
+        self._reading = ShareTrouble(self.session.directory, self._tell_trouble)
+        self._writing = ShareTrouble(self.session.directory, self._tell_trouble)
         self._stream = StreamReader(self.session)
         self._born = self._active = self._next_look = self._next_alive = self._answered_told = self._now
         self._answered = False
+        self._unexplained = ""
         self._job = submission.request.job
         self._neighbour: Neighbour | None = None
 
@@ -162,7 +166,7 @@ class Conversation:
         if (self._started or self.owner.is_claimed) and self.end.hung_up_at is None and not held:
             notice = self.owner.judge(self._now)
             if notice and not (self.owner.finds_no_room and self._writing.is_told):
-                self.front.notice(notice)
+                self._tell_trouble(notice)
         after = clock.monotonic()
         if self._stream.has_more and not held:
             self._next_look = after
@@ -295,8 +299,12 @@ class Conversation:
         news = self.owner.wait(self._now, self._now - self._born)
         if news.notice:
             self.front.notice(news.notice, about="waiting")
+            self._unexplained = news.notice
         elif news.progress:
             self.front.progress(news.progress)
+        if self._unexplained and self._now - self._born >= EXPLAINED_S:
+            self.front.explain(self._unexplained)
+            self._unexplained = ""
         if news.holder:
             self._look_next_door(news.holder)
         if news.claimed_now:
@@ -355,6 +363,10 @@ class Conversation:
             raise Outcome(EXIT_PIGEON, self.owner.verdict, abnormal=True, kind="worker_lost")
 
     # Saying
+
+    def _tell_trouble(self, text: str) -> None:
+        self.front.notice(text)
+        self.front.explain(text)
 
     def _tell_front(self) -> None:
         if self._answered and self._now - self._answered_told >= ANSWERED_S:

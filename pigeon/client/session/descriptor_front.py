@@ -52,6 +52,10 @@ class DescriptorFront(Front):
         """See Front."""
         self._output.notice(text)
 
+    def explain(self, text: str) -> None:
+        """See Front."""
+        self._output.explain(text)
+
     def verbose(self, text: str) -> None:
         """See Front."""
         self._output.verbose(text)

@@ -111,6 +111,9 @@ class Front:
     def progress(self, text: str) -> None:
         """What the next one, or anything else that is shown, takes the place of; "": nothing any more."""
 
+    def explain(self, text: str) -> None:
+        """A notice that has lasted, or weighs: for who is told of no other."""
+
     def verbose(self, text: str) -> None:
         """A line for who wants to know everything."""
 

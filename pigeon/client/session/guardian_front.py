@@ -154,6 +154,10 @@ class GuardianFront(Front):
         if not self._has_typed:
             self._output.progress(text)
 
+    def explain(self, text: str) -> None:
+        """See Front."""
+        self._output.explain(text)
+
     def verbose(self, text: str) -> None:
         """See Front."""
         self._output.verbose(text)

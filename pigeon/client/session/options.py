@@ -8,6 +8,7 @@ class Options:
 
     __slots__ = (
         "claim_timeout_s",
+        "explains",
         "escape_char",
         "keeps",
         "pty",
@@ -31,6 +32,8 @@ class Options:
         self.verbose = False
         self.speaks = False
         """Notices are printed: somebody reads stderr."""
+        self.explains = True
+        """Whoever reads no notices is told all the same for what has long been waited."""
         self.window: tuple[int, int] | None = None
         self.read_only = False
         self.claim_timeout_s = 30.0

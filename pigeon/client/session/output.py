@@ -157,6 +157,11 @@ class Output:
         except OSError:
             pass  # the terminal has gone, or is not ours
 
+    def explain(self, text: str) -> None:
+        """A line for who reads no notices, as a script or an agent, and must not wonder for ever."""
+        if self._options.explains and not (self._options.speaks or self._options.verbose):
+            self._print(text)
+
     def verbose(self, text: str) -> None:
         """A line for `-v`."""
         if self._options.verbose:
