@@ -145,7 +145,7 @@ class Conversation:
     # The share
 
     def _write(self) -> None:
-        is_printed = self._started and not self.front.is_printing
+        is_printed = self._started and self.front.is_shown and not self.front.is_printing
         printed = (self._stream.offset, self._stream.bulk_bytes) if is_printed else (0, 0)
         try:
             if self.upstream.write(self._now, printed):

@@ -93,6 +93,11 @@ class Front:
         """Output that was given has not been taken as a whole; none is to be given meanwhile."""
         return False
 
+    @property
+    def is_shown(self) -> bool:
+        """Output that is given now is seen: False on a terminal that is another's as yet."""
+        return True
+
     def wait(self, timeout_s: float, *, wants_input: bool) -> list[Event]:
         """What has come, at the latest after so long. `wants_input`: what is not typed may be read now.
 

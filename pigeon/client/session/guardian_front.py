@@ -63,6 +63,11 @@ class GuardianFront(Front):
         """See Front."""
         return self._output.is_waiting
 
+    @property
+    def is_shown(self) -> bool:
+        """See Front."""
+        return not self._output.out.is_held
+
     # What comes
 
     def wait(self, timeout_s: float, *, wants_input: bool) -> list[Event]:

@@ -359,6 +359,10 @@ class Guardian:
         if self._broken_pipe:
             signals.signal(signals.SIGPIPE, signals.SIG_DFL)
             os.kill(os.getpid(), signals.SIGPIPE)
+        if self._leaving.has_begun:
+            self._signal = (
+                self._leaving.signal
+            )  # whatever the pump says of the end: this process leaves by its own
         if self._signal:
             is_key = self._has_interrupted and self._signal in (signals.SIGINT, signals.SIGQUIT)
             self._die_by(self._signal, with_group=is_key)

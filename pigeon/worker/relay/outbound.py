@@ -26,6 +26,10 @@ EYES_BYTES = 512 * 1024
 """The same on a terminal, for a client that acknowledges as often as this needs: what has been sent is shown, however
 long that takes, so behind a flood an interrupting key would give the prompt back only after a window."""
 
+UNSEEN_S = 2.0
+"""A terminal that has shown nothing for so long after the start is another's now (a job in the background): its command
+goes on as one on pipes does."""
+
 QUEUE_BYTES = 1024 * 1024
 """Read from the command but not yet written; more waits in the command's pipe."""
 
@@ -77,7 +81,8 @@ class Outbound:
         self._queue_bytes = min(QUEUE_BYTES, max_bytes // 8)
         self.channel_bytes = dict.fromkeys(CHANNELS, 0)
         self.acknowledged: int | None = None
-        self.window_bytes = WINDOW_BYTES
+        self.is_watched = False
+        """The client acknowledges as often as EYES_BYTES needs."""
         self.last_output = 0.0
         self.brisk_until = 0.0
         self._seq = 0
@@ -119,11 +124,16 @@ class Outbound:
         if self.acknowledged is None:
             return True
         ahead = self.stream.lines.end - self.acknowledged + self.stream.bulk_bytes - self.acknowledged_bulk
-        return ahead < self.window_bytes
+        return ahead < (EYES_BYTES if self.is_watched else WINDOW_BYTES)
+
+    def judge_watching(self, running_s: float) -> None:
+        """Whether the window may be as small as a terminal's. `running_s`: since the start."""
+        if self.is_watched and running_s > UNSEEN_S and self.acknowledged == 0 and not self.acknowledged_bulk:
+            self.is_watched = False
 
     def acknowledge_all(self) -> None:
         """A new client's window counts from here on, and is as wide as any client can do with."""
-        self.window_bytes = WINDOW_BYTES
+        self.is_watched = False
         self.acknowledged, self.acknowledged_bulk = self.stream.lines.end, self.stream.bulk_bytes
 
     def read(self, fd: int, channel: str, now: float) -> bool:

@@ -109,6 +109,7 @@ class Relay:
         self._masks: dict[int, int] = {}
         self._set_mask(command.pidfd, select.POLLIN)
         self._set_mask(runner.wakeup_fd, select.POLLIN)
+        self._began = self._now
         outbound.brisk_until = self._now + BRISK_S
 
     def run(self, store_result: Callable[[int], bool]) -> CommandEnd:
@@ -315,6 +316,7 @@ class Relay:
             self.outbound.acknowledged, self.inbound.acknowledged = self.inbound.acknowledged, None
             self.outbound.acknowledged_bulk = self.inbound.acknowledged_bulk
             self.outbound.release()
+        self.outbound.judge_watching(self._now - self._began)
         if self.inbound.delivered:
             self.runner.note("signals", numbers=self.inbound.delivered[:100])
             self.inbound.delivered.clear()

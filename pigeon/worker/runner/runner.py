@@ -26,7 +26,7 @@ from pigeon.worker.proof import ProofOfLife, discard_proof, proof_of
 from pigeon.worker.relay.command import CannotStart, Command
 from pigeon.worker.relay.inbound import Inbound
 from pigeon.worker.relay.liveness import ClientWatch
-from pigeon.worker.relay.outbound import EYES_BYTES, Outbound
+from pigeon.worker.relay.outbound import Outbound
 from pigeon.worker.relay.process_context import hear_all_signals
 from pigeon.worker.relay.relay import CommandEnd, Relay, RunnerSide
 from pigeon.worker.runner import launch
@@ -293,7 +293,7 @@ class Runner:
         if self.task.request.acknowledges:
             outbound.acknowledged = 0  # the window counts from the first byte on
             if self.task.request.pty and self.task.request.acknowledges_often:
-                outbound.window_bytes = EYES_BYTES
+                outbound.is_watched = True
         outbound.takes_bulk = self.task.request.takes_bulk
         outbound.say(events.started(command.pid))
         for notice in self._prepared.notices:
