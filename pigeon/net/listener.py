@@ -62,13 +62,16 @@ def _is_alive(path: str) -> bool:
 
 
 class Listener:
-    """Accepts. `open_to_all`: whoever can reach it may come in; else only this user, and others are reset."""
+    """Accepts; `arrived` gets the socket and the port of the peer, which may have gone again.
+
+    `open_to_all`: whoever can reach it may come in; else only this user, and others are reset.
+    """
 
     def __init__(
         self,
         loop: Loop,
         sock: socket.socket,
-        arrived: Callable[[socket.socket], None],
+        arrived: Callable[[socket.socket, int], None],
         *,
         open_to_all: bool = False,
     ) -> None:
@@ -87,7 +90,7 @@ class Listener:
     def _ready(self, _events: int) -> None:
         for _ in range(ACCEPTS):
             try:
-                sock, _ = self.sock.accept()
+                sock, address = self.sock.accept()
             except BlockingIOError:
                 return
             except OSError as error:
@@ -101,7 +104,7 @@ class Listener:
                 close(sock, broken=True)
                 continue
             sock.setblocking(False)
-            self._arrived(sock)
+            self._arrived(sock, address[1] if isinstance(address, tuple) else 0)
 
     def _resume(self) -> None:
         if self._loop.watches(self.sock.fileno()):

@@ -15,8 +15,9 @@ import signal
 import socket
 import sqlite3
 import subprocess
+import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -44,9 +45,13 @@ LENDS_LOOPBACK: dict[str, Any] = {"net_deny": ["metadata"]}
 class Proxy:
     """A running `pigeon proxy`."""
 
-    def __init__(self, pigeon: Pigeon, *words: str, options: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self, pigeon: Pigeon, *args: str, options: tuple[str, ...] = (), words: Sequence[str] = ()
+    ) -> None:
+        """`words`: in place of those that start `pigeon proxy`."""
         self.pigeon = pigeon
-        self.child: Child = pigeon.start("proxy", *words, options=options, env=runtime(pigeon))
+        argv = words or pigeon.command("proxy", *args, options=options)
+        self.child: Child = pigeon.start_process(*argv, env=runtime(pigeon))
         found = wait_until(
             lambda: re.search(r"http://127\.0\.0\.1:(\d+)", self.child.err), 15, "the proxy's port"
         )
@@ -393,6 +398,40 @@ def test_a_stopping_worker_lets_its_connections_move(proxy: Proxy) -> None:
         with proxy.connect(server.port) as other:
             other.sendall(b"z")
             assert other.recv(1) == b"z"
+
+
+LITTLE = (
+    "import sys; from pigeon.net.near import network; network.CARRIED_BYTES = 2_000_000;"
+    " from pigeon.cli import main; sys.exit(main(sys.argv[1:]))"
+)
+
+
+def test_a_session_that_has_carried_much_is_followed_by_another(pigeon: Pigeon) -> None:
+    pigeon.worker(**LENDS_LOOPBACK)
+    words = [sys.executable, "-c", LITTLE, "proxy"]
+    proxy = Proxy(pigeon, words=words)
+    with served(echo) as server:
+        with proxy.connect(server.port) as first:
+            for _ in range(40):
+                first.sendall(bytes(50_000))
+                left = 50_000
+                while left:
+                    left -= len(first.recv(left))
+            with proxy.connect(server.port) as second:  # which calls the next session
+                second.sendall(b"x")
+                assert second.recv(1) == b"x"
+            wait_until(lambda: len(proxy.status()["sessions"]) == 2, 15, "another session")
+            wait_until(
+                lambda: proxy.status()["sessions"][0]["bytes"] < 1_000_000, 15, "it to be the one in use"
+            )
+            first.sendall(b"still")
+            assert first.recv(5) == b"still"
+        wait_until(lambda: len(proxy.status()["sessions"]) == 1, 15, "the end of the one before")
+        wait_until(lambda: len(pigeon.sessions()) == 1, 20, "its files to be gone")
+        with proxy.connect(server.port) as third:
+            third.sendall(b"y")
+            assert third.recv(1) == b"y"
+    proxy.stop()
 
 
 def test_variables_for_a_shell(proxy: Proxy, tmp_path: Path) -> None:

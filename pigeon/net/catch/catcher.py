@@ -192,8 +192,8 @@ class Catcher:
             self._expected[sock.family, sock.getsockname()[1]] = accepted
         return number
 
-    def _accepted(self, ours: socket.socket) -> None:
-        wanted = self._expected.pop((ours.family, ours.getpeername()[1]), None)
+    def _accepted(self, ours: socket.socket, port: int) -> None:
+        wanted = self._expected.pop((ours.family, port), None)
         if wanted is None:
             close(ours, broken=True)  # somebody who has found the port
         else:

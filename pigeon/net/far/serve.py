@@ -60,9 +60,15 @@ class _Wanted(Plug):
         if sock is None:
             self.refuse(code, f"cannot connect to {self._host}:{self._port}: {why}")
             return
+        try:
+            place = _place(sock.getpeername())
+        except OSError as error:  # it has been reset at once
+            sock.close()
+            self.refuse(frames.FAILED, f"cannot connect to {self._host}:{self._port}: {error.strerror}")
+            return
         self._is_asked, self._is_open = False, True
         self._far.ledger.opened(self._host, self._port, clock.wall())
-        self.mux.confirm(self.channel, _place(sock.getpeername()))
+        self.mux.confirm(self.channel, place)
         self.attach(sock)
 
     def refuse(self, code: int, text: str) -> None:
@@ -203,14 +209,16 @@ class Far:
         if number in self._bound:
             self._bound[number].close()
         self._bound[number] = bound = Listener(
-            self.loop, sock, lambda came: self._arrived(number, came), open_to_all=not is_loopback(host)
+            self.loop,
+            sock,
+            lambda came, port: self._arrived(number, came, port),
+            open_to_all=not is_loopback(host),
         )
         self.stream.mux.control(frames.BOUND, number, frames.answer(frames.OK, str(bound.port)))
 
-    def _arrived(self, number: int, sock: socket.socket) -> None:
+    def _arrived(self, number: int, sock: socket.socket, port: int) -> None:
         plug = _Arrival(self, sock)
-        peer = sock.getpeername()
-        plug.channel = self.stream.mux.open(frames.BY_ARRIVAL, str(number), int(peer[1]), plug)
+        plug.channel = self.stream.mux.open(frames.BY_ARRIVAL, str(number), port, plug)
         self.plugs.add(plug)
 
 

@@ -52,7 +52,7 @@ class Front:
         if is_unix:
             self._paths.append(str(sock.getsockname()))
 
-        def arrived(came: socket.socket) -> None:
+        def arrived(came: socket.socket, _port: int) -> None:
             Guest(
                 self.loop,
                 came,
@@ -66,14 +66,14 @@ class Front:
     def forward(self, sock: socket.socket, forward: Forward) -> Listener:
         """`-L`: whoever connects to the listening socket is connected with `forward.host`."""
 
-        def arrived(came: socket.socket) -> None:
+        def arrived(came: socket.socket, _port: int) -> None:
             wish = Wish(forward.host, forward.to, "-L", b"", lambda *_: b"")
             self.connect(wish, came, by=frames.BY_USER)
 
         return self._listen(sock, arrived, to_all=not is_loopback(forward.bind))
 
     def _listen(
-        self, sock: socket.socket, arrived: Callable[[socket.socket], None], *, to_all: bool
+        self, sock: socket.socket, arrived: Callable[[socket.socket, int], None], *, to_all: bool
     ) -> Listener:
         listener = Listener(self.loop, sock, arrived, open_to_all=to_all)
         self._listeners.append(listener)

@@ -7,6 +7,7 @@ import signal
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+from pigeon import crash
 from pigeon.errors import PigeonError
 from pigeon.net.catch import kernel
 from pigeon.net.catch.catcher import Catcher
@@ -146,7 +147,10 @@ def lend(wanted: Lending, dispositions: Dispositions, group: int) -> Callable[[R
                 _tell(f"pigeon: hint: {error.hint}")
             report.failed(error.exit_code)
             return
-        lender.run()
+        try:
+            lender.run()
+        except Exception as error:
+            _tell(crash.report(error).rstrip())
 
     return front
 

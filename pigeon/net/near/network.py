@@ -282,6 +282,8 @@ class Network:
             raise frames.BadFrame("a listener that nobody wanted")
         forward = self._forwards[number]
         if code == frames.OK:
+            if not text.isdecimal():
+                raise frames.BadFrame("a listener without a port")
             if number not in self._bound_ports:
                 self._bound_ports[number] = int(text)
                 if not forward.port:
