@@ -96,7 +96,8 @@ class Departure:
             self.cancel_wanted = Outcome(code, text, ran=False, signal=number)
             self._early_signals.append(number)
             return False
-        is_over = self._end.is_known and self._front.is_printing  # only the printing is left to be ended
+        # Only the printing is left to be ended, or the waiting for what others have made of a late end.
+        is_over = self._end.is_known and (self._front.is_printing or self._end.is_doubted)
         if self._options.read_only or (is_over and number in (SIGINT, SIGTERM, SIGHUP, SIGQUIT)):
             raise Outcome(128 + number, signal=number)
         if self._is_order_to_leave(number):

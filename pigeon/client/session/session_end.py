@@ -142,6 +142,11 @@ class SessionEnd:
             return None if printing or behind or not is_quiet else self.hangup_outcome or self._end()
         return None
 
+    @property
+    def is_doubted(self) -> bool:
+        """Its exit event may have come behind an end that others have seen, which is waited for."""
+        return self._doubted_since is not None
+
     def _is_doubtful(self, now: float) -> bool:
         since = self._doubted_since
         return since is not None and self._status is None and now - since < DOUBT_S
