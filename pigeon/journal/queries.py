@@ -72,6 +72,11 @@ class Row:
     wrapped: str | None = None
 
     @property
+    def locks(self) -> bool:
+        """Whether the command has its directory for itself."""
+        return self.lock_mode == "cwd"
+
+    @property
     def is_final(self) -> bool:
         """Whether the session has its end."""
         return self.state == states.FINAL

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from hypothesis import given
+from hypothesis import strategies as st
+
 from pigeon.wire.documents import Job, Request
-from pigeon.worker.scheduler.queue import CLIENT, DIRECTORY, REFUSALS, SLOT, Holder, Verdict, Waiting, decide
+from pigeon.worker.scheduler.queue import CLIENT, DIRECTORY, REFUSALS, SLOT, Holder, Verdict, decide
+from pigeon.worker.scheduler.sessions import Candidate, Tried, Waiting
 
 
 def waiting(number: int, cwd: str = "/a", lock: str = "cwd") -> Waiting:
     request = Request(f"17000000000{number:02d}-0123456789ab", ["true"], cwd)
     request.lock = lock
-    return Waiting(request.session_id, request, 0.0, float(number))
+    return Waiting(Candidate(request.session_id, request, 0.0, float(number)))
 
 
 def verdicts(found: list[Verdict]) -> list[tuple[str | None, str | None]]:
@@ -20,7 +24,7 @@ def test_first_seen_first_within_a_directory() -> None:
     first, second, other = waiting(1), waiting(2), waiting(3, "/b")
     assert verdicts(decide([first, second, other], {}, 9, 0.0)) == [
         (None, None),
-        (DIRECTORY, first.session_id),
+        (DIRECTORY, first.candidate.session_id),
         (None, None),
     ]
 
@@ -43,26 +47,31 @@ def test_slots_go_to_those_that_can_use_them() -> None:
 
 
 def test_a_directory_held_elsewhere_keeps_its_order() -> None:
-    first, second = waiting(1), waiting(2)
-    first.retry_at, first.held_elsewhere = 5.0, True
-    assert verdicts(decide([first, second], {}, 9, 1.0)) == [(DIRECTORY, None), (DIRECTORY, first.session_id)]
-    assert verdicts(decide([first, second], {}, 9, 6.0)) == [(None, None), (DIRECTORY, first.session_id)]
+    first, second = Tried(waiting(1).candidate, 5.0, held_elsewhere=True), waiting(2)
+    assert verdicts(decide([first, second], {}, 9, 1.0)) == [
+        (DIRECTORY, None),
+        (DIRECTORY, first.candidate.session_id),
+    ]
+    assert verdicts(decide([first, second], {}, 9, 6.0)) == [
+        (None, None),
+        (DIRECTORY, first.candidate.session_id),
+    ]
 
 
 def test_a_client_that_shows_no_life_holds_up_nobody() -> None:
     doubtful, second = waiting(1), waiting(2)
-    doubtful.needs_sign_of_life = True
+    doubtful.candidate.needs_sign_of_life = True
     assert verdicts(decide([doubtful, second], {}, 9, 0.0)) == [(CLIENT, None), (None, None)]
 
 
 def test_refused_sessions_need_no_directory() -> None:
     refused = waiting(1)
-    refused.refusal = ("failed", "malformed")
+    refused.candidate.refusal = ("failed", "malformed")
     assert verdicts(decide([refused], {"/a": [Holder("x")]}, 1, 0.0)) == [(None, None)]
 
 
 def test_waits_add_up_by_reason() -> None:
-    one = waiting(1)
+    one = waiting(1).candidate
     assert one.wait_for(SLOT, None, 10.0)
     assert not one.wait_for(SLOT, None, 11.0)
     assert one.wait_for(DIRECTORY, "x", 12.0)
@@ -73,12 +82,12 @@ def test_waits_add_up_by_reason() -> None:
 
 def in_job(number: int, stdin: str = "", stdout: str = "", boot: str = "b") -> Waiting:
     one = waiting(number)
-    one.request.job = Job(boot, [(number, 1)], (stdin, stdout, ""))
+    one.candidate.request.job = Job(boot, [(number, 1)], (stdin, stdout, ""))
     return one
 
 
 def holder(one: Waiting) -> Holder:
-    return Holder(one.session_id, one.request.job)
+    return Holder(one.candidate.session_id, one.candidate.request.job)
 
 
 def started(found: list[Verdict]) -> list[bool]:
@@ -89,7 +98,7 @@ def test_what_reads_from_the_holder_runs_beside_it_without_a_slot() -> None:
     writer, reader = in_job(1, stdout="8:1"), in_job(2, stdin="8:1")
     for held, other in ((writer, reader), (reader, writer)):
         (found,) = decide([other], {"/a": [holder(held)]}, 0, 0.0)
-        assert (found.reason, found.beside) == (None, frozenset({held.session_id}))
+        assert (found.reason, found.beside) == (None, frozenset({held.candidate.session_id}))
 
 
 def test_a_pipeline_that_comes_as_a_whole_starts_as_a_whole() -> None:
@@ -124,22 +133,99 @@ def test_what_is_not_the_same_pipe_is_no_job() -> None:
 
 def test_a_companion_that_its_client_has_named() -> None:
     one = waiting(1)
-    one.companions = {"x"}
+    one.candidate.companions = {"x"}
     assert started(decide([one], {"/a": [Holder("x")]}, 0, 0.0)) == [True]
     assert started(decide([one], {"/a": [Holder("y")]}, 9, 0.0)) == [False]
-    one.held_elsewhere = True
-    (found,) = decide([one], {}, 9, 0.0)
+    (found,) = decide([Tried(one.candidate, 0.0, held_elsewhere=True)], {}, 9, 0.0)
     assert (found.reason, found.beside) == (None, frozenset({"x"}))
 
 
 def test_those_that_are_only_refused_come_last_and_take_no_slot() -> None:
     refused = [waiting(number) for number in range(5)]
     for one in refused:
-        one.refusal = ("failed", "why")
+        one.candidate.refusal = ("failed", "why")
     wants = [waiting(10, "/a"), waiting(11, "/b")]
     found = decide([*refused, *wants], {}, 1, 0.0)
-    assert [v.waiting for v in found[:2]] == wants
+    assert [v.session for v in found[:2]] == wants
     assert [v.reason for v in found[:2]] == [None, SLOT]
     assert [v.reason for v in found[2:]].count(None) == REFUSALS
     again = decide([*refused, *wants], {}, 0, 0.0, refusing=REFUSALS)
     assert all(v.reason == SLOT for v in again)
+
+
+# -- whatever waits --------------------------------------------------------------------------------------
+
+NOW = 100.0
+Held = dict[str, list[Holder]]
+
+
+@st.composite
+def queues(draw: st.DrawFn) -> list[Waiting | Tried]:
+    """Sessions that wait, in the order in which they were seen."""
+    found: list[Waiting | Tried] = []
+    for number in range(draw(st.integers(0, 8))):
+        lock = draw(st.sampled_from(["cwd", "cwd", "none"]))
+        candidate = waiting(number, draw(st.sampled_from("abc")), lock).candidate
+        candidate.needs_sign_of_life = draw(st.integers(0, 4)) == 0
+        candidate.refusal = ("failed", "malformed") if draw(st.integers(0, 5)) == 0 else None
+        if draw(st.integers(0, 2)):
+            found.append(Waiting(candidate))
+        else:
+            retry_at = NOW + draw(st.sampled_from([-1.0, 0.0, 1.0]))
+            found.append(Tried(candidate, retry_at, held_elsewhere=draw(st.booleans())))
+    return found
+
+
+HELD = st.dictionaries(st.sampled_from("abc"), st.just([Holder("runs")]))
+
+
+def must_wait(session: Waiting | Tried) -> bool:
+    return isinstance(session, Tried) and session.retry_at > NOW
+
+
+@given(queues(), HELD, st.integers(-1, 5))
+def test_never_two_in_one_directory(queue: list[Waiting | Tried], held: Held, free: int) -> None:
+    found = decide(queue, held, free, NOW)
+    started = [v.session.candidate for v in found if v.reason is None and v.session.candidate.refusal is None]
+    places = [one.request.cwd for one in started if one.locks] + list(held)
+    assert len(places) == len(set(places))
+    assert len(started) <= max(0, free)
+
+
+@given(queues(), HELD, st.integers(-1, 5))
+def test_the_order_of_a_directory_is_kept(queue: list[Waiting | Tried], held: Held, free: int) -> None:
+    found = decide(queue, held, free, NOW)
+    wanted = [one for one in queue if one.candidate.refusal is None]
+    assert [v.session for v in found] == wanted + [one for one in queue if one not in wanted]
+    first = {directory: holders[0].session_id for directory, holders in held.items()}
+    for verdict in found[: len(wanted)]:
+        one = verdict.session.candidate
+        if one.needs_sign_of_life:
+            assert verdict.reason == CLIENT
+        elif one.locks and one.request.cwd in first:
+            assert (verdict.reason, verdict.behind) == (DIRECTORY, first[one.request.cwd])
+        elif one.locks:
+            first[one.request.cwd] = one.session_id
+
+
+@given(queues(), HELD, st.integers(-1, 5))
+def test_a_slot_goes_to_the_first_that_can_use_it(
+    queue: list[Waiting | Tried], held: Held, free: int
+) -> None:
+    """And none stays free while somebody could."""
+    found = decide(queue, held, free, NOW)
+    able = [v for v in found if v.reason != CLIENT and v.behind is None and not must_wait(v.session)]
+    able = [v for v in able if v.session.candidate.refusal is None]  # behind nobody, and not too early
+    assert [v.reason for v in able] == [None if number < free else SLOT for number in range(len(able))]
+    assert all(v.reason is not None for v in found if must_wait(v.session))
+
+
+@given(queues(), st.integers(0, 3))
+def test_who_is_only_refused_keeps_nobody_waiting(queue: list[Waiting | Tried], refusing: int) -> None:
+    refused = [
+        v for v in decide(queue, {}, 0, NOW, refusing=refusing) if v.session.candidate.refusal is not None
+    ]
+    due = [v for v in refused if not must_wait(v.session)]
+    assert [v.reason for v in due] == [
+        None if number < REFUSALS - refusing else SLOT for number in range(len(due))
+    ]

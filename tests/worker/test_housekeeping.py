@@ -20,6 +20,7 @@ from pigeon.worker.handover import Worker
 from pigeon.worker.recovery.takeovers import Takeovers
 from pigeon.worker.scheduler.catalog import Catalog
 from pigeon.worker.scheduler.retention import SWEEP_SESSIONS, Retention, Sweeper
+from pigeon.worker.scheduler.sessions import IGNORED, Final, Owned, Sessions
 
 
 class House:
@@ -33,15 +34,14 @@ class House:
             "me-1", "me", 1, "boot", self.namespace, str(base / "j.db"), "flock", 180.0, 1 << 30, 1 << 20, (),
             Debug(enabled=False, environ={}),
         )  # fmt: skip
-        self.catalog = Catalog(self.namespace, None)
-        self.sweeper = Sweeper(worker, self.catalog, Retention(finished_s, terminal_s, 1e6))
+        self.sessions = Sessions()
+        self.catalog = Catalog(self.sessions, self.namespace, None)
+        self.sweeper = Sweeper(worker, self.sessions, Retention(finished_s, terminal_s, 1e6))
         self.takeovers = Takeovers(worker, 30.0, self._settled)
         self.now = 0.0
 
     def _settled(self, session_id: str, is_final: bool) -> None:
-        self.catalog.claimed.pop(session_id, None)
-        if is_final:
-            self.catalog.finished[session_id] = self.now
+        self.sessions.put(session_id, Final(self.now) if is_final else IGNORED)
 
     def session(self, state: str = "succeeded", *, pty: bool = False) -> SessionFiles:
         """One with the files of a client."""
@@ -58,14 +58,14 @@ class House:
     def sweep(self, now: float) -> None:
         """Everything that a worker does every ten seconds."""
         self.now = now
-        self.takeovers.recheck(list(self.catalog.claimed))
-        self.sweeper.sweep(now, lambda _: False)
+        self.takeovers.recheck(list(self.sessions.of(Owned)))
+        self.sweeper.sweep(now)
 
     def watch(self, begin: float, seconds: int) -> None:
         """Everything that it does every second."""
         for second in range(seconds):
             self.now = begin + second
-            self.takeovers.watch(list(self.catalog.claimed), self.now)
+            self.takeovers.watch(list(self.sessions.of(Owned)), self.now)
 
 
 @pytest.fixture
@@ -135,7 +135,7 @@ def claimed(house: House, text: bytes | None, state: str = "running") -> Session
     if text is not None:
         files.create(session.claim, text)
     house.catalog.scan(0.0)
-    assert session.session_id in house.catalog.claimed
+    assert session.session_id in house.sessions.of(Owned)
     return session
 
 
@@ -153,8 +153,8 @@ def test_a_silent_owner_loses_its_session(house: House, text: bytes | None) -> N
     status = Path(session.status).read_bytes()
     assert b'"failed"' in status
     assert b'"takeover"' in status
-    assert session.session_id in house.catalog.finished
-    assert not house.catalog.claimed
+    assert session.session_id in house.sessions.of(Final)
+    assert not house.sessions.of(Owned)
 
 
 def test_what_a_dead_client_was_giving_up_is_cancelled(house: House) -> None:

@@ -94,7 +94,7 @@ def _end_taken(worker: Worker, row: Row, resolved: str | None, leader: int | Non
         _end_processes(row.session_id, leader)
     _free_strict(worker, row, resolved)
     decision, status = _publish(worker, row, is_lost=is_lost)
-    if may_end_processes and row.state == journal_states.EXITED and row.lock_mode == "cwd" and row.cwd:
+    if may_end_processes and row.state == journal_states.EXITED and row.locks and row.cwd:
         # The unlock was the dead runner's to make. Nobody else can: only the end of a leftover frees the directory.
         _end_processes(row.session_id, None, holding=worker.namespace.lock(row.cwd))
     with Journal.open(worker.journal_path, patient=True) as journal:
@@ -148,7 +148,7 @@ def _end_processes(session_id: str, leader: int | None, *, holding: str | None =
 
 
 def _free_strict(worker: Worker, row: Row, resolved: str | None) -> None:
-    if worker.lock_mode != cwdlock.STRICT or row.lock_mode != "cwd":
+    if worker.lock_mode != cwdlock.STRICT or not row.locks:
         return
     if row.runner_pid is None or row.cwd is None or row.worker_host != worker.host:
         return

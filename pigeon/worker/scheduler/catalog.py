@@ -7,10 +7,7 @@ opened only while it may still become ours. Found by listing, then opened whatev
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-
 from pigeon import clock
-from pigeon.backoff import Backoff
 from pigeon.wire import files, states
 from pigeon.wire.documents import BadDocument
 from pigeon.wire.names import CLAIM_NAME, STATUS_NAME, Namespace, SessionFiles, is_session_id
@@ -19,7 +16,17 @@ from pigeon.wire.states import Status
 from pigeon.worker import requests
 from pigeon.worker.debug import tell
 from pigeon.worker.guard import Guard
-from pigeon.worker.scheduler.queue import Waiting
+from pigeon.worker.scheduler.sessions import (
+    IGNORED,
+    OWNED,
+    Candidate,
+    Final,
+    Incomplete,
+    Sessions,
+    State,
+    Unpublished,
+    Waiting,
+)
 
 INCOMPLETE_S = 3600.0
 """A session directory that nobody has published for this long is not looked at again."""
@@ -28,79 +35,54 @@ MOST_VANISHED = 10_000
 """So many sessions that have gone are remembered."""
 
 
-@dataclass
-class Incomplete:
-    """A session that is not published yet, or could not be read."""
-
-    since: float
-    retry_at: float = 0.0
-    backoff: Backoff = field(default_factory=lambda: Backoff(first_s=0.001))
-    """A client that is just publishing is done within a millisecond or two."""
-
-
 class Catalog:
-    """The names seen so far. `finished` holds, by id, when a session was first seen final (monotonic seconds)."""
+    """Brings what it finds into `sessions`, and out again what is gone. `route`: this worker's own."""
 
-    def __init__(self, namespace: Namespace, route: str | None) -> None:
+    def __init__(self, sessions: Sessions, namespace: Namespace, route: str | None) -> None:
+        self.sessions = sessions
         self.namespace = namespace
         self.route = route
-        self.finished: dict[str, float] = {}
-        self.claimed: dict[str, float] = {}
-        """Claimed and not known to be final: by whom, the claim says; seen so since (monotonic seconds)."""
-        self.unpublished: dict[str, float] = {}
-        """Never finished by who began to make them, or not to be read; looked at no more. Since (monotonic seconds)."""
         self._guard = Guard("the session", requests.Unpublished)
-        self._known: set[str] = set()
-        self._incomplete: dict[str, Incomplete] = {}
         self._vanished: dict[str, None] = {}
         """Gone without having been seen final, in the order of their going."""
 
-    def scan(self, now: float) -> list[Waiting]:
-        """Sessions that have become available since the last scan, in the order of their ids.
+    def scan(self, now: float) -> list[Candidate]:
+        """Sessions that have become available since the last scan, in the order of their ids; they wait from now on.
 
         Raises:
             OSError: `sessions/` could not be listed now.
         """
         names = files.list_names(self.namespace.sessions)
-        fresh = [name for name in names if name not in self._known]
-        if len(names) < len(self._known) + len(fresh):
-            self._drop_removed(set(names))
-        found = []
+        fresh = [name for name in names if name not in self.sessions]
+        if len(names) < len(self.sessions) + len(fresh):
+            self._remember(self.sessions.keep_only(set(names)))
         for name in sorted(fresh):
-            self._known.add(name)
-            if is_session_id(name):
-                self._incomplete[name] = Incomplete(now)
-        for name in [n for n, i in self._incomplete.items() if i.retry_at <= now]:
-            waiting = self._consider(name, now)
-            if waiting is not None:
-                found.append(waiting)
+            self.sessions.put(name, Incomplete(now) if is_session_id(name) else IGNORED)
+        found = []
+        for name, entry in [one for one in self.sessions.of(Incomplete).items() if one[1].retry_at <= now]:
+            state = self._consider(name, entry, now)
+            self.sessions.put(name, state)
+            if isinstance(state, Waiting):
+                found.append(state.candidate)
         return found
 
-    def _drop_removed(self, names: set[str]) -> None:
-        gone = self._known - names
-        self._known -= gone
-        self._vanished.update(dict.fromkeys(sorted(gone - self.finished.keys())))
+    def _remember(self, vanished: list[str]) -> None:
+        self._vanished.update(dict.fromkeys(sorted(vanished)))
         for name in list(self._vanished)[:-MOST_VANISHED]:
             del self._vanished[name]
-        for collection in (self._incomplete, self.finished, self.claimed, self.unpublished):
-            for name in gone & collection.keys():
-                del collection[name]
 
-    def _consider(self, name: str, now: float) -> Waiting | None:
-        entry = self._incomplete[name]
+    def _consider(self, name: str, entry: Incomplete, now: float) -> State:
         try:
-            waiting = self._guard.run(name, lambda: self.look(name, now))
+            state = self._guard.run(name, lambda: self.look(name, now))
+            return Unpublished(entry.since) if state is None else state
         except (OSError, requests.Unpublished):
             if now - entry.since > INCOMPLETE_S:
-                del self._incomplete[name]
-                self.unpublished[name] = entry.since
+                return Unpublished(entry.since)
             entry.retry_at = now + entry.backoff.failed()
-            return None
-        del self._incomplete[name]
-        return waiting
+            return entry
 
-    def look(self, name: str, now: float) -> Waiting | None:
-        """The session `name` if this worker may take it; None if it is somebody else's business or final.
+    def look(self, name: str, now: float) -> State:
+        """The state of the session `name`: Waiting if this worker may take it.
 
         Raises:
             OSError, Unpublished: it cannot be said yet.
@@ -110,29 +92,25 @@ class Catalog:
             entries = files.list_names(session.directory)
         except files.Refused as error:  # another user's: neither ours to run nor to end
             tell(f"pigeon worker: session {name} is left alone: its directory {error.strerror}")
-            return None
+            return IGNORED
         if STATUS_NAME not in entries:
             # Not asked for: the answer "there is none" would be remembered (FORMAT.md, "Reading").
             raise requests.Unpublished
         status = self._status(session)
         if isinstance(status, Status):
             if status.is_final:
-                self.finished[name] = now
-                return None
+                return Final(now)
             if status.state != states.PENDING or CLAIM_NAME in entries:
-                self.claimed[name] = now
-                return None
+                return OWNED
         elif CLAIM_NAME in entries:
-            self.claimed[name] = now
-            return None
+            return OWNED
         request, problem = requests.read_request(session)
         if request.route != self.route and problem is None:
-            return None
+            return IGNORED
         problem = problem or (status if isinstance(status, str) else None)
         refusal = (states.FAILED, problem) if problem else None
-        waiting = Waiting(name, request, clock.wall(), now, refusal=refusal)
-        waiting.has_vanished = name in self._vanished
-        return waiting
+        has_vanished = name in self._vanished
+        return Waiting(Candidate(name, request, clock.wall(), now, refusal, has_vanished=has_vanished))
 
     def _status(self, session: SessionFiles) -> Status | str:
         """The status, or why there can be none. Raises Unpublished while its client may still be writing."""

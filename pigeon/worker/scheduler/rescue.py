@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterable
+from dataclasses import replace
 
 from pigeon import clock
 from pigeon.journal.queries import Row
@@ -24,14 +24,24 @@ from pigeon.worker.recovery import ending, plan
 from pigeon.worker.recovery.plan import Recovery
 from pigeon.worker.requests import Unpublished, read_request
 from pigeon.worker.scheduler.forks import Forks
-from pigeon.worker.scheduler.queue import Waiting
 from pigeon.worker.scheduler.runners import Runners
+from pigeon.worker.scheduler.sessions import (
+    OWNED,
+    Adopted,
+    Candidate,
+    Ending,
+    Orphan,
+    Running,
+    Sessions,
+)
+from pigeon.worker.scheduler.waiting_clients import is_judged
 
 
 def look(
-    worker: Worker, runners: Runners, waiting: Iterable[Waiting], said: dict[str, bytes]
+    worker: Worker, sessions: Sessions, runners: Runners, said: dict[str, bytes]
 ) -> tuple[list[Row], list[str]]:
-    """Adopt runners that live without a scheduler. The rows of those that are dead, and the sessions that are settled.
+    """Adopt runners that live without a scheduler. The rows of those that are dead, and the sessions whose adopted
+    runner is at work on them no more.
 
     `said`: what other workers' files held at the last look; kept here for the next.
 
@@ -39,16 +49,24 @@ def look(
         JournalError: the journal cannot be read.
         OSError: the workers' files cannot be listed.
     """
-    mine = runners.forked_tokens() | {one.row.claim_token for one in waiting if one.row}
+    mine = runners.tokens() | {one.row.claim_token for one in sessions.candidates() if one.row}
     # The journal is closed before anything is forked: it must not be carried across (store.py).
     with Journal.open(worker.journal_path, brief=True) as journal:
         dead, alive = plan.unfinished(journal, worker, mine)
+    for session_id in sessions.of(Orphan).keys() - {row.session_id for row in (*dead, *alive)}:
+        sessions.put(session_id, OWNED)  # its row was closed, or forgotten
     for row in alive:
-        if not _has_scheduler(worker, row, said) and runners.adopt(row):
+        if not _is_at_work(sessions, row) and not _has_scheduler(worker, row, said):
+            candidate = sessions.candidate_of(row.session_id)
+            sessions.put(row.session_id, Adopted(row, clock.monotonic(), candidate))
             worker.debug.say("queue", f"{row.session_id}: its runner lives; watched again")
-    settled = runners.drop_settled({row.claim_token for row in (*dead, *alive)})
     # One of this scheduler's own has only just died, or has just been forked: the next turn will tell.
-    return [row for row in dead if not runners.has_forked(row.session_id)], settled
+    settled = runners.settled({row.claim_token for row in (*dead, *alive)})
+    return [row for row in dead if not _is_at_work(sessions, row)], settled
+
+
+def _is_at_work(sessions: Sessions, row: Row) -> bool:
+    return isinstance(sessions.get(row.session_id), Running | Ending | Adopted)
 
 
 def tell_net_to_move(runners: Runners) -> None:
@@ -74,18 +92,19 @@ def _has_scheduler(worker: Worker, row: Row, said: dict[str, bytes]) -> bool:
     return f"{worker.host}-{parent}.json" in files.list_names(worker.namespace.workers)
 
 
-def decide(worker: Worker, row: Row) -> Recovery:
-    """What to do with the session of a dead runner.
+def decide(worker: Worker, row: Row, *, may_start: bool) -> Recovery:
+    """What to do with the session of a dead runner. `may_start`: it has not cost too many their life already.
 
     Raises:
         OSError: it cannot be said now. The row stays, and the next look finds it again.
     """
-    decision = plan.decide(row.state, plan.look(worker.namespace.session(row.session_id), row))
+    facts = plan.look(worker.namespace.session(row.session_id), row)
+    decision = plan.decide(row.state, replace(facts, is_startable=facts.is_startable and may_start))
     worker.debug.say("failure", f"{row.session_id}: was {row.state}, runner dead: {decision.value}")
     return decision
 
 
-def wait_again(worker: Worker, row: Row) -> Waiting:
+def wait_again(worker: Worker, row: Row) -> Candidate:
     """The session, to wait for its turn once more (plan.TRIED_AGAIN).
 
     It comes back as needing a sign of life: hours may have passed since it was claimed. Raises OSError as `decide`.
@@ -95,17 +114,16 @@ def wait_again(worker: Worker, row: Row) -> Waiting:
     except Unpublished:
         request, problem = Request(row.session_id, ["-"], row.cwd or "/"), "its request.json is gone"
     refusal = (states.FAILED, problem) if problem else None
-    waiting = Waiting(row.session_id, request, clock.wall(), clock.monotonic(), refusal=refusal, row=row)
-    waiting.needs_sign_of_life = True
-    return waiting
+    candidate = Candidate(row.session_id, request, clock.wall(), clock.monotonic(), refusal=refusal, row=row)
+    candidate.needs_sign_of_life = is_judged(candidate)
+    return candidate
 
 
-def begin_end(worker: Worker, runners: Runners, forks: Forks, row: Row, decision: Recovery) -> None:
+def begin_end(worker: Worker, forks: Forks, row: Row, decision: Recovery) -> Ending:
     """Fork the process that gives the session its end, or forgets the row.
 
     Raises:
         OSError: no process or descriptor is left now.
     """
     work = ending.forget if decision is Recovery.FORGET else ending.end
-    pid = forks.fork(lambda _: work(worker, row))
-    runners.add_recovery(pid, row)
+    return Ending(row, forks.fork(lambda _: work(worker, row)))

@@ -7,7 +7,6 @@ been unlinked holds nothing.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from pigeon.errors import JournalError
@@ -20,7 +19,7 @@ from pigeon.wire.reading import read_request
 from pigeon.wire.worker_file import read_worker_file
 from pigeon.worker import identity, proof
 from pigeon.worker.handover import Worker
-from pigeon.worker.scheduler.catalog import Catalog
+from pigeon.worker.scheduler.sessions import IGNORED, Final, Sessions, Unpublished
 
 SWEEP_S = 10.0
 """Between two looks at what may be removed."""
@@ -64,50 +63,47 @@ class _Quiet:
 class Sweeper:
     """The slow work of one scheduler. Every method is short and gives up quietly when the share does not answer."""
 
-    def __init__(self, worker: Worker, catalog: Catalog, retention: Retention) -> None:
+    def __init__(self, worker: Worker, sessions: Sessions, retention: Retention) -> None:
         self.worker = worker
-        self.catalog = catalog
+        self.sessions = sessions
         self.retention = retention
         self._quiet: dict[str, _Quiet] = {}
         self._workers: dict[str, tuple[bytes, Silence]] = {}
-        self.keeps_briefly: set[str] = set()
-        """Finished sessions that go at once, as their client has seen their end."""
         self._next_prune = 0.0
 
     # Retention
 
-    def sweep(self, now: float, own: Callable[[str], bool]) -> None:
+    def sweep(self, now: float) -> None:
         """Remove what has been finished for long enough. Raises OSError when the share has a bad moment."""
-        for name in self._quiet.keys() - self.catalog.finished.keys():
+        finished = self.sessions.of(Final)
+        for name in self._quiet.keys() - finished.keys():
             del self._quiet[name]
-        self.keeps_briefly &= self.catalog.finished.keys()
         settle = min(self.retention.finished_s, self.retention.terminal_s, SETTLE_S)
-        due = [name for name, at in self.catalog.finished.items() if now >= self._due_at(name, at + settle)]
+        due = [name for name, one in finished.items() if now >= self._due_at(name, one, settle)]
         for name in due[:SWEEP_SESSIONS]:
-            if not own(name):
-                self._consider_removal(name, now)
-        for name, since in list(self.catalog.unpublished.items())[:SWEEP_SESSIONS]:
-            if now - since >= UNPUBLISHED_S:
+            self._consider_removal(name, finished[name], now)
+        for name, one in list(self.sessions.of(Unpublished).items())[:SWEEP_SESSIONS]:
+            if now - one.since >= UNPUBLISHED_S:
                 self._remove_unpublished(name)
         if now >= self._next_prune:
             self._next_prune = now + PRUNE_S
             self._prune_journal()
 
-    def _due_at(self, name: str, settled_at: float) -> float:
-        if name in self.keeps_briefly:
-            return self.catalog.finished[name] + NET_KEEP_S
+    def _due_at(self, name: str, final: Final, settle_s: float) -> float:
+        if final.is_brief:
+            return final.since + NET_KEEP_S
         quiet = self._quiet.get(name)
-        return settled_at if quiet is None else quiet.since + quiet.keep_s
+        return final.since + settle_s if quiet is None else quiet.since + quiet.keep_s
 
-    def _consider_removal(self, name: str, now: float) -> None:
+    def _consider_removal(self, name: str, final: Final, now: float) -> None:
         session = self.worker.namespace.session(name)
         try:
             sizes = _control_sizes(session)
         except FileNotFoundError:
-            self.catalog.finished.pop(name, None)
+            self.sessions.put(name, IGNORED)
             return
         quiet = self._quiet.get(name)
-        if (quiet is None or quiet.sizes != sizes) and name not in self.keeps_briefly:
+        if (quiet is None or quiet.sizes != sizes) and not final.is_brief:
             self._quiet[name] = _Quiet(now, sizes, self._keep_s(session))
             return
         if quiet is None or now - quiet.since >= quiet.keep_s:
@@ -115,7 +111,7 @@ class Sweeper:
                 self._quiet[name] = _Quiet(now, sizes, SWEEP_S)
                 return
             self._quiet.pop(name, None)
-            self.catalog.finished.pop(name, None)
+            self.sessions.put(name, IGNORED)
             self.worker.debug.say("queue", f"{name}: removed after its retention time")
 
     def _remove_unpublished(self, name: str) -> None:
@@ -126,7 +122,7 @@ class Sweeper:
         except FileNotFoundError:
             is_claimed = False
         if is_claimed or self._remove(session):
-            self.catalog.unpublished.pop(name, None)
+            self.sessions.put(name, IGNORED)
             self.worker.debug.say("queue", f"{name}: was never published: removed")
 
     def _remove(self, session: SessionFiles) -> bool:

@@ -23,18 +23,32 @@ from pigeon.wire.names import CLAIM_NAME
 from pigeon.wire.pacing import scan_interval
 from pigeon.worker.debug import tell
 from pigeon.worker.guard import Guard
-from pigeon.worker.handover import Assignment, RunnerExit, Worker
+from pigeon.worker.handover import Assignment, Worker
 from pigeon.worker.reasons import Reasons
 from pigeon.worker.recovery import plan
 from pigeon.worker.recovery.takeovers import Takeovers
-from pigeon.worker.scheduler import outage, queue, rescue, waiting_clients
+from pigeon.worker.scheduler import exits, outage, queue, rescue, waiting_clients
 from pigeon.worker.scheduler.catalog import Catalog
+from pigeon.worker.scheduler.deaths import Deaths
+from pigeon.worker.scheduler.exits import Look
 from pigeon.worker.scheduler.forks import STANDBY_AFTER_S, Forks
 from pigeon.worker.scheduler.heartbeat import INTERVAL_S, Heartbeat
 from pigeon.worker.scheduler.outage import Outage
-from pigeon.worker.scheduler.queue import Waiting
 from pigeon.worker.scheduler.retention import NET_KEEP_S, SWEEP_S, Retention, Sweeper
-from pigeon.worker.scheduler.runners import Runners, Running
+from pigeon.worker.scheduler.runners import Runners
+from pigeon.worker.scheduler.sessions import (
+    IGNORED,
+    OWNED,
+    Adopted,
+    Candidate,
+    Ending,
+    Final,
+    Owned,
+    Running,
+    Sessions,
+    Tried,
+    Waiting,
+)
 from pigeon.worker.scheduler.wait_records import WaitRecorder
 
 RECOVERY_S = 10.0
@@ -46,13 +60,6 @@ share away and put another in its place. A listing checks no more than what it l
 
 ADOPTED_S = 0.2
 """Between two looks at runners that another scheduler forked, whose end no signal tells."""
-
-MOST_DEATHS = 3
-"""A session whose runners have died so often is not started, but ended."""
-
-DEATH_S = 0.1
-LONGEST_S = 60.0
-"""Before a runner is forked for a session whose last one died: twice as long each time, from and up to this."""
 
 MOST_STUCK = 200
 """Sessions of which the worker file says why they cannot be started."""
@@ -81,11 +88,11 @@ class Scheduler:
         self.max_jobs = max_jobs
         self.max_net = max_net
         self.poll_ceiling_s = poll_ceiling_s
-        self.catalog = Catalog(worker.namespace, route)
-        self.sweeper = Sweeper(worker, self.catalog, retention)
+        self.sessions = Sessions()
+        self.catalog = Catalog(self.sessions, worker.namespace, route)
+        self.sweeper = Sweeper(worker, self.sessions, retention)
         self.takeovers = Takeovers(worker, host_timeout_s, self._settled)
-        self.waiting: dict[str, Waiting] = {}
-        self.runners = Runners(worker.proof_directory)
+        self.runners = Runners(self.sessions, worker.proof_directory)
         self.stops = 0
         self._said_stops = 0
         self._heartbeat = Heartbeat(
@@ -95,8 +102,7 @@ class Scheduler:
         self._journal = Outage("journal")
         self._processes = Outage("starting of processes")
         self._guard = Guard("the journal's row of")
-        self._deaths: dict[str, int] = {}
-        """How often a runner of the session has died."""
+        self._deaths = Deaths()
         self._said: dict[str, str] = {}
         """What runners have said that have not been reaped yet."""
         self._said_by_others: dict[str, bytes] = {}
@@ -162,7 +168,7 @@ class Scheduler:
                 self._scan(now)
             self._when("tick", now, 1.0, self._tick)
             self._when("sweep", now, SWEEP_S, self._sweep)
-            if self._dirty or any(0 < w.retry_at <= now for w in self.waiting.values()):
+            if self._dirty or self.sessions.next_retry() <= now:
                 self._decide(clock.monotonic())
             if not self._forks.has_standby and now >= self._due["standby"]:
                 self._make_standby(now)
@@ -206,12 +212,11 @@ class Scheduler:
     def _sleep(self) -> None:
         now = clock.monotonic()
         until = min(self._due["beat"], self._due["recover"])
-        if self.runners.has_adopted:
+        if self.sessions.of(Adopted):
             until = min(until, self._due["adopted"])
         if self._takes_sessions:
             until = min(until, self._due["scan"], self._due["tick"])
-            retries = [w.retry_at for w in self.waiting.values() if w.retry_at > now]
-            until = min([until, *retries])
+            until = min(until, self.sessions.next_retry())
             if not self._forks.has_standby:
                 until = min(until, self._due["standby"])
         poll = select.poll()
@@ -228,14 +233,10 @@ class Scheduler:
         except OSError as error:
             found = []
             self._share.fails(outage.words(error), "scan")
-        for waiting in found:
-            if waiting.session_id in self.waiting:
-                continue
-            waiting.needs_sign_of_life = (self._first_scan or waiting.has_vanished) and self._is_judged(
-                waiting
-            )
-            self.waiting[waiting.session_id] = waiting
-            self.worker.debug.say("queue", f"{waiting.session_id}: seen: {waiting.request.command}")
+        for candidate in found:
+            is_doubtful = self._first_scan or candidate.has_vanished
+            candidate.needs_sign_of_life = is_doubtful and waiting_clients.is_judged(candidate)
+            self.worker.debug.say("queue", f"{candidate.session_id}: seen: {candidate.request.command}")
         if found:
             self._dirty = True
             self._news_at = now
@@ -244,49 +245,37 @@ class Scheduler:
         wait = scan_interval(after - self._news_at, self.poll_ceiling_s)
         self._due["scan"] = after + max(wait, after - now)
 
-    def _is_judged(self, waiting: Waiting) -> bool:
-        """Whether its client has to show that it lives. With `--keep` it need not, unless its session had vanished."""
-        request = waiting.request
-        goes_on_alone = request.keeps and not waiting.has_vanished
-        return request.sends_heartbeats and not goes_on_alone and waiting.refusal is None
-
     def _tick(self) -> None:
         """Once a second: signs of life, withdrawals and the journal's record of those that wait."""
         now = clock.monotonic()
-        for waiting in list(self.waiting.values()):
-            if self._is_judged(waiting) and waiting_clients.judge(self.worker.namespace, waiting, now):
+        for candidate in list(self.sessions.candidates()):
+            if waiting_clients.is_judged(candidate) and waiting_clients.judge(
+                self.worker.namespace, candidate, now
+            ):
                 self._dirty = True
-            if waiting.row is not None:
-                self._drop_if_lost(waiting, waiting.row)
-            elif now - waiting.seen_monotonic > WITHDRAWN_S:
-                self._drop_if_claimed(waiting)
-        self._wait_recorder.record(self.waiting.values(), now)
-        for session_id in [name for name in self.catalog.claimed if self._is_own(name)]:
-            del self.catalog.claimed[session_id]
-        self.takeovers.watch(list(self.catalog.claimed), now)
+            if candidate.row is not None:
+                self._drop_if_lost(candidate, candidate.row)
+            elif now - candidate.seen > WITHDRAWN_S:
+                self._drop_if_claimed(candidate, now)
+        self._wait_recorder.record(self.sessions.candidates(), now)
+        self.takeovers.watch(list(self.sessions.of(Owned)), now)
 
     def _settled(self, session_id: str, is_final: bool) -> None:
         """A session of another has its end, or is gone."""
-        self.catalog.claimed.pop(session_id, None)
-        if is_final:
-            self.catalog.finished[session_id] = clock.monotonic()
+        self.sessions.put(session_id, Final(clock.monotonic()) if is_final else IGNORED)
 
     def _sweep(self) -> None:
         now = clock.monotonic()
-        self.takeovers.recheck(list(self.catalog.claimed))
-        self.sweeper.sweep(now, self._is_own)
-        if len(self.catalog.claimed) == 0:
+        self.takeovers.recheck(list(self.sessions.of(Owned)))
+        self.sweeper.sweep(now)
+        if not self.sessions.of(Owned):
             self.sweeper.sweep_workers(now)
 
-    def _is_own(self, session_id: str) -> bool:
-        """Whether a process of this scheduler is at work on the session."""
-        return session_id in self.waiting or self.runners.is_at(session_id)
-
-    def _drop_if_claimed(self, waiting: Waiting) -> None:
-        if clock.monotonic() - waiting.looked_at < WITHDRAWN_S:
+    def _drop_if_claimed(self, candidate: Candidate, now: float) -> None:
+        if now - candidate.looked_at < WITHDRAWN_S:
             return
-        waiting.looked_at = clock.monotonic()
-        directory = self.worker.namespace.session(waiting.session_id).directory
+        candidate.looked_at = now
+        directory = self.worker.namespace.session(candidate.session_id).directory
         try:
             names = files.list_names(directory)
         except FileNotFoundError:
@@ -294,24 +283,27 @@ class Scheduler:
         except OSError:
             return
         if CLAIM_NAME in names:
-            self._remove(waiting, "claimed by another or withdrawn")
+            self._drop(candidate, "claimed by another or withdrawn")
 
-    def _drop_if_lost(self, waiting: Waiting, row: Row) -> None:
-        """Whose dead runner had not claimed it may be claimed by another at any time; recovery then forgets the row."""
+    def _drop_if_lost(self, candidate: Candidate, row: Row) -> None:
+        """A session whose dead runner had not claimed it may be claimed by another worker at any time."""
         try:
             if plan.is_lost(self.worker.namespace.session(row.session_id), row):
-                self._remove(waiting, "claimed by another, or removed")
-                self._due["recover"] = 0.0
+                self._drop(candidate, "claimed by another, or removed")
+                self._due["recover"] = 0.0  # which forgets the row
         except OSError:
             return
 
-    def _remove(self, waiting: Waiting, why: str) -> None:
-        del self.waiting[waiting.session_id]
-        waiting.wait_for(None, None, clock.monotonic())
-        self._wait_recorder.close(waiting)
-        self.catalog.claimed[waiting.session_id] = clock.monotonic()
+    def _drop(self, candidate: Candidate, why: str) -> None:
+        """It does not wait here any more: it is in other hands."""
+        self._end_wait(candidate)
+        self.sessions.put(candidate.session_id, OWNED)
         self._dirty = True
-        self.worker.debug.say("queue", f"{waiting.session_id}: {why}")
+        self.worker.debug.say("queue", f"{candidate.session_id}: {why}")
+
+    def _end_wait(self, candidate: Candidate) -> None:
+        candidate.wait_for(None, None, clock.monotonic())
+        self._wait_recorder.close(candidate)
 
     # Deciding
 
@@ -319,176 +311,166 @@ class Scheduler:
         self._dirty = False
         free = self.max_jobs - self.runners.slots_taken()
         free_net = self.max_net - self.runners.slots_taken(is_net=True)
-        waiting_now, refusing = list(self.waiting.values()), self.runners.refusing()
-        for verdict in queue.decide(
-            waiting_now, self.runners.held(), free, now, free_net=free_net, refusing=refusing
-        ):
-            waiting = verdict.waiting
-            if verdict.reason is None and waiting.held_elsewhere:
-                self._launch(waiting, verdict.beside)  # only a try: it goes on waiting unless that succeeds
+        waiting, held, refusing = self.sessions.in_order(), self.runners.held(), self.runners.refusing()
+        for verdict in queue.decide(waiting, held, free, now, free_net=free_net, refusing=refusing):
+            candidate = verdict.session.candidate
+            if verdict.reason is None and _is_retry(verdict.session):
+                self._launch(
+                    verdict.session, verdict.beside
+                )  # only a try: it goes on waiting unless that succeeds
                 continue
-            if waiting.wait_for(verdict.reason, verdict.behind, now) and verdict.reason is not None:
+            if candidate.wait_for(verdict.reason, verdict.behind, now) and verdict.reason is not None:
                 behind = f" behind {verdict.behind}" if verdict.behind else ""
-                self.worker.debug.say("lock", f"{waiting.session_id}: waits for {verdict.reason}{behind}")
+                self.worker.debug.say("lock", f"{candidate.session_id}: waits for {verdict.reason}{behind}")
             if verdict.reason is None:
-                self._launch(waiting, verdict.beside)
+                self._launch(verdict.session, verdict.beside)
 
-    def _launch(self, waiting: Waiting, beside: frozenset[str]) -> None:
+    def _launch(self, session: Waiting | Tried, beside: frozenset[str]) -> None:
         now = clock.monotonic()
-        if not waiting.held_elsewhere:
-            self._wait_recorder.close(waiting)
+        candidate, is_retry = session.candidate, _is_retry(session)
+        if not is_retry:
+            self._wait_recorder.close(candidate)
         task = Assignment(
-            waiting.session_id,
-            waiting.request,
-            waiting.seen_at,
-            slot_wait_s=waiting.waited_for(queue.SLOT, now),
-            lock_wait_s=waiting.waited_for(queue.DIRECTORY, now),
-            refusal=waiting.refusal,
-            row=waiting.row,
-            is_first_try=waiting.retry_at == 0.0,
+            candidate.session_id,
+            candidate.request,
+            candidate.seen_at,
+            slot_wait_s=candidate.waited_for(queue.SLOT, now),
+            lock_wait_s=candidate.waited_for(queue.DIRECTORY, now),
+            refusal=candidate.refusal,
+            row=candidate.row,
+            is_first_try=isinstance(session, Waiting),
             beside=beside,
         )
         try:
             pid = self._forks.run(task)
         except OSError as error:  # no process or descriptor left now
-            self.worker.debug.say("failure", f"{waiting.session_id}: no runner: {error.strerror}")
+            self.worker.debug.say("failure", f"{candidate.session_id}: no runner: {error.strerror}")
             self._processes.fails(outage.words(error))
-            waiting.stuck = f"no process can be started: {error.strerror}"
-            waiting.retry_at = now + waiting.backoff.failed()
+            candidate.stuck = f"no process can be started: {error.strerror}"
+            retry_at = now + candidate.backoff.failed()
+            self.sessions.put(candidate.session_id, Tried(candidate, retry_at, is_retry))
             return
         self._processes.works()
         self._due["standby"] = now + STANDBY_AFTER_S
-        del self.waiting[waiting.session_id]
-        self.runners.add_runner(pid, waiting, is_beside=bool(beside))
+        state = Running(candidate, pid, now, is_retry, is_beside=bool(beside))
+        self.sessions.put(candidate.session_id, state)
 
     # Ends
 
     def _reap(self) -> None:
-        while self.runners.has_children or self._forks.has_standby:
+        while self.runners.children() or self._forks.has_standby:
             try:
                 pid, status = os.waitpid(-1, os.WNOHANG)
             except ChildProcessError:
                 return
             if pid == 0:
                 return
-            running = self.runners.take_out(pid)
+            at_work = self.runners.at_work(pid)
             if self._forks.has_lost(pid):
                 self._due["standby"] = clock.monotonic() + RECOVERY_S  # something kills it: not at once again
-            if running is not None:
-                self._ended(running, os.waitstatus_to_exitcode(status))
+            if at_work is not None:
+                self._ended(*at_work, os.waitstatus_to_exitcode(status))
 
-    def _ended(self, running: Running, code: int) -> None:
+    def _ended(self, session_id: str, state: Running | Ending, code: int) -> None:
+        now = clock.monotonic()
         self._dirty = True
-        self._news_at = clock.monotonic()
-        waiting = running.waiting
-        tried = code in (RunnerExit.HELD, RunnerExit.LATER)
+        self._news_at = now
         self._said.update(self._reasons.take())
-        said = self._said.pop(running.session_id, "")
-        if waiting is not None and waiting.held_elsewhere and not tried:
-            waiting.wait_for(None, None, clock.monotonic())
-            self._wait_recorder.close(waiting)
-        if running.is_recovery:
-            # Ended, or left to who has begun to end it: looked at again until it is final.
-            self.catalog.claimed[running.session_id] = clock.monotonic()
-            if code != RunnerExit.DONE:
-                self._due["recover"] = clock.monotonic() + self._count_death(running.session_id)
-        elif tried and waiting is not None:
-            waiting.held_elsewhere = code == RunnerExit.HELD
-            waiting.stuck = said or (HELD_BY_NOBODY if waiting.held_elsewhere else "")
-            waiting.retry_at = clock.monotonic() + waiting.backoff.failed()
-            self._requeue(waiting)
-        elif code == RunnerExit.DONE:
-            self._deaths.pop(running.session_id, None)
-            self.catalog.finished[running.session_id] = clock.monotonic()
-            if running.is_net:
-                self.sweeper.keeps_briefly.add(running.session_id)
-                self._due["sweep"] = min(self._due["sweep"], clock.monotonic() + NET_KEEP_S)
-        elif code in (RunnerExit.LOST, RunnerExit.SUPERSEDED):
-            self.catalog.claimed[running.session_id] = clock.monotonic()
-        elif code == RunnerExit.JOURNAL:
+        said = self._said.pop(session_id, "")
+        move = exits.after(exits.kind_of(state), code)
+        if move.ends_worker:
             raise JournalError(
                 "the journal cannot be used any more, as a runner has found",
                 hint="`pigeon history` tells what is wrong with it; a worker that is started looks at it first",
             )
-        else:
-            self._died(running, code, said)
+        if move.is_told:
+            tell(f"pigeon worker: the runner of {session_id} died ({_death(code)})")
+            self.worker.debug.say("failure", f"{session_id}: its runner died ({_death(code)})")
+        if move.is_death:
+            self._deaths.add(session_id)
+        pause_s = self._deaths.pause_s(session_id)
+        if move.look is not Look.AS_EVER:
+            # Now means in this very turn: recovery has its look before anything is tried again.
+            at = 0.0 if move.look is Look.NOW else now + pause_s
+            self._due["recover"] = min(self._due["recover"], at)
+        after = exits.state_after(move.to, state, now, pause_s if move.is_death else None)
+        self.sessions.put(session_id, after)
+        if isinstance(after, Final):
+            self._deaths.forget(session_id)
+            if after.is_brief:
+                self._due["sweep"] = min(self._due["sweep"], now + NET_KEEP_S)
+        if isinstance(after, Tried):
+            self._say_why(after, move.is_death, said, code)
+        elif isinstance(state, Running) and state.is_retry:
+            self._end_wait(state.candidate)
 
-    def _died(self, running: Running, code: int, said: str) -> None:
-        """A runner has ended without saying what became of its session: by a signal, or by a fault of pigeon's own."""
-        waiting = running.waiting
-        tell(f"pigeon worker: the runner of {running.session_id} died ({_death(code)})")
-        self.worker.debug.say("failure", f"{running.session_id}: its runner died ({_death(code)})")
-        pause_s = self._count_death(running.session_id)
-        self._due["recover"] = 0.0
-        # It may have died before it wrote a row, and then recovery knows nothing of the session.
-        if waiting is None or waiting.row is not None:
-            return
-        deaths = self._deaths[running.session_id]
-        if deaths > 2 * MOST_DEATHS:
-            tell(f"pigeon worker: session {running.session_id} is left alone: not even its end can be told")
-            return
-        if deaths >= MOST_DEATHS:
-            why = said or f"its runner died ({_death(code)})"
-            waiting.refusal = (states.FAILED, f"it could not be started in {deaths} attempts: {why}")
-        waiting.retry_at = clock.monotonic() + pause_s
-        self._requeue(waiting)
+    def _say_why(self, tried: Tried, is_death: bool, said: str, code: int) -> None:
+        """Why it has to be tried again; or to be ended, if that has cost too many runners their life."""
+        candidate = tried.candidate
+        if not is_death:
+            candidate.stuck = said or (HELD_BY_NOBODY if tried.held_elsewhere else "")
+        elif self._deaths.are_hopeless(candidate.session_id):
+            tell(f"pigeon worker: session {candidate.session_id} is left alone: not even its end can be told")
+            self.sessions.put(candidate.session_id, IGNORED)
+        elif self._deaths.are_many(candidate.session_id):
+            self._refuse(candidate, f": {said or f'its runner died ({_death(code)})'}")
 
-    def _count_death(self, session_id: str) -> float:
-        """One more runner of the session has died; how long to wait before the next one is forked, in seconds."""
-        self._deaths[session_id] = self._deaths.get(session_id, 0) + 1
-        return _pause_s(self._deaths[session_id])
-
-    def _requeue(self, waiting: Waiting) -> None:
-        """Back to its place: the order is that in which this worker first saw the sessions."""
-        self.waiting[waiting.session_id] = waiting
-        self.waiting = dict(sorted(self.waiting.items(), key=lambda item: item[1].seen_monotonic))
+    def _refuse(self, candidate: Candidate, why: str = "") -> None:
+        deaths = self._deaths.of(candidate.session_id)
+        candidate.refusal = (states.FAILED, f"it could not be started in {deaths} attempts{why}")
 
     def _watch_adopted(self) -> None:
-        for session_id in self.runners.drop_dead():
-            self._dirty = True
+        for session_id in self.runners.dead():
             self._due["recover"] = 0.0
-            self.catalog.claimed[session_id] = clock.monotonic()  # final by now, or soon
+            self._leave_adopted(session_id)
+
+    def _leave_adopted(self, session_id: str) -> None:
+        """Its adopted runner is at work no more."""
+        self._dirty = True
+        candidate = self.sessions.of(Adopted)[session_id].candidate
+        if candidate is None:
+            self.sessions.put(session_id, OWNED)  # final by now, or soon
+        else:
+            candidate.looked_at = 0.0  # claimed, or not: that is looked at before it is tried
+            retry_at = clock.monotonic() + WITHDRAWN_S
+            self.sessions.put(session_id, Tried(candidate, retry_at, held_elsewhere=False))
 
     def _recover(self) -> None:
         """Adopt runners that live without a scheduler, and give an end to the sessions of those that do not."""
-        found, settled = rescue.look(self.worker, self.runners, self.waiting.values(), self._said_by_others)
+        found, settled = rescue.look(self.worker, self.sessions, self.runners, self._said_by_others)
         self._journal.works()
         for session_id in settled:
-            self._dirty = True
-            self.catalog.claimed[session_id] = clock.monotonic()
+            self._leave_adopted(session_id)
         for row in found:
             self._guard.run(row.session_id, lambda row=row: self._recover_one(row))  # type: ignore[misc]
 
     def _recover_one(self, row: Row) -> None:
-        deaths = self._deaths.get(row.session_id, 0)
+        session_id = row.session_id
+        may_start = not self._deaths.are_many(session_id)
         try:
-            decision = rescue.decide(self.worker, row)
-            is_tried = decision is plan.Recovery.CLAIM_AGAIN or (
-                decision is plan.Recovery.START and deaths < MOST_DEATHS
-            )
-            waiting = rescue.wait_again(self.worker, row) if is_tried else None
+            decision = rescue.decide(self.worker, row, may_start=may_start)
+            again = rescue.wait_again(self.worker, row) if decision in plan.TRIED_AGAIN else None
         except OSError:
             self._due["recover"] = clock.monotonic() + 1.0  # it cannot be said now
             return
-        if waiting is not None:
-            if deaths >= MOST_DEATHS:
-                waiting.refusal = (states.FAILED, f"it could not be started in {deaths} attempts")
-            if deaths:
-                waiting.retry_at = clock.monotonic() + _pause_s(deaths)
-            waiting.needs_sign_of_life = waiting.needs_sign_of_life and self._is_judged(waiting)
-            self.waiting[row.session_id] = waiting
+        if again is not None:
+            if not may_start:
+                self._refuse(again)
+            pause_s = self._deaths.pause_s(session_id)
+            retry_at = clock.monotonic() + pause_s
+            self.sessions.put(session_id, Tried(again, retry_at, False) if pause_s else Waiting(again))
             self._dirty = True
             return
-        if row.session_id in self.waiting:
-            self._remove(self.waiting[row.session_id], "taken up from the journal")
-        rescue.begin_end(self.worker, self.runners, self._forks, row, decision)
+        candidate = self.sessions.candidate_of(session_id)
+        if candidate is not None:
+            self._drop(candidate, "taken up from the journal")
+        self.sessions.put(session_id, rescue.begin_end(self.worker, self._forks, row, decision))
 
     # Saying
 
     def _beat(self) -> None:
-        stuck = [(one.session_id, one.stuck) for one in self.waiting.values() if one.stuck]
-        running = self.runners.describe(clock.monotonic())
-        self._heartbeat.beat(running, dict(stuck[:MOST_STUCK]), draining=self.stops > 0)
+        stuck = dict(list(self.sessions.stuck().items())[:MOST_STUCK])
+        self._heartbeat.beat(self.runners.describe(clock.monotonic()), stuck, draining=self.stops > 0)
 
     def _answer_stops(self) -> None:
         if self.stops == self._said_stops:
@@ -507,9 +489,9 @@ class Scheduler:
         self.runners.hang_up()
 
 
-def _pause_s(deaths: int) -> float:
-    """Before a runner is forked for a session whose runners have died so often."""
-    return min(DEATH_S * float(2 ** min(deaths - 1, 20)), LONGEST_S)
+def _is_retry(session: Waiting | Tried) -> bool:
+    """Whether another worker's command held its directory at the last try."""
+    return isinstance(session, Tried) and session.held_elsewhere
 
 
 def _death(code: int) -> str:

@@ -13,7 +13,7 @@ from pigeon.journal.connection import may_pass
 from pigeon.journal.store import Journal
 from pigeon.worker.handover import Worker
 from pigeon.worker.scheduler.outage import Outage
-from pigeon.worker.scheduler.queue import Waiting
+from pigeon.worker.scheduler.sessions import Candidate
 
 RECORDED_WAIT_S = 1.0
 """A wait longer than this goes into the journal while it lasts."""
@@ -29,7 +29,7 @@ class WaitRecorder:
         self._ended: dict[tuple[str, str], float] = {}
         """Those of them that are over, after so many seconds, which the journal does not know yet."""
 
-    def record(self, waiting: Iterable[Waiting], now: float) -> None:
+    def record(self, waiting: Iterable[Candidate], now: float) -> None:
         """Write down waits that last, and ends that could not be written before.
 
         Raises:
@@ -45,14 +45,14 @@ class WaitRecorder:
         if lasting or self._ended:
             self._write(lasting, now)
 
-    def close(self, waiting: Waiting) -> None:
+    def close(self, waiting: Candidate) -> None:
         """The session waits no more. Raises JournalError as `record`."""
         mine = [key for key in self._recorded if key[0] == waiting.session_id]
         if mine:
             self._ended.update({key: waiting.waited.get(key[1], 0.0) for key in mine})
             self._write([], 0.0)
 
-    def _write(self, lasting: Iterable[Waiting], now: float) -> None:
+    def _write(self, lasting: Iterable[Candidate], now: float) -> None:
         if self._outage.is_on:
             return  # each try may take as long as SQLite waits, and the loop that looks for dead runners tries anyhow
         try:
@@ -63,7 +63,7 @@ class WaitRecorder:
                 raise
             self._outage.fails(error.message)
 
-    def _write_to(self, journal: Journal, lasting: Iterable[Waiting], now: float) -> None:
+    def _write_to(self, journal: Journal, lasting: Iterable[Candidate], now: float) -> None:
         for key, waited in list(self._ended.items()):
             session_id, reason = key
             journal.end_wait(session_id, self._worker.worker_id, reason, waited)

@@ -8,7 +8,8 @@ from pigeon.wire.names import Namespace
 from pigeon.wire.pacing import HEARTBEAT_S
 from pigeon.wire.records import companion_of
 from pigeon.wire.tail import Tail
-from pigeon.worker.scheduler.queue import DIRECTORY, Waiting
+from pigeon.worker.scheduler.queue import DIRECTORY
+from pigeon.worker.scheduler.sessions import Candidate
 
 SIGN_OF_LIFE_S = 2 * HEARTBEAT_S + 2.0
 """A waiting session whose client shows none for this long is cancelled."""
@@ -17,40 +18,47 @@ OVERDUE_S = HEARTBEAT_S + 2.0
 """One that has shown none for this long may have died; it is not started until it shows one."""
 
 
-def _hear(namespace: Namespace, waiting: Waiting) -> bool:
+def is_judged(candidate: Candidate) -> bool:
+    """Whether its client has to show that it lives. With `--keep` it need not, unless its session had vanished."""
+    request = candidate.request
+    goes_on_alone = request.keeps and not candidate.has_vanished
+    return request.sends_heartbeats and not goes_on_alone and candidate.refusal is None
+
+
+def _hear(namespace: Namespace, candidate: Candidate) -> bool:
     """Whether the client has named another session as one of its own job. What cannot be read now is read later."""
     try:
-        records = Tail(namespace.session(waiting.session_id).control(), ()).poll()
+        records = Tail(namespace.session(candidate.session_id).control(), ()).poll()
     except (OSError, DamagedSession):
         return False  # the runner tells what is wrong with it
-    known = len(waiting.companions)
-    waiting.companions |= {companion_of(record) for record in records} - {""}
-    return len(waiting.companions) > known
+    known = len(candidate.companions)
+    candidate.companions |= {companion_of(record) for record in records} - {""}
+    return len(candidate.companions) > known
 
 
-def judge(namespace: Namespace, waiting: Waiting, now: float) -> bool:
+def judge(namespace: Namespace, candidate: Candidate, now: float) -> bool:
     """Look at the size of its control file. True if it may be started now, or may no longer, or is to be refused."""
     try:
-        size = files.size(namespace.session(waiting.session_id).control())
+        size = files.size(namespace.session(candidate.session_id).control())
     except OSError:
-        waiting.silence.failed()
+        candidate.silence.failed()
         return False
-    grew = waiting.control_bytes >= 0 and size > waiting.control_bytes
-    first = waiting.control_bytes < 0
-    waiting.control_bytes = size
-    silence = waiting.silence.looked(now, grew=grew or first)
-    changed = grew and waiting.reason == DIRECTORY and _hear(namespace, waiting)
-    if grew and waiting.needs_sign_of_life:
-        waiting.needs_sign_of_life = False
+    first = candidate.control_bytes is None
+    grew = candidate.control_bytes is not None and size > candidate.control_bytes
+    candidate.control_bytes = size
+    silence = candidate.silence.looked(now, grew=grew or first)
+    changed = grew and candidate.reason == DIRECTORY and _hear(namespace, candidate)
+    if grew and candidate.needs_sign_of_life:
+        candidate.needs_sign_of_life = False
         changed = True
     if silence >= SIGN_OF_LIFE_S:
-        waiting.needs_sign_of_life = False
-        waiting.refusal = (
+        candidate.needs_sign_of_life = False
+        candidate.refusal = (
             states.CANCELLED,
             f"its client has shown no sign of life for {silence:.0f} s; not started",
         )
         changed = True
-    elif silence >= OVERDUE_S and not waiting.needs_sign_of_life:
-        waiting.needs_sign_of_life = True
+    elif silence >= OVERDUE_S and not candidate.needs_sign_of_life:
+        candidate.needs_sign_of_life = True
         changed = True
     return changed
