@@ -9,10 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pigeon.backoff import Backoff
+from pigeon.wire import pacing
 from pigeon.wire.pacing import (
     INTERACTIVE,
     WATCHING,
     Silence,
+    Steps,
     interval,
     pending_interval,
     polite,
@@ -33,6 +35,22 @@ from pigeon.wire.pacing import (
 def test_intervals_never_shrink(wait: Callable[[float], float]) -> None:
     waits = [wait(silence / 10) for silence in range(100_000)]
     assert waits == sorted(waits)
+
+
+INPUT = {0.25: 1, 2: 2, 12: 4, 20: 20, 75: 80, 300: 120, 2400: 200, 1e9: 300}
+STREAM = {0.25: 1, 2: 2, 12: 4, 20: 20, 75: 80, 300: 250, 1e9: 480}
+"""Seconds of silence up to which a look follows after so many milliseconds; tuned by tools/bench, and no accident."""
+
+
+@pytest.mark.parametrize(("name", "tuned"), [("INTERACTIVE", INPUT), ("WATCHING", STREAM)])
+def test_the_pace_is_what_was_tuned(name: str, tuned: dict[float, float]) -> None:
+    steps: Steps = getattr(pacing, name)
+    begin = 0.0
+    for until, wait_ms in tuned.items():
+        assert interval(steps, begin + 1e-6) == interval(steps, until) == pytest.approx(wait_ms / 1000)
+        begin = until
+    assert interval(steps, float("inf")) == interval(steps, 1e9)
+    assert steps[-1][0] == float("inf")
 
 
 def test_a_client_that_waits_looks_less_and_less_often() -> None:

@@ -41,6 +41,10 @@ def test_each_case(state: str, finding: str, decision: str) -> None:
     assert decide(state, FACTS[finding]) is Recovery[decision]
 
 
+def test_only_what_was_surely_not_started_waits_for_its_turn_again() -> None:
+    assert {one.name for one in TRIED_AGAIN} == {"CLAIM_AGAIN", "START"}
+
+
 def test_the_table_has_a_cell_for_each_case_and_no_other() -> None:
     assert {(s, f.name) for s, row in RECOVERY.items() for f in row} == {(s, f) for s, f, _ in cells()}
     assert set(RECOVERY) == set(states.STEPS) - {states.FINAL}

@@ -6,7 +6,17 @@ import signal
 
 import pytest
 
-from pigeon.journal.states import CLAIMED, EXITED, FINAL, RUNNING, STARTING, STEPS, origins
+from pigeon.journal.states import (
+    AT_WORK,
+    CLAIMED,
+    EXITED,
+    FINAL,
+    NOT_STARTED,
+    RUNNING,
+    STARTING,
+    STEPS,
+    origins,
+)
 from pigeon.worker.hangup import HANGUP, UNKILLABLE_S, Steps
 
 LIFE = {
@@ -34,6 +44,11 @@ def test_the_origins_of_a_step_are_the_steps_read_backwards(to: str) -> None:
     else:
         with pytest.raises(ValueError, match=to):
             origins(to)
+
+
+def test_the_command_has_not_been_started_or_may_have_been_or_has_ended() -> None:
+    assert NOT_STARTED == ("claiming", "claimed")
+    assert AT_WORK == ("starting", "running")
 
 
 def test_every_state_leads_to_the_end() -> None:

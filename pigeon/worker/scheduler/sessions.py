@@ -180,7 +180,7 @@ State = (
 )
 Kind = TypeVar("Kind", bound=State)
 
-_FORGOTTEN_WITH_ITS_DIRECTORY = (Incomplete, Unpublished, Owned, Orphan, Final, Ignored)
+FORGOTTEN_WITH_ITS_DIRECTORY = (Incomplete, Unpublished, Owned, Orphan, Final, Ignored)
 """Of the others somebody is told, or a process is at work on them."""
 
 
@@ -219,7 +219,7 @@ class Sessions:
         vanished = []
         for session_id in self._states.keys() - listed:
             kind = type(self._states[session_id])
-            if kind in _FORGOTTEN_WITH_ITS_DIRECTORY:
+            if kind in FORGOTTEN_WITH_ITS_DIRECTORY:
                 del self._states[session_id]
                 del self._of[kind][session_id]
                 if kind is not Final:
