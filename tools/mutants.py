@@ -5,7 +5,7 @@
 
 A mutant is made in a forked process, in memory: no file is touched. There the new table takes the place of the old one
 in every module that has it, and the quick tests of that table run until one fails. A mutant that none of them notices
-survives, and the exit code is 1. `--sample N` takes every so many mutants that about N are left; `--all-tests` runs the
+survives, and the exit code is 1. `--sample N` takes about so many of each table; `--all-tests` runs the
 tests to their end, and says how many notice each mutant instead of which one does first.
 """
 
@@ -204,10 +204,9 @@ class Mutants:
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
         """Every mutant of every table."""
-        found = [(t, *m) for t in self.tables for m in t.mutants(_value(t))]
-        every = max(1, len(found) // self.sample) if self.sample else 1
+        found = [(table, *mutant) for table in self.tables for mutant in self._chosen(table)]
         killed: dict[str, list[int]] = {}
-        for table, what, changed in found[::every]:
+        for table, what, changed in found:
             items = [item for item in session.items if item.nodeid.split("::")[0] in table.tests]
             by = killers(items, table, changed, all_tests=self.all_tests)
             if by:  # who has noticed one is likely to notice the next
@@ -224,13 +223,17 @@ class Mutants:
         self.lines.append(f"{'together':<60} {total[1]:>4} of {total[0]:>4} killed")
         return True
 
+    def _chosen(self, table: Table) -> list[tuple[str, Any]]:
+        found = list(table.mutants(_value(table)))
+        return found[:: max(1, len(found) // self.sample)] if self.sample else found
+
 
 def _value(table: Table) -> Any:
     return getattr(importlib.import_module(table.module), table.name)
 
 
 def run(tables: list[Table], sample: int = 0, *, all_tests: bool = False) -> Mutants:
-    """Make the mutants of these tables (about `sample` of them; 0: all) and let the tests of each table see them."""
+    """Make the mutants of these tables (about `sample` of each; 0: all) and let the tests of each table see them."""
     mutants = Mutants(tables, sample, all_tests=all_tests)
     files = sorted({path for table in tables for path in table.tests})
     options = [
@@ -254,7 +257,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--table", action="append", choices=[table.name for table in TABLES])
     parser.add_argument(
-        "--sample", type=int, default=0, metavar="N", help="about so many mutants; default: all"
+        "--sample", type=int, default=0, metavar="N", help="about so many of each table; default: all"
     )
     parser.add_argument("--all-tests", action="store_true", help="count the tests that notice each")
     options = parser.parse_args()

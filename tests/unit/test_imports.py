@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from pigeon.cli_arguments import VERBS
 from tests.helpers.pigeon import Pigeon
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -66,8 +67,8 @@ MAY_IMPORT = {
     "cli": {"base", "wire", "config", "commandline", "client", "commands", "report"},
     "main": {"cli"},
 }
-# Rooms within a layer, by the process that their code runs in, and all that a room may import beside itself: layers and
-# single modules of its own layer. So the guardian, which owns the terminal, provably knows no share.
+# Rooms within a layer, by the process that their code runs in, and all that a room may import beside itself: layers,
+# rooms, and single modules of its own layer. So the guardian, which owns the terminal, provably knows no share.
 ROOMS: dict[str, set[str]] = {
     "pigeon.client.terminal": {
         "base",
@@ -88,9 +89,21 @@ ROOMS: dict[str, set[str]] = {
     "pigeon.net.near": {"base", "net"},
     "pigeon.net.catch": {"base", "net"},
     "pigeon.net.far": {"base", "journal", "net"},
+    # What the worker's rooms share stands below them and knows none of them, and a relay knows no runner.
+    "pigeon.worker": {"base", "wire", "journal"},
+    "pigeon.worker.relay": {"base", "wire", "pigeon.worker"},
+    "pigeon.worker.runner": {"base", "wire", "journal", "pigeon.worker", "pigeon.worker.relay"},
+    "pigeon.worker.recovery": {"base", "wire", "journal", "pigeon.worker"},
+    "pigeon.worker.scheduler": {"base", "wire", "journal", "pigeon.worker", "pigeon.worker.recovery"},
 }
 # What `import pigeon` offers programs is loaded when they ask for it.
 FRONT = {"pigeon": "api"}
+# What a single module may import besides: the scheduler starts runners here, and knows them nowhere else.
+DOORS: dict[str, set[str]] = {"pigeon.worker.scheduler.forks": {"pigeon.worker.runner"}}
+# In commands/, and no verbs: what they share, and the command that is none of pigeon's.
+NO_VERBS = {"arguments", "run"}
+# In report/, and all the same not silent: it draws a screen of its own until it is left.
+DRAWS = {"pigeon.report.screen"}
 # Where a package, or a module of the standard library that has one owner, may be imported.
 OWNERS = {
     "tomli": ("config",),
@@ -163,49 +176,88 @@ def runs_at_import(module: str) -> Iterator[tuple[str, int]]:
     return ((name, line) for name, line in imports_of(module) if line in lines)
 
 
-@pytest.mark.parametrize("module", sorted(MODULES))
-def test_a_module_imports_only_from_the_layers_above_its_own(module: str) -> None:
-    layer = layer_of(module)
-    for name, line in imports_of(module):
-        if name == "pigeon" or name.startswith("pigeon."):
-            other = layer_of(name)
-            assert other in (layer, FRONT.get(module)) or other in MAY_IMPORT[layer], (
-                f"{module}:{line}: `{layer}` imports `{name}`"
-            )
+LAYERS = sorted({layer_of(module) for module in MODULES})
+
+
+def members_of(layer: str) -> list[str]:
+    """The modules of a layer."""
+    return [module for module in MODULES if layer_of(module) == layer]
+
+
+def room_of(module: str) -> str | None:
+    """The innermost room that the module is in."""
+    found = [room for room in ROOMS if module == room or module.startswith(f"{room}.")]
+    return max(found, key=len, default=None)
+
+
+def of_pigeon(module: str) -> Iterator[tuple[str, int]]:
+    """What `module` imports of pigeon, with the line."""
+    return ((n, line) for n, line in imports_of(module) if n == "pigeon" or n.startswith("pigeon."))
+
+
+@pytest.mark.parametrize("layer", LAYERS)
+def test_a_layer_imports_only_from_those_above_it(layer: str) -> None:
+    wrong = [
+        f"{module}:{line}: `{layer}` imports `{name}`"
+        for module in members_of(layer)
+        for name, line in of_pigeon(module)
+        if layer_of(name) not in {layer, FRONT.get(module), *MAY_IMPORT[layer]}
+    ]
+    assert not wrong
 
 
 @pytest.mark.parametrize("room", sorted(ROOMS))
 def test_a_room_imports_only_what_its_process_may_know(room: str) -> None:
-    members = [module for module in MODULES if module == room or module.startswith(f"{room}.")]
+    members = [module for module in MODULES if room_of(module) == room]
     assert members
+    wrong = []
     for module in members:
+        known = {room, *ROOMS[room], *DOORS.get(module, ())}
+        for name, line in of_pigeon(module):
+            if not {name, layer_of(name), room_of(name)} & known:
+                wrong.append(f"{module}:{line}: `{room}` imports `{name}`")
+    assert not wrong
+
+
+def test_the_doors_are_used() -> None:
+    for module, rooms in DOORS.items():
+        assert {room_of(name) for name, _ in of_pigeon(module)} >= rooms
+
+
+def test_a_module_of_commands_is_a_verb() -> None:
+    found = {module.split(".")[2] for module in members_of("commands") if module.count(".") > 1}
+    assert found - NO_VERBS == set(VERBS)
+
+
+def test_a_report_prints_nothing() -> None:
+    for module in set(members_of("report")) - DRAWS:
+        for node in ast.walk(MODULES[module]):
+            called = ast.unparse(node.func) if isinstance(node, ast.Call) else ""
+            speaks = ("print", "os.write", "os.writev", "sys.stdout.write", "sys.stderr.write")
+            assert called not in speaks, f"{module}:{getattr(node, 'lineno', 0)}: {called}"
+
+
+@pytest.mark.parametrize("layer", LAYERS)
+def test_what_has_one_owner_is_imported_only_there(layer: str) -> None:
+    for module in members_of(layer):
         for name, line in imports_of(module):
-            if name == "pigeon" or name.startswith("pigeon."):
-                known = name == room or name.startswith(f"{room}.") or {name, layer_of(name)} & ROOMS[room]
-                assert known, f"{module}:{line}: `{room}` imports `{name}`"
+            top = name.split(".")[0]
+            if top in OWNERS:
+                owned = layer in OWNERS[top] or module in OWNERS[top]
+                assert owned, f"{module}:{line}: `{top}` belongs to {' and '.join(OWNERS[top])}"
+            else:
+                known = top == "pigeon" or top in sys.stdlib_module_names
+                assert known, f"{module}:{line}: `{top}` is no package that pigeon depends on"
 
 
-@pytest.mark.parametrize("module", sorted(MODULES))
-def test_what_has_one_owner_is_imported_only_there(module: str) -> None:
-    for name, line in imports_of(module):
-        top = name.split(".")[0]
-        if top in OWNERS:
-            owned = layer_of(module) in OWNERS[top] or module in OWNERS[top]
-            assert owned, f"{module}:{line}: `{top}` belongs to {' and '.join(OWNERS[top])}"
-        else:
-            known = top == "pigeon" or top in sys.stdlib_module_names
-            assert known, f"{module}:{line}: `{top}` is no package that pigeon depends on"
-
-
-@pytest.mark.parametrize("module", sorted(MODULES))
-def test_only_the_command_line_ends_the_process(module: str) -> None:
-    if layer_of(module) in ("cli", "main"):
-        return
-    for node in ast.walk(MODULES[module]):
-        named = ast.unparse(node) if isinstance(node, ast.Attribute | ast.Name) else ""
-        assert named not in ("sys.exit", "SystemExit", "exit", "quit"), (
-            f"{module}:{getattr(node, 'lineno', 0)}"
-        )
+@pytest.mark.parametrize("layer", [layer for layer in LAYERS if layer not in ("cli", "main")])
+def test_only_the_command_line_ends_the_process(layer: str) -> None:
+    for module in members_of(layer):
+        for node in ast.walk(MODULES[module]):
+            named = ast.unparse(node) if isinstance(node, ast.Attribute | ast.Name) else ""
+            assert named not in ("sys.exit", "SystemExit", "exit", "quit"), (
+                f"{module}:{getattr(node, 'lineno', 0)}"
+            )
 
 
 def test_a_verb_is_imported_when_it_is_called() -> None:
