@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from pigeon.mountinfo import filesystem_of
+from tests.helpers.notes import Notes
 from tests.helpers.pigeon import Pigeon
 from tests.helpers.privileges import WITHOUT_OVERRIDE, mount_small, needs_root, unmount
 from tests.helpers.verbs import lose_host
@@ -44,6 +45,23 @@ def lines_of(result: Any) -> dict[str, list[dict[str, str]]]:
 def left(pigeon: Pigeon) -> list[str]:
     """What doctors have left in the namespace."""
     return [name for name in os.listdir(pigeon.namespace.root) if name.startswith("doctor")]
+
+
+def test_a_worker_that_takes_nothing_new_is_no_worker(pigeon: Pigeon, notes: Notes) -> None:
+    """It lives and has the route, and who waits for it waits in vain."""
+    worker = pigeon.worker()
+    client = pigeon.start(notes.holding("held"))
+    notes.wait_started("held")
+    worker.signal()
+    wait_until(
+        lambda: any(one.get("draining") for one in pigeon.namespace.workers()), 10, "a worker that drains"
+    )
+    (found,) = lines_of(pigeon.run("doctor", "--json"))["workers"]
+    assert found["level"] == "WARN"
+    assert worker.id in found["text"]
+    assert "ending" in found["text"]
+    notes.release("held")
+    assert client.wait().code == 0
 
 
 def test_with_a_worker_it_measures_both_ways(warm: Pigeon) -> None:

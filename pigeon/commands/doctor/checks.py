@@ -224,11 +224,15 @@ def check_lingering(_: Patient, __: Config) -> list[Finding]:
 def check_workers(patient: Patient, _: Config) -> list[Finding]:
     """Who serves the namespace."""
     workers, live = session_view.live_workers(patient.place)
-    fitting = sorted(name for name in live if workers[name].route == patient.route)
+    fitting = session_view.fitting(workers, live, patient.route)
     if fitting:
-        return [Finding(PASS, f"alive and of this route: {', '.join(fitting)}")]
-    others = f"; {len(workers)} other worker files" if workers else ""
-    text = f"no worker of this route lives in `{patient.namespace}`{others}"
+        return [Finding(PASS, f"alive and of this route: {', '.join(sorted(fitting))}")]
+    ending = sorted(name for name in live if workers[name].route == patient.route)
+    if ending:
+        text = f"all workers of this route are ending, and take no new commands: {', '.join(ending)}"
+    else:
+        others = f"; {len(workers)} other worker files" if workers else ""
+        text = f"no worker of this route lives in `{patient.namespace}`{others}"
     return [
         Finding(WARN, text, f"`pigeon worker --namespace {patient.namespace}` on the machine with internet")
     ]
