@@ -94,9 +94,11 @@ def moves(table: Mapping[Any, Any]) -> Iterator[tuple[str, Any]]:
     for key, move in table.items():
         wrong = [replace(move, to=other) for other in type(move.to) if other is not move.to]
         wrong += [replace(move, look=other) for other in type(move.look) if other is not move.look]
-        wrong += [replace(move, **{name: not getattr(move, name)}) for name in ("is_death", "is_told", "ends_worker")]
+        marks = ("is_death", "is_told", "ends_worker")
+        wrong += [replace(move, **{name: not getattr(move, name)}) for name in marks]
         for changed in wrong:
-            what = f"-> {changed.to.name} {changed.look.name} {changed.is_death} {changed.is_told} {changed.ends_worker}"
+            said = [name for name in marks if getattr(changed, name)]
+            what = f"-> {changed.to.name} {changed.look.name} {' '.join(said)}"
             yield f"{_said(key)} {what}", {**table, key: changed}
         # What is not listed has died: the cells that say the same anyhow are the default itself.
         if key[1] != "died" and table[key[0], "died"] != move:

@@ -92,7 +92,7 @@ ROOMS: dict[str, set[str]] = {
     # What the worker's rooms share stands below them and knows none of them, and a relay knows no runner.
     "pigeon.worker": {"base", "wire", "journal"},
     "pigeon.worker.relay": {"base", "wire", "pigeon.worker"},
-    "pigeon.worker.runner": {"base", "wire", "journal", "pigeon.worker", "pigeon.worker.relay"},
+    "pigeon.worker.runner": {"base", "wire", "config", "journal", "pigeon.worker", "pigeon.worker.relay"},
     "pigeon.worker.recovery": {"base", "wire", "journal", "pigeon.worker"},
     "pigeon.worker.scheduler": {"base", "wire", "journal", "pigeon.worker", "pigeon.worker.recovery"},
 }
@@ -100,8 +100,9 @@ ROOMS: dict[str, set[str]] = {
 FRONT = {"pigeon": "api"}
 # What a single module may import besides: the scheduler starts runners here, and knows them nowhere else.
 DOORS: dict[str, set[str]] = {"pigeon.worker.scheduler.forks": {"pigeon.worker.runner"}}
-# In commands/, and no verbs: what they share, and the command that is none of pigeon's.
-NO_VERBS = {"arguments", "run"}
+# In commands/, and no verbs: what they share, the command that is none of pigeon's, and what `worker --print-unit` and
+# pigeon's own questions to itself are.
+NO_VERBS = {"arguments", "itself", "run", "unit"}
 # In report/, and all the same not silent: it draws a screen of its own until it is left.
 DRAWS = {"pigeon.report.screen"}
 # Where a package, or a module of the standard library that has one owner, may be imported.
