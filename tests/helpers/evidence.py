@@ -59,7 +59,8 @@ def journal_rows(path: Path) -> dict[str, list[dict[str, object]]]:
         database.row_factory = sqlite3.Row
         names = [row[0] for row in database.execute("select name from sqlite_master where type = 'table'")]
         return {
-            name: [dict(row) for row in database.execute(f'select * from "{name}" order by rowid')]
+            # In the order of the rows, or of the key where a table has no row ids.
+            name: [dict(row) for row in database.execute(f'select * from "{name}"')]
             for name in names
             if not name.startswith("sqlite_")
         }
