@@ -20,7 +20,7 @@ from pigeon.worker.handover import Worker
 from pigeon.worker.recovery.takeovers import Takeovers
 from pigeon.worker.scheduler.catalog import Catalog
 from pigeon.worker.scheduler.retention import SWEEP_SESSIONS, Retention, Sweeper
-from pigeon.worker.scheduler.sessions import IGNORED, Final, Owned, Sessions
+from pigeon.worker.scheduler.sessions import IGNORED, OWNED, Final, Owned, Sessions
 
 
 class House:
@@ -306,6 +306,7 @@ def test_one_that_vanished_and_came_back_is_known(house: House) -> None:
     (waiting,) = house.catalog.scan(0.0)
     assert not waiting.has_vanished
     os.rename(session.directory, f"{house.namespace.root}/away")
+    house.sessions.put(session.session_id, OWNED)  # as the scheduler does when it finds it gone
     assert house.catalog.scan(1.0) == []
     os.rename(f"{house.namespace.root}/away", session.directory)
     (waiting,) = house.catalog.scan(2.0)
