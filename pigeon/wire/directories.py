@@ -48,14 +48,18 @@ def list_status(path: str, is_wanted: Callable[[str], bool] = lambda _: True) ->
 
 
 def remove_session(session: SessionFiles) -> bool:
-    """Remove a session's directory and what lies in it, never through a link, and nothing outside of it.
+    """Remove a session's directory. As `remove_directory`."""
+    return remove_directory(session.directory)
+
+
+def remove_directory(path: str) -> bool:
+    """Remove a directory of ours and what lies in it, never through a link, and nothing outside of it.
 
     False: some process still has a file of it open (`.nfs…`); it is left for a later turn.
 
     Raises:
         OSError: it, or something in it, cannot be removed. FileNotFoundError: it has gone already.
     """
-    path = session.directory
     fd = open_listing(path)
     try:
         if _empty(fd):

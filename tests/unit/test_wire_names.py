@@ -206,6 +206,31 @@ def test_no_other_module_takes_a_document_apart() -> None:
                 assert not decoders, f"pigeon/{module}:{node.lineno}: {decoders}"
 
 
+# Modules that change files of this host: the journal, proofs of life, sockets, what the user has allowed or wants.
+LOCAL = (
+    "api/",
+    "commands/config.py",
+    "commands/history.py",
+    "config_trust.py",
+    "journal/",
+    "net/",
+    "toml_memory.py",
+    "worker/proof.py",
+)
+CHANGES = set("link mkdir makedirs remove rename replace rmdir symlink truncate unlink".split())
+
+
+def test_no_other_module_changes_a_name_on_the_share() -> None:
+    for module, path in modules().items():
+        if module.startswith(LOCAL):
+            continue
+        for node in ast.walk(ast.parse(path.read_bytes())):
+            if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+                is_change = node.value.id == "os" and node.attr in CHANGES
+                is_change |= node.value.id == "shutil" and node.attr in ("rmtree", "move", "copytree")
+                assert not is_change, f"pigeon/{module}:{node.lineno}: {ast.unparse(node)} past wire/"
+
+
 @pytest.mark.parametrize("what", DOCUMENTS)
 def test_format_names_each_field_that_is_written(what: str) -> None:
     missing = {

@@ -7,6 +7,7 @@ import shutil
 import socket
 import stat
 import statistics
+from contextlib import suppress
 from dataclasses import dataclass
 
 from pigeon import clock, mountinfo
@@ -240,5 +241,6 @@ def check_workers(patient: Patient, _: Config) -> list[Finding]:
 
 def tidy(patient: Patient) -> list[Finding]:
     """Remove what the checks have made."""
-    shutil.rmtree(patient.room, ignore_errors=True)
+    with suppress(OSError):  # it was never made, or a file of it is still open somewhere
+        directories.remove_directory(patient.room)
     return []
