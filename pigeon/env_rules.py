@@ -24,6 +24,7 @@ import os
 import stat
 
 from pigeon import mountinfo, trust
+from pigeon.wire.text import from_here, to_here
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -103,18 +104,17 @@ def settle(
     """Put what gives way in `env` to the worker's own, or out. Returns what to tell of it, a line each.
 
     `sent`: the variables of the client, as they are in `env` by now. `own`: the worker's environment. `meant`: names
-    whose values are for this host. `cwd`: where the command will run.
+    whose values are for this host. `cwd`: where the command will run. All are texts as they travel (`wire/text.py`).
     """
     told = []
     for name, value in sent.items():
         kind = TABLE.get(name)
         if kind is None or name in meant or not value or value == own.get(name):
             continue
-        kept, why = _JUDGES[kind](_Value(name, value, cwd))
+        kept, why = _JUDGES[kind](_Value(name, to_here(value), to_here(cwd)))
         if not why:
             continue
-        if not kept:
-            kept = _instead(name, kind, own)
+        kept = from_here(kept) if kept else _instead(name, kind, own)
         if kept:
             env[name] = kept
         else:
@@ -129,7 +129,7 @@ def _instead(name: str, kind: str, own: Mapping[str, str]) -> str:
     if own.get(name):
         return own[name]
     if kind == HOME:
-        return os.path.expanduser("~")
+        return from_here(os.path.expanduser("~"))
     if kind == LOCALE and name in ("LC_ALL", "LANG", "LC_CTYPE"):
         return FALLBACK_LOCALE if has_locale(FALLBACK_LOCALE) else "C"
     return os.defpath if kind == PROGRAMS else ""

@@ -186,8 +186,9 @@ def latin(tmp_path: Path) -> dict[str, str]:
 def test_text_is_utf_8_whatever_the_locale(pigeon: Pigeon, latin: dict[str, str], side: str) -> None:
     pigeon.worker(env=latin if side != "client" else None)
     place = pigeon.directory("grün-日本".encode())
-    env = {**(latin if side != "worker" else {}), "NAME": os.fsdecode("日本".encode())}
-    asked = "printf '%s ' \"$NAME\" 'größe'; pwd"
+    listed = f"{place}:/usr/bin"  # a list of directories that are looked at on the worker's host
+    env = {**(latin if side != "worker" else {}), "NAME": os.fsdecode("日本".encode()), "PYTHONPATH": listed}
+    asked = 'printf \'%s \' "$NAME" \'größe\'; test "$PYTHONPATH" = "$PWD:/usr/bin" && pwd'
     result = pigeon.run(asked, cwd=os.fsencode(place), env=env)
     assert (result.code, result.stdout) == (0, "日本 größe ".encode() + os.fsencode(place) + b"\n"), result
 

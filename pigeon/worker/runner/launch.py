@@ -10,7 +10,7 @@ from pigeon import env_rules, inside
 from pigeon.errors import EXIT_PIGEON
 from pigeon.wire import events
 from pigeon.wire.documents import Request
-from pigeon.wire.text import to_bytes
+from pigeon.wire.text import to_bytes, to_here
 from pigeon.worker import identity
 from pigeon.worker.handover import Assignment, Worker
 from pigeon.worker.relay.command import TOO_LONG, CannotStart, Command, NoTerminal, find_program
@@ -89,7 +89,10 @@ def _marks(task: Assignment, worker: Worker) -> dict[str, str]:
 def _judged_first(request: Request) -> list[tuple[str, str]]:
     """The directories that the client wants in front of PATH, and what speaks against each over here; "" if nothing."""
     return [
-        (place, env_rules.fault_of(place, directory=True) if place.startswith("/") else "is relative")
+        (
+            place,
+            env_rules.fault_of(to_here(place), directory=True) if place.startswith("/") else "is relative",
+        )
         for place in request.path_first
         if ":" not in place
     ]
