@@ -108,7 +108,7 @@ def _worker(config: Config) -> tuple[Worker, str]:
     said = (
         f"pigeon worker {visible(worker.worker_id)}: namespace `{visible(namespace.name)}` "
         f"in {visible(namespace.cache)}"
-        f"{f', route `{visible(route)}`' if route else ''}, up to {config.worker.max_jobs} commands at a time\n"
+        f"{f', route `{visible(route)}`' if route else ''}, {_at_a_time(config.worker.max_jobs)}\n"
         f"  journal {visible(journal_path)}, directory lock: {lock.mode} ({lock.reason})"
     )
     if worker.wrap:
@@ -116,3 +116,7 @@ def _worker(config: Config) -> tuple[Worker, str]:
     if lock.warning:
         said += f"\npigeon worker: warning: {visible(lock.warning)}"
     return worker, said
+
+
+def _at_a_time(count: int) -> str:
+    return "one command at a time" if count == 1 else f"up to {count} commands at a time"

@@ -128,8 +128,8 @@ class Journal:
 
     # Steps
 
-    def begin_claim(self, row: Mapping[str, object], *, durable: bool = False) -> None:
-        """Write that a claim is about to be made: a row in state `claiming`, epoch 1."""
+    def begin_claim(self, row: Mapping[str, object], *, durable: bool = False, **detail: object) -> None:
+        """Write that a claim is about to be made: a row in state `claiming`, epoch 1. `detail`: more for its event."""
         columns = _known({**row, "epoch": 1, "state": states.CLAIMING})
         names = ", ".join(columns)
         sql = f"INSERT INTO sessions ({names}) VALUES ({', '.join('?' * len(columns))})"
@@ -139,7 +139,7 @@ class Journal:
             if again and queries.get(self._db.conn, token) is not None:
                 return  # the attempt whose commit was reported to have failed had not
             self._db.execute(sql, list(columns.values()))
-            self._record(token, states.CLAIMING, {"worker_id": row.get("worker_id")})
+            self._record(token, states.CLAIMING, {"worker_id": row.get("worker_id"), **detail})
 
         self._writer.step(write, durable=durable)
 

@@ -76,6 +76,10 @@ def describe(
         "watched_by": watcher,
         "client": None if ended else newest.client_state(view),
         "waits_for": str(wait) if wait is not None else None,
+        "client_version": (request.version or None) if request else None,
+        "worker_version": workers[watcher].version or None
+        if watcher is not None and watcher in workers
+        else None,
         "attachable": view.state == states.RUNNING and view.claim is not None and view.claim.takes_attachers,
     }
 

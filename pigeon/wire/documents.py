@@ -156,6 +156,7 @@ class Request:
         "job",
         "directory",
         "path_first",
+        "version",
         "given_env",
         "umask",
         "limits",
@@ -185,6 +186,8 @@ class Request:
         self.directory: tuple[int, int, str] | None = None
         """Inode, modification time (unix nanoseconds) and filesystem type ("": not known) of `cwd` as its client sees
         it; None: not known."""
+        self.version = ""
+        """Of its client's pigeon, as that says; for people only."""
         self.path_first: list[str] = []
         """Directories of the client's active environment, which belong in front of PATH."""
         self.given_env: list[str] = []
@@ -330,6 +333,7 @@ def parse_request(data: bytes, session_id: str) -> Request:
     request.on_disconnect = _choice(document, "on_disconnect", (HANG_UP, KEEP))
     client = document.get("client")
     features = client.get("features") if isinstance(client, dict) else None
+    request.version = text_of(client, "version") if isinstance(client, dict) else ""
     request.features = tuple(f for f in features if isinstance(f, str)) if isinstance(features, list) else ()
     request.verb = _texts(document, "verb") if document.get("verb") is not None else None
     request.job = _job_of(document.get("job"))

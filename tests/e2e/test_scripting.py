@@ -44,7 +44,7 @@ def test_sessions_and_inspect(warm: Pigeon, notes: Notes) -> None:
         assert set(row) == documented("sessions")
     found = answer(warm, "inspect", session.id)
     assert set(found) <= documented("inspect")
-    assert documented("inspect") - set(found) <= {"processes", "row", "waits", "events"}, (
+    assert documented("inspect") - set(found) <= {"processes", "row", "waits", "events", "destinations"}, (
         "elsewhere these are not known"
     )
     for process in found["processes"]:

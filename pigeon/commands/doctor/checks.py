@@ -10,7 +10,7 @@ import statistics
 from contextlib import suppress
 from dataclasses import dataclass
 
-from pigeon import clock, mountinfo
+from pigeon import __version__, clock, mountinfo
 from pigeon.config import Config
 from pigeon.journal import place
 from pigeon.report import session_view
@@ -227,7 +227,13 @@ def check_workers(patient: Patient, _: Config) -> list[Finding]:
     workers, live = session_view.live_workers(patient.place)
     fitting = session_view.fitting(workers, live, patient.route)
     if fitting:
-        return [Finding(PASS, f"alive and of this route: {', '.join(sorted(fitting))}")]
+        told = ", ".join(
+            f"{name} (pigeon {fitting[name].version or 'of unknown version'})" for name in sorted(fitting)
+        )
+        text = f"alive and of this route: {told}; this is pigeon {__version__}"
+        if all(worker.version == __version__ for worker in fitting.values()):
+            return [Finding(PASS, text)]
+        return [Finding(WARN, text, "it works; what is new needs the newer version on both sides")]
     ending = sorted(name for name in live if workers[name].route == patient.route)
     if ending:
         text = f"all workers of this route are ending, and take no new commands: {', '.join(ending)}"

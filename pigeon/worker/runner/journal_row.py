@@ -11,7 +11,7 @@ import shlex
 from collections.abc import Callable
 from typing import Any
 
-from pigeon import clock
+from pigeon import __version__, clock
 from pigeon.errors import JournalError
 from pigeon.journal import states as journal_states
 from pigeon.journal.connection import JournalUnavailable
@@ -73,7 +73,8 @@ class JournalRow:
         }
         row = self._task.row
         if row is None:
-            self._journal().begin_claim(self._new_row())
+            client = self._task.request.version or None
+            self._journal().begin_claim(self._new_row(), worker_version=__version__, client_version=client)
         elif self._journal().raise_epoch(self.token, self.epoch, row.state, **self._owner):
             self.epoch += 1
         else:
