@@ -127,12 +127,10 @@ ALLOWED: dict[str, set[str]] = {
     "report/overview.py": _SHOWN,
     "report/page.py": _SHOWN,
     "settings.py": {"hangup"},  # a choice
-    "worker/recovery/ending.py": {"cwd"},  # the journal's `lock_mode`
     "worker/relay/relay.py": {"attached", "client_lost", "hangup"},  # events of the journal
     "worker/row.py": _JOURNAL,
     "worker/runner/journal_row.py": _JOURNAL | {"stream_bytes"},
     "worker/runner/runner.py": _JOURNAL,
-    "worker/scheduler/runners.py": {"cwd"},  # the journal's `lock_mode`
 }
 
 
