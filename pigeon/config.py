@@ -51,6 +51,7 @@ if TYPE_CHECKING:
 
         max_jobs: int
         poll_interval: float
+        idle_exit: float | None
         debug: bool
         log: str
         journal: str | None

@@ -140,6 +140,8 @@ TABLE: tuple[Setting, ...] = (
             flag="--max-jobs", metavar="N", low=1, high=4096, harmless=True),
     Setting("worker.poll_interval", SECONDS, 0.2, "longest wait between two looks for new sessions",
             flag="--poll-interval", metavar="TIME", low=0.001, high=60, harmless=True),
+    Setting("worker.idle_exit", SECONDS, None, "end after so long without a session; default: never",
+            flag="--idle-exit", metavar="TIME", low=1, example='"10m"', harmless=True),
     Setting("worker.debug", SWITCH, False, "say what happens, with previews of the bytes that move", flag="--debug"),
     Setting("worker.log", CHOICE, "auto", "a line at each start and end of a command, without its bytes: `commands`;"
             " `ids` leaves its text out; `auto`: `commands` where stderr is no terminal",

@@ -22,6 +22,7 @@ from pigeon.worker.debug import Debug
 from pigeon.worker.handover import Worker
 from pigeon.worker.runner import wrap
 from pigeon.worker.scheduler import limits
+from pigeon.worker.scheduler.idleness import Idleness
 from pigeon.worker.scheduler.retention import Retention
 from pigeon.worker.scheduler.scheduler import Scheduler
 from pigeon.worker.service_log import ServiceLog
@@ -68,6 +69,7 @@ def main(args: list[str], globals_: Mapping[str, str]) -> int:
         poll_ceiling_s=config.worker.poll_interval,
         host_timeout_s=config.worker.host_timeout,
     )
+    scheduler.idleness = Idleness(config.worker.idle_exit)
     scheduler.listen()
     say(announcement, lines=True, stderr=True, flush=True)
     return scheduler.run()

@@ -86,6 +86,7 @@ complete -c pigeon -n __pigeon_is_first -s V -l version -d 'which pigeon this is
 complete -c pigeon -n '__pigeon_is worker' -s h -l help -d 'show this help message and exit'
 complete -c pigeon -n '__pigeon_is worker' -l max-jobs -x -d 'commands that run at a time (4)'
 complete -c pigeon -n '__pigeon_is worker' -l poll-interval -x -d 'longest wait between two looks for new sessions (0.2 s)'
+complete -c pigeon -n '__pigeon_is worker' -l idle-exit -x -d 'end after so long without a session; default: never'
 complete -c pigeon -n '__pigeon_is worker' -l debug -d 'say what happens, with previews of the bytes that move'
 complete -c pigeon -n '__pigeon_is worker' -l journal -r -F -d 'the journal'\''s file, on a local disk; default: `~/.pigeon.db`, or in `/var/tmp` (PIGEON_JOURNAL)'
 complete -c pigeon -n '__pigeon_is worker' -l lock -x -a 'auto flock strict' -d 'how a directory is locked: `auto` decides by the filesystem (auto)'

@@ -36,6 +36,7 @@ _pigeon_options[worker]='-h	show this help message and exit
 --help	show this help message and exit
 --max-jobs=N	commands that run at a time (4)
 --poll-interval=TIME	longest wait between two looks for new sessions (0.2 s)
+--idle-exit=TIME	end after so long without a session; default: never
 --debug	say what happens, with previews of the bytes that move
 --journal=PATH	the journal'\''s file, on a local disk; default: `~/.pigeon.db`, or in `/var/tmp` (PIGEON_JOURNAL)
 --lock={auto,flock,strict}	how a directory is locked: `auto` decides by the filesystem (auto)

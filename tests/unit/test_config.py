@@ -102,6 +102,7 @@ def test_a_whole_file(where: Where) -> None:
         [worker]
         max_jobs = 7
         poll_interval = 1
+        idle_exit = "10m"
         debug = true
         log = "ids"
         journal = "/var//tmp/./j.db"
@@ -151,6 +152,7 @@ def test_a_whole_file(where: Where) -> None:
     assert (found.worker.net_permit, found.worker.net_deny) == (["*.example.org:443"], [])
     assert found.net.direct == ["10.0.0.0/8"]
     assert isinstance(found.worker.poll_interval, float)
+    assert found.worker.idle_exit == 600.0
     assert (found.client.shell, found.client.env_exclude, found.client.repair) == (["sh", "-c"], [], False)
     assert (found.client.path, found.client.notify_after) == ("login", 120.0)
     assert (found.client.claim_timeout, found.client.worker_timeout) == (8.0, 9.0)

@@ -18,6 +18,7 @@ from pigeon import clock
 from pigeon.errors import JournalError
 from pigeon.journal.connection import may_pass
 from pigeon.journal.queries import Row
+from pigeon.text import duration
 from pigeon.wire import files, share, states
 from pigeon.wire.names import CLAIM_NAME
 from pigeon.wire.pacing import scan_interval
@@ -33,6 +34,7 @@ from pigeon.worker.scheduler.deaths import Deaths
 from pigeon.worker.scheduler.exits import Look
 from pigeon.worker.scheduler.forks import STANDBY_AFTER_S, Forks
 from pigeon.worker.scheduler.heartbeat import INTERVAL_S, Heartbeat
+from pigeon.worker.scheduler.idleness import Idleness
 from pigeon.worker.scheduler.outage import Outage
 from pigeon.worker.scheduler.retention import NET_KEEP_S, SWEEP_S, Retention, Sweeper
 from pigeon.worker.scheduler.runners import Runners
@@ -93,6 +95,8 @@ class Scheduler:
         self.sweeper = Sweeper(worker, self.sessions, retention)
         self.takeovers = Takeovers(worker, host_timeout_s, self._settled)
         self.runners = Runners(self.sessions, worker.proof_directory)
+        self.idleness = Idleness(None)
+        """Until when it stays without a session; whoever makes it may say so."""
         self.stops = 0
         self._said_stops = 0
         self._heartbeat = Heartbeat(
@@ -156,6 +160,11 @@ class Scheduler:
     def _step(self) -> None:
         now = clock.monotonic()
         self._reap()
+        is_busy = len(self.runners) > 0 or any(self.sessions.candidates()) or self._share.is_failing("scan")
+        if self.idleness.has_lasted(now, is_busy=is_busy):
+            for_so_long = duration(self.idleness.limit_s or 0.0)
+            tell(f"pigeon worker: no session for {for_so_long}, so it ends (`idle_exit`)")
+            self.stops = max(self.stops, 1)
         self._answer_stops()
         if self._is_over():
             return
