@@ -25,7 +25,6 @@ _MEANINGLESS = {
     "user": None,
     "group": None,
     "extra_groups": None,
-    "umask": -1,
     "startupinfo": None,
     "creationflags": 0,
 }
@@ -109,7 +108,6 @@ class Popen(subprocess.Popen[Any]):
                 "user": user,
                 "group": group,
                 "extra_groups": extra_groups,
-                "umask": umask,
                 "startupinfo": startupinfo,
                 "creationflags": creationflags,
             }
@@ -147,6 +145,7 @@ class Popen(subprocess.Popen[Any]):
                     encoding=encoding,
                     errors=errors,
                     text=text,
+                    umask=umask,  # the client's own travels
                     pipesize=pipesize,
                     process_group=process_group,
                 )

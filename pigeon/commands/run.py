@@ -76,6 +76,7 @@ def _driven(invocation: Invocation, fd: int) -> int:
         driven.apply(driver.read_request(), invocation)
         if _is_inside():
             driver.say(frames.line("started", in_place=True))
+            invocation.pty = None  # the command has what its program has: a terminal, pipes, or one of each
             return _run_in_place(invocation)
     except PigeonError as error:
         kind = "not_started" if error.exit_code in (EXIT_NOT_FOUND, EXIT_NOT_EXECUTABLE) else "usage"

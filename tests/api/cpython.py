@@ -33,7 +33,7 @@ POSIX = """
     remapping_std_fds run_abort select_unbuffered send_signal send_signal_dead send_signal_race
     send_signal_race2 shell_sequence shell_string specific_shell start_new_session
     stderr_stdin_are_single_inout_fd stdout_stderr_are_single_inout_fd
-    stdout_stdin_are_single_inout_fd stopped swap_fds terminate terminate_dead undecodable_env
+    stdout_stdin_are_single_inout_fd stopped swap_fds terminate terminate_dead umask undecodable_env
     wait_when_sigchild_ignored zombie_fast_process_del
 """.split()
 CLASSES = {

@@ -33,7 +33,7 @@ def test_what_cannot_be_started_raises_at_once(served: Pigeon, unserved: Pigeon)
         with pytest.raises(FileNotFoundError):
             await pigeon.create_subprocess_exec("no-such-program", config=served.client_config())
         with pytest.raises(ValueError):
-            await pigeon.create_subprocess_exec("true", umask=0)
+            await pigeon.create_subprocess_exec("true", pass_fds=(0,))
 
     asyncio.run(main())
 

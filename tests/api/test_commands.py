@@ -120,7 +120,6 @@ def test_a_directory_that_the_worker_does_not_have(served: Pigeon, tmp_path: Pat
         {"user": "root"},
         {"group": 0},
         {"extra_groups": []},
-        {"umask": 0o22},
         {"env": {"A=": "1"}},
         {"env": {"A": "\0"}},
         {"args": ["a\0"]},
@@ -332,6 +331,17 @@ def test_inside_a_session_it_runs_in_place(served: Pigeon) -> None:
     )
     done = pigeon.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=20)
     assert done.stdout == "[b'1']\n-15 3\n-9\nnot found\n", done
+
+
+def test_inside_a_session_on_a_terminal_pipes_are_pipes(served: Pigeon) -> None:
+    program = "import pigeon; print('got', pigeon.run(['cat'], input=b'in').returncode, flush=True)"
+    terminal = served.spawn_tty(sys.executable, "-c", program)
+    terminal.wait_for("ingot 0")
+    assert terminal.wait().code == 0
+
+
+def test_the_umask_travels(served: Pigeon) -> None:
+    assert pigeon.check_output("umask", shell=True, umask=0o027) == b"0027\n"
 
 
 def test_it_answers_where_the_prompt_would_be(served: Pigeon) -> None:

@@ -49,7 +49,9 @@ def test_codes_signals_bytes_and_terminals_are_the_commands(pigeon: Pigeon) -> N
 def test_the_terminal_decides_over_words(pigeon: Pigeon) -> None:
     pigeon.worker(wrap=["env", "{tty:ON=terminal}", "AS=wrapped"])
     assert pigeon.run('echo "$ON|$AS"').stdout == b"|wrapped\n"
-    pigeon.spawn_tty('echo "$ON|$AS"').wait_for("terminal|wrapped")
+    terminal = pigeon.spawn_tty('echo "$ON|$AS"')
+    terminal.wait_for("terminal|wrapped")
+    assert terminal.wait().code == 0
 
 
 def test_a_wrapper_that_is_not_there_is_not_the_commands_fault(pigeon: Pigeon) -> None:
