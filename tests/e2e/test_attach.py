@@ -349,3 +349,25 @@ def test_what_cannot_be_attached_to(pigeon: Pigeon, options: tuple[str, ...]) ->
         assert refused.code == 255
         assert "--read-only" in refused.words
     assert not any("." in name.removesuffix(".jsonl") and "1" in name for name in os.listdir(waits.directory))
+
+
+def test_a_program_on_the_main_screen_is_shown_with_its_scrollback(warm: Pigeon) -> None:
+    """Lines that have scrolled away, then a frame that is drawn again and again by relative movements."""
+    text = (
+        "seq -f 'line %.0f' 3000; for i in $(seq 400); do printf 'spin %04d\\nframe\\n\\033[2A' $i; done;"
+        " printf '\\n\\n'; touch spun; read -r x; echo got $x"
+    )
+    plain = warm.spawn_plain("bash", "-c", text)
+    plain.wait_for("spin 0400")
+    (warm.work / "spun").unlink()
+    session = detached(warm, text)
+    wait_until(lambda: (warm.work / "spun").exists(), 30, "the last frame")
+    back = warm.spawn_tty("attach", session.id)
+    back.wait_for("spin 0400")
+    session.wait_event("attached")
+    assert b"line 1\r\nline 2\r\n" in back.raw
+    for window in (plain, back):
+        window.type("end\r")
+        assert window.wait(20).code == 0
+    shown = [window.text().replace("end\n", "") for window in (plain, back)]
+    assert shown[0] == shown[1]

@@ -32,16 +32,22 @@ if TYPE_CHECKING:
     from pigeon.wire.tail import StreamReader
 
 REPLAY_BYTES = 256 * 1024
-"""Of the output so far, at most this much is shown again."""
+"""Of a program that has had the alternate screen, at most this much is shown again: it draws itself anew ..."""
 
 CONTEXT_BYTES = 16 * 1024
-"""And this much where no full-screen program has cleared the screen within that."""
+"""... and this much where it has not cleared the screen within that."""
+
+SCROLLBACK_BYTES = 2 * 1024 * 1024
+"""Of any other, the whole of what a terminal would keep: movements of the cursor make sense only from the beginning and
+what has scrolled away is looked at. Some ten thousand lines; a terminal takes as much in well under a second."""
 
 READING_S = 1.0
 """Reading what has been put out so far takes no longer, mostly; then the user hears of it."""
 
 FOREVER_S = 3600.0
 
+_ALTERNATE = (b"\x1b[?1049h", b"\x1b[?1047h", b"\x1b[?47h")
+_EMPTYING = (b"\x1bc", b"\x1b[3J")
 _BEGINNINGS = (b"\x1b[2J", b"\x1b[?1049h", b"\x1bc", b"\x1b[3J")
 
 
@@ -109,6 +115,8 @@ def replay(tail: StreamReader, *, hear: Callable[[], None]) -> tuple[bytes, Mode
     """
     kept = bytearray()
     modes = Modes()
+    limit = SCROLLBACK_BYTES
+    is_cut = False
     ended = False
     while not ended:
         hear()
@@ -124,12 +132,28 @@ def replay(tail: StreamReader, *, hear: Callable[[], None]) -> tuple[bytes, Mode
                 ended = True
                 break
         modes.feed(b"".join(of_terminal))
-        if len(kept) > 2 * REPLAY_BYTES:  # cut now and then, not at every record of a long stream
-            del kept[:-REPLAY_BYTES]
+        if limit > REPLAY_BYTES and (modes.is_full_screen or any(one in kept for one in _ALTERNATE)):
+            limit = REPLAY_BYTES
+        if len(kept) > 2 * limit:  # cut now and then, not at every record of a long stream
+            del kept[:-limit]
+            is_cut = True
         if not records or not tail.has_more:
             break  # what comes from now on, however fast, is shown as it comes
-    recent = bytes(kept[-REPLAY_BYTES:])
+    is_cut = is_cut or len(kept) > limit
+    recent = bytes(kept[-limit:])
+    return (_of_main_screen if limit > REPLAY_BYTES else _of_full_screen)(recent, is_cut), modes, ended
+
+
+def _of_full_screen(recent: bytes, _is_cut: bool) -> bytes:
     begin = max(recent.rfind(beginning) for beginning in _BEGINNINGS)
     if begin < 0 and len(recent) > CONTEXT_BYTES:
         begin = recent.find(b"\n", len(recent) - CONTEXT_BYTES) + 1
-    return recent[max(begin, 0) :], modes, ended
+    return recent[max(begin, 0) :]
+
+
+def _of_main_screen(recent: bytes, is_cut: bool) -> bytes:
+    """From where the scrollback was emptied, or from the first whole line."""
+    begin = max(recent.rfind(emptying) for emptying in _EMPTYING)
+    if begin < 0 and is_cut:
+        begin = recent.find(b"\n") + 1
+    return recent[max(begin, 0) :]
