@@ -41,7 +41,9 @@ def main(invocation: Invocation) -> int:
     if invocation.detach:
         return _detached(invocation)
     code = in_two_processes(
-        lambda mine: _talk(mine, invocation, speaks=speaks), reads_keyboard=is_terminal(0), speaks=speaks
+        lambda mine: _talk(mine, invocation, speaks=speaks),
+        reads_keyboard=is_terminal(0),
+        speaks=speaks or not invocation.quiet,  # a guardian has little to say, and that weighs
     )
     if code == EXIT_NOT_FOUND and speaks and invocation.words:
         _say_what_was_meant(invocation.words)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 import sys
@@ -18,6 +19,7 @@ from pigeon.client.session.options import Options
 from pigeon.client.session.owner import OwnerState
 from pigeon.client.session.session_end import SessionEnd
 from pigeon.client.session.submit import Submission
+from pigeon.client.session.trouble import ShareTrouble
 from pigeon.client.session.upstream import Upstream
 from pigeon.client.terminal import escapes, guardian
 from pigeon.client.terminal.escapes import Escapes
@@ -349,3 +351,19 @@ def test_how_often_the_status_is_looked_at(session: SessionFiles) -> None:
             one.look(step / 10, started=True, silence_s=silence_s)
             times += [step / 10] * (one.next_look != before)
         assert len(times) / 100 <= looks * 1.05
+
+
+def test_a_share_that_is_gone_for_good_is_given_up() -> None:
+    """One that is not there; what does not answer is waited for."""
+    told: list[str] = []
+    trouble = ShareTrouble("/share/x", told.append)
+    gone = FileNotFoundError(errno.ENOENT, "No such file or directory", "/share/x/stream.jsonl")
+    for now in (0.0, 4.0, 299.0):
+        trouble.began(gone, now)
+    assert len(told) == 1
+    with pytest.raises(Outcome) as raised:
+        trouble.began(gone, 301.0)
+    assert "`/share/x/stream.jsonl`: No such file" in raised.value.message
+    trouble.over()
+    for now in (400.0, 4000.0):
+        trouble.began(OSError(errno.EIO, "Input/output error"), now)

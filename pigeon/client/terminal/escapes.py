@@ -50,6 +50,8 @@ class Escapes:
         """The escape character, and what is not typing that came after it."""
         self._pasted: bytes | None = None
         """The last bytes of a paste that has not ended."""
+        self._seam = b""
+        """What may be the beginning of a paste, and has been passed on: a lone ESC is a key, and waits for nothing."""
         self._incomplete = b""
         """The beginning of a key report, of which the rest is under way."""
 
@@ -59,6 +61,21 @@ class Escapes:
             return data, []
         if self._pasted is not None:
             return self._go_on_pasting(data)
+        if self._seam:
+            seam, self._seam = self._seam, b""
+            if (seam + data).startswith(PASTE_BEGINS):
+                self._pasted = b""
+                return self._go_on_pasting(data)
+            if PASTE_BEGINS.startswith(seam + data):
+                self._seam = seam + data
+                return data, []
+        passed, actions = self._split(data)
+        last = passed.rfind(b"\x1b", -len(PASTE_BEGINS))
+        if last >= 0 and self._pasted is None and PASTE_BEGINS.startswith(passed[last:]):
+            self._seam = passed[last:]
+        return passed, actions
+
+    def _split(self, data: bytes) -> tuple[bytes, list[str]]:
         if not self._held and not self._incomplete and self._byte not in data and b"\x1b[" not in data:
             if data:
                 self._at_line_start = data[-1] in b"\r\n"
