@@ -71,8 +71,8 @@ class Escapes:
                 return data, []
         passed, actions = self._split(data)
         last = passed.rfind(b"\x1b", -len(PASTE_BEGINS))
-        if last >= 0 and self._pasted is None and PASTE_BEGINS.startswith(passed[last:]):
-            self._seam = passed[last:]
+        tail = passed[last:] if last >= 0 else b""
+        self._seam = tail if tail != PASTE_BEGINS and PASTE_BEGINS.startswith(tail) else b""
         return passed, actions
 
     def _split(self, data: bytes) -> tuple[bytes, list[str]]:
