@@ -1,6 +1,6 @@
 """Three hosts made of network namespaces: a node with loopback only, a worker's host, and the world outside it.
 
-Everything of pigeon runs as an ordinary user (uid 1234), with Debian's Python, whose directory that user may read.
+Everything of pigeon runs as an ordinary user (nobody), with Debian's Python, whose directory that user may read.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ from tests.helpers.processes import MARK, Child, Result, kill_marked, marked, ru
 from tests.helpers.surroundings import ROOT
 from tests.helpers.waiting import wait_until
 
-UID = 1234
+UID = 65534
+"""nobody: ssh wants a user whom passwd(5) knows."""
 WORKER, OUTSIDE, SIX = "203.0.113.1", "203.0.113.34", "2001:db8:113::34"
 """Documentation's addresses (RFC 5737, RFC 3849): nobody's, and not private."""
 
@@ -34,11 +35,8 @@ class Host:
         self.base = base
         resolv = base / f"resolv-{name}.conf"
         resolv.write_text(f"nameserver {name_server}\noptions timeout:2 attempts:2\n")
-        passwd = base / f"passwd-{name}"
-        passwd.write_text(f"{Path('/etc/passwd').read_text()}tester:x:{UID}:{UID}::{base}/home:/bin/sh\n")
         script = (
-            f"ip link set lo up && mount --bind {resolv} /etc/resolv.conf && mount --bind {passwd} /etc/passwd"
-            " && echo up && exec sleep infinity"
+            f"ip link set lo up && mount --bind {resolv} /etc/resolv.conf && echo up && exec sleep infinity"
         )
         words = ["unshare", "--net", "--mount", "--propagation", "private", "sh", "-c", script]
         self.process = subprocess.Popen(words, stdout=subprocess.PIPE)
