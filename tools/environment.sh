@@ -6,7 +6,7 @@ here=$(cd -P "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 root=${here%/*}
 export PATH="$PATH:/usr/local/sbin:/usr/sbin:/sbin"
 # What a user has set for his own pigeon or his own Python must not reach what is made or tested here.
-unset PYTHONPATH PYTHONHOME
+unset PYTHONPATH PYTHONHOME PYTHONDONTWRITEBYTECODE
 for name in $(compgen -e PIGEON_); do
     case $name in PIGEON_VENV | PIGEON_TEST_*) ;; *) unset "$name" ;; esac
 done
