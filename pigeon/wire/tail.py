@@ -294,6 +294,8 @@ class StreamReader:
 
     def _follow_lane(self, record: Record) -> None:
         event = event_of(record)
+        if event in (BULK_EVENT, LINES_EVENT):
+            self.has_more = True  # in the other lane, perhaps
         if event == BULK_EVENT:
             self._is_bulk = True
             if self._bulk is None:

@@ -89,10 +89,12 @@ def test_a_worker_without_stdout_and_stderr(pigeon: Pigeon) -> None:
 
 
 def test_what_keeps_runners_from_starting_is_told_once(pigeon: Pigeon) -> None:
-    """Here a file lies where their proofs of life belong."""
+    """Here a file comes to lie where their proofs of life belong; a worker would not have started with it."""
     proofs = Path(f"{pigeon.journal}.runners")
-    proofs.write_text("in the way")
     worker = pigeon.worker()
+    assert pigeon.run("true").code == 0
+    proofs.rename(f"{proofs}.old")
+    proofs.write_text("in the way")
     client = pigeon.start("echo done")
     wait_until(lambda: "proof of life" in worker.log, 10, "the reason")
     proofs.unlink()

@@ -10,13 +10,60 @@ import base64
 import hashlib
 import json
 import os
+import struct
 import uuid
+import zlib
+from collections.abc import Iterable, Iterator
+from itertools import count
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from tests.helpers.waiting import wait_until
 
 FINAL = ("succeeded", "failed", "cancelled")
+
+SEGMENT_CHANNELS = {1: "pty", 2: "stdout", 3: "stderr"}
+MARK, END = 254, 255
+
+
+def frames(directory: Path) -> Iterator[tuple[int, bytes]]:
+    """(channel, payload) of each whole frame of the segments, in order, by what FORMAT.md says of them."""
+    for number in count(1):
+        path = directory / f"stream.{number}.bulk"
+        data = path.read_bytes() if path.exists() else b""
+        at = 36
+        while len(data) >= at + 12:
+            length, check, channel = struct.unpack_from("<III", data, at)
+            payload = data[at + 12 : at + 12 + length]
+            if zlib.crc32(data[at : at + 4] + data[at + 8 : at + 12] + payload) != check:
+                return
+            at += 12 + length
+            if channel == END:
+                break
+            yield channel, payload
+        else:
+            return
+
+
+def outputs_in_order(records: Iterable[dict[str, Any]], directory: Path) -> Iterator[tuple[str, bytes]]:
+    """(channel, data) of each output, whether it stands in the lines or in the segments."""
+    bulk, is_bulk = frames(directory), False
+
+    def up_to_mark() -> Iterator[tuple[str, bytes]]:
+        for number, data in bulk:
+            if number == MARK:
+                return
+            yield SEGMENT_CHANNELS[number], data
+
+    for record in records:
+        if record["type"] == "output":
+            yield record["channel"], base64.b64decode(record["data_b64"])
+        elif is_bulk:
+            yield from up_to_mark()
+        if record.get("event") in ("bulk", "lines"):
+            is_bulk = record["event"] == "bulk"
+    if is_bulk:
+        yield from up_to_mark()
 
 
 class Share(NamedTuple):
@@ -68,12 +115,9 @@ class Session:
         return [record["event"] for record in self.records() if record["type"] == "event"]
 
     def output(self, *channels: str) -> bytes:
-        """The output of the given channels (of all, if none is given)."""
-        return b"".join(
-            base64.b64decode(record["data_b64"])
-            for record in self.records()
-            if record["type"] == "output" and (not channels or record["channel"] in channels)
-        )
+        """The output of the given channels (of all, if none is given): of the lines, then of the segments."""
+        outputs = outputs_in_order(self.records(), self.directory)
+        return b"".join(data for channel, data in outputs if not channels or channel in channels)
 
     @property
     def status(self) -> dict[str, Any]:

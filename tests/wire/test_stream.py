@@ -144,6 +144,14 @@ def test_the_client_itself_waits_for_a_segment_that_it_cannot_see(
     assert text_of(reader.poll()) == b"y" * 300
 
 
+def test_at_a_change_of_lanes_there_is_more_to_read(session: SessionFiles, writer: StreamWriter) -> None:
+    """Whoever reads until there is nothing more, as an attacher does, must not stop there."""
+    for takes_bulk in (True, True, False):
+        writer.put_output("stdout", b"x" * 3000, takes_bulk=takes_bulk)
+    writer.flush()
+    assert text_of(drain(StreamReader(session, is_late=True))) == b"x" * 9000
+
+
 def test_a_reader_that_does_not_know_the_lane_reads_its_lines(
     session: SessionFiles, writer: StreamWriter
 ) -> None:

@@ -109,7 +109,9 @@ class Client:
         """Reap it; whether it has ended."""
         if self.code is None:
             self.pump()
-            self.code = self.process.poll()
+            ended = self.process.poll()
+            # As a shell has it: a client dies by the signal that its command died by.
+            self.code = 128 - ended if ended is not None and ended < 0 else ended
             if self.code is not None and self.master >= 0:
                 self.pump()
                 os.close(self.master)

@@ -6,21 +6,16 @@ share, read here without any of pigeon's code. Each violation is one line with w
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import json
 import re
-import struct
-import zlib
 from collections import defaultdict
-from collections.abc import Iterator
-from itertools import count
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from tests.helpers.evidence import journal_rows
 from tests.helpers.notes import Interval, overlapping
-from tests.helpers.share import FINAL
+from tests.helpers.share import FINAL, outputs_in_order
 from tools.torture import kinds, plan
 from tools.torture.clients import Client
 from tools.torture.journals import check_journals
@@ -68,35 +63,9 @@ class Notes:
         return next((words[1] for words in starts if len(words) == 2), None)
 
 
-CHANNELS = {1: "pty", 2: "stdout", 3: "stderr"}
-MARK, END = 254, 255
-
-
-def frames(directory: Path) -> Iterator[tuple[int, bytes]]:
-    """(channel, payload) of each whole frame of the segments, in order, by what FORMAT.md says of them."""
-    for number in count(1):
-        path = directory / f"stream.{number}.bulk"
-        data = path.read_bytes() if path.exists() else b""
-        at = 36
-        while len(data) >= at + 12:
-            length, check, channel = struct.unpack_from("<III", data, at)
-            payload = data[at + 12 : at + 12 + length]
-            if zlib.crc32(data[at : at + 4] + data[at + 8 : at + 12] + payload) != check:
-                return
-            at += 12 + length
-            if channel == END:
-                break
-            yield channel, payload
-        else:
-            return
-
-
 def read_stream(path: Path) -> Stream:
     """Records up to the exit event, with what lies in segments in its place; `damage` says what is wrong with them."""
-    bulk, is_bulk = frames(path.parent), False
-    output: dict[str, bytes] = defaultdict(bytes)
-    events: list[str] = []
-    parts: dict[str, list[bytes]] = defaultdict(list)
+    records: list[dict[str, Any]] = []
     exit_code = damage = None
     seq = 0
     try:
@@ -114,29 +83,17 @@ def read_stream(path: Path) -> Stream:
                 damage = f"line {number}: seq {record['seq']} instead of {seq}"
                 break
             seq += 1
-            parts[record["channel"]].append(base64.b64decode(record["data_b64"]))
-        else:
-            if is_bulk:
-                take_bulk(bulk, parts)
-            events.append(record["event"])
-            if record["event"] in ("bulk", "lines"):
-                is_bulk = record["event"] == "bulk"
-            if record["event"] == "exit":
-                exit_code = record["exit_code"]
-                break
-    else:
-        if is_bulk and damage is None:
-            take_bulk(bulk, parts)
+        records.append(record)
+        if record.get("event") == "exit":
+            exit_code = record["exit_code"]
+            break
+    output: dict[str, bytes] = defaultdict(bytes)
+    parts: dict[str, list[bytes]] = defaultdict(list)
+    for channel, data in outputs_in_order(records, path.parent):
+        parts[channel].append(data)
     output.update({channel: b"".join(pieces) for channel, pieces in parts.items()})
+    events = [record["event"] for record in records if record["type"] == "event"]
     return Stream(output, exit_code, events, damage)
-
-
-def take_bulk(bulk: Iterator[tuple[int, bytes]], parts: dict[str, list[bytes]]) -> None:
-    """What stands in the segments up to the next mark."""
-    for channel, payload in bulk:
-        if channel == MARK:
-            return
-        parts[CHANNELS[channel]].append(payload)
 
 
 def _own(data: bytes) -> bytes:

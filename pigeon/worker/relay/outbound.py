@@ -139,6 +139,7 @@ class Outbound:
     def read(self, fd: int, channel: str, now: float) -> bool:
         """Take what the output has, up to READ_BYTES or what the session may still write. False once it has ended."""
         taken = 0
+        goes_on = True
         limit = min(READ_BYTES, self._allowance)
         while taken < limit:
             try:
@@ -146,11 +147,12 @@ class Outbound:
             except BlockingIOError:
                 break
             except OSError as error:
-                if error.errno == errno.EIO:  # the last process has closed the terminal
-                    return False
-                raise
+                if error.errno != errno.EIO:
+                    raise
+                data = b""  # the last process has closed the terminal
             if not data:
-                return False
+                goes_on = False
+                break
             if self._trace is not None:
                 self._trace(data)
             self._parts.append((channel, data))
@@ -167,7 +169,7 @@ class Outbound:
                 self._tail = self._parts[-1][1][-32:]
                 if self._urgent:
                     self.brisk_until = now + BRISK_S
-        return True
+        return goes_on
 
     def say(self, event: bytes) -> None:
         """Queue an event (wire/events.py) behind all output read so far; it leaves with the next flush, due at once."""
