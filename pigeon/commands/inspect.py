@@ -170,7 +170,7 @@ def facts_of(known: Known) -> Facts:
             request.keeps,
         )
         if request.acknowledges or known.attachment:
-            facts.unread_bytes = max(0, view.sizes.get(STREAM_NAME, 0) - known.read_bytes)
+            facts.unread_bytes = max(0, newest.written_bytes(view) - known.read_bytes)
         facts.untaken_bytes = max(0, known.input_bytes - known.taken_bytes)
         _add_wait(facts, known)
     if request is not None and request.is_net and not ended:
@@ -278,10 +278,7 @@ def _print(known: Known, report: dict[str, object]) -> None:
         say(
             f"  runner     pid {row.runner_pid}, state {known.runner_state or 'ended'}; journal says {row.state}"
         )
-    sizes = view.sizes
-    say(
-        f"  output     {sizes.get(STREAM_NAME, 0)} bytes on the share, {known.read_bytes} printed by the client"
-    )
+    say(f"  output     {newest.written_bytes(view)} bytes written, {known.read_bytes} printed by the client")
     say(f"  input      {known.input_bytes} bytes on the share, {known.taken_bytes} taken by the command")
     for wait in known.waits:
         waited = "still waits" if wait.waited_s is None else duration(wait.waited_s)

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 from pigeon import clock
 from pigeon.report.session_view import View
-from pigeon.wire import files, states
-from pigeon.wire.names import attachment_number, is_control
+from pigeon.wire import files, segments, states
+from pigeon.wire.names import STREAM_NAME, attachment_number, is_control
 from pigeon.wire.pacing import HEARTBEAT_S
 from pigeon.wire.records import (
     ACK,
@@ -21,6 +21,7 @@ from pigeon.wire.records import (
     VISITOR,
     Record,
     attacher_of,
+    bulk_bytes_of,
     client_event_of,
     decode_line,
     event_of,
@@ -72,7 +73,16 @@ def newest_first(path: str, name: str) -> Iterator[Record]:
 
 
 def output_at(view: View) -> float | None:
-    """Unix seconds of the last output, by the clock of the worker's host; None if there is none (in reach)."""
+    """Unix seconds of the last output, by the clock of the worker's host; None if there is none (in reach).
+
+    Of output in segments only their modification tells, and a runner's heartbeats modify them, too.
+    """
+    bulk = [
+        view.modified[segments.name_of(segments.STREAM, n)]
+        for n in segments.numbers_in(view.names, segments.STREAM)
+    ]
+    if bulk:
+        return max(bulk)
     for record in newest_first(view.files.stream, OUTPUT):
         if type_of(record) == OUTPUT:
             return clock.utc_seconds(stamp_of(record))
@@ -114,11 +124,20 @@ def client_state(view: View) -> str | None:
 
 
 def read_bytes(view: View, number: int) -> int:
-    """Bytes of the stream that the client has printed, as far as it has said so."""
+    """Bytes of the stream, lines and segments, that the client has printed, as far as it has said so."""
     for record in newest_first(view.files.control(number), ACK):
         if type_of(record) == ACK:
-            return offset_of(record) or 0
+            return (offset_of(record) or 0) + bulk_bytes_of(record)
     return 0
+
+
+def written_bytes(view: View) -> int:
+    """Bytes of the stream, lines and segments, that the runner has written."""
+    try:
+        bulk = segments.written_bytes(view.files, segments.STREAM, view.sizes)
+    except OSError:
+        bulk = 0
+    return view.sizes.get(STREAM_NAME, 0) + bulk
 
 
 def taken_bytes(view: View, number: int) -> int:

@@ -15,6 +15,10 @@ from pigeon.wire import files
 from pigeon.wire.names import SessionFiles
 from pigeon.wire.records import MARK
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
 BULK_AFTER_BYTES = 1024 * 1024
 """What a direction says first stays in the JSON lines, where people read it."""
 
@@ -49,9 +53,18 @@ _NUMBERS = {**CHANNEL_NUMBERS, MARK: 254}
 _CHANNELS = {number: name for name, number in _NUMBERS.items()}
 
 
+STREAM = "stream"
+"""The direction of output."""
+
+
+def name_of(direction: str, number: int) -> str:
+    """The file of segment `number`, from 1."""
+    return f"{direction}.{number}.bulk"
+
+
 def path_of(session: SessionFiles, direction: str, number: int) -> str:
-    """Segment `number`, from 1, of `stream` (output) or `stdin`."""
-    return f"{session.directory}/{direction}.{number}.bulk"
+    """Where it lies."""
+    return f"{session.directory}/{name_of(direction, number)}"
 
 
 def numbers_in(names: list[str], direction: str) -> list[int]:
@@ -69,6 +82,24 @@ def numbers_in(names: list[str], direction: str) -> list[int]:
         ):
             found.append(int(number))
     return sorted(found)
+
+
+def written_bytes(session: SessionFiles, direction: str, sizes: Mapping[str, int]) -> int:
+    """Payload bytes that have been written so far, nearly: frames are counted as payload. For people.
+
+    `sizes`: of the files in the session's directory. Raises OSError.
+    """
+    numbers = numbers_in(list(sizes), direction)
+    if not numbers:
+        return 0
+    path = path_of(session, direction, numbers[-1])
+    fd = files.open_checked(path)
+    try:
+        header = os.pread(fd, HEADER_BYTES, 0)
+    finally:
+        os.close(fd)
+    size = sizes.get(os.path.basename(path), 0)
+    return int.from_bytes(header[16:24], "little") + max(0, size - HEADER_BYTES)
 
 
 def _header(number: int, base: int, marks: int) -> bytes:

@@ -126,3 +126,16 @@ def test_one_that_knows_them_sees_what_comes_now(warm: Pigeon) -> None:
     back.wait_for("after")
     assert back.wait().code == 5
     assert "lines" not in session.events()
+
+
+def test_the_lines_do_not_fall_silent_beside_the_segments(pigeon: Pigeon) -> None:
+    """Another worker judges the runner by stream.jsonl, and would end a session that goes on."""
+    pigeon.worker()
+    go = pigeon.directory("pour") / "go"
+    client, session = pigeon.begin(
+        f"head -c 3000000 /dev/zero; until [ -e '{go}' ]; do echo more; sleep 0.05; done"
+    )
+    session.wait_event("bulk")
+    session.wait_event("heartbeat", timeout_s=20)
+    go.touch()
+    assert client.wait().code == 0

@@ -204,7 +204,7 @@ def test_input_that_is_not_read(warm: Pigeon) -> None:
 def test_output_that_is_not_read(warm: Pigeon) -> None:
     reading, writing = os.pipe()
     known = warm.namespace.session_names()
-    window = warm.spawn_plain(*warm.command("head -c 60000000 /dev/zero", options=("-T",)), stdout=writing)
+    window = warm.spawn_plain(*warm.command("head -c 90000000 /dev/zero", options=("-T",)), stdout=writing)
     os.close(writing)
     session = warm.wait_session(known)
     waits_for_rule(warm, session, "client does not read", 60)

@@ -34,12 +34,18 @@ def test_it_shows_workers_what_runs_and_what_waits(warm: Pigeon, notes: Notes) -
     waiter, waits = warm.begin("echo waiter", cwd=where)
     top = warm.spawn_tty("top", size=(120, 30))
     worker = warm.workers[0].id
-    top.wait_for(lambda text: worker in text and "1 running, 1 waiting" in text and "echo waiter" in text)
+    whom = held.id.partition("-")[2][:8]
+
+    def is_shown(text: str) -> bool:
+        """All of it, and for whom the second one waits, which is known at the next look."""
+        waiting = next((line for line in text.splitlines() if "echo waiter" in line), "")
+        return worker in text and "1 running, 1 waiting" in text and whom in waiting
+
+    top.wait_for(is_shown)
     assert "pigeon top · namespace test · 1 worker" in top.text()
     line = next(line for line in top.text().splitlines() if "echo waiter" in line)
     assert waits.id.partition("-")[2][:8] in line
     assert "pending" in line
-    assert held.id.partition("-")[2][:8] in line, "it says whom it waits for"
     notes.release("top")
     top.wait_for("nothing runs or waits", 20)
     assert (holder.wait().code, waiter.wait().code) == (0, 0)

@@ -159,7 +159,8 @@ def test_each_key_that_could_do_harm_waits_for_trust(where: Where) -> None:
         number = setting.kind in (settings.COUNT, settings.SECONDS, settings.BYTES)
         assert setting.harmless or not number, setting.key
         value = settings.shown(setting.default) if setting.default is not None else '"x"'
-        value = '"/x"' if setting.kind == settings.PATH else value
+        if setting.default is None:
+            value = {settings.PATH: '"/x"', settings.SECONDS: '"5m"'}.get(setting.kind, value)
         table, _, key = setting.key.rpartition(".")
         where.write(
             where.clone / "pigeon.toml", f"[{table}]\n{key} = {value}" if table else f"{key} = {value}"

@@ -383,9 +383,12 @@ class Relay:
                 self._list()
                 if self._superseded:
                     return
+            said = self.outbound.stream.lines.offset
             self.outbound.flush(self._now)
             trace.mark("runner: stream written")
-            self._answers.said_at = self._now
+            # Who watches over the session from elsewhere looks at the lines alone: segments are no sign of life.
+            if self.outbound.stream.lines.offset > said:
+                self._answers.said_at = self._now
             self._trouble_over(self._writing)
             if self.outbound.nearly_full():
                 self.outbound.say(
