@@ -16,7 +16,7 @@ from tests.helpers.processes import Child, children_of
 from tests.helpers.verbs import runner_of
 from tests.helpers.waiting import wait_until
 
-WINDOW_BYTES = 64 * 1024 * 1024
+WINDOW_BYTES = 24 * 1024 * 1024
 OUTPUT_BYTES = WINDOW_BYTES + 200 * 1024
 """A little more than the window, by less than a pipe holds: so the command ends, and its reader is behind."""
 

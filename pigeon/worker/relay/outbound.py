@@ -20,7 +20,11 @@ from pigeon.wire.stream import StreamWriter
 
 READ_BYTES = 256 * 1024
 WINDOW_BYTES = 64 * 1024 * 1024
-"""How far either lane may run ahead of a client that acknowledges."""
+"""How far the stream may run ahead of a client that acknowledges."""
+
+BULK_WINDOW_BYTES = 24 * 1024 * 1024
+"""The same for one that reads segments: three of its acknowledgements. What is under way when a command is killed has
+still to be read, which takes a tenth of a second for so much."""
 
 EYES_BYTES = 512 * 1024
 """The same on a terminal, for a client that acknowledges as often as this needs: what has been sent is shown, however
@@ -124,7 +128,8 @@ class Outbound:
         if self.acknowledged is None:
             return True
         ahead = self.stream.lines.end - self.acknowledged + self.stream.bulk_bytes - self.acknowledged_bulk
-        return ahead < (EYES_BYTES if self.is_watched else WINDOW_BYTES)
+        window = BULK_WINDOW_BYTES if self.takes_bulk else WINDOW_BYTES
+        return ahead < (EYES_BYTES if self.is_watched else window)
 
     def judge_watching(self, running_s: float) -> None:
         """Whether the window may be as small as a terminal's. `running_s`: since the start."""
