@@ -110,6 +110,7 @@ def test_a_worker_that_lives_keeps_its_stopped_runner(pigeon: Pigeon, notes: Not
     owner = pigeon.worker()
     client, session = pigeon.begin("echo begun; " + notes.holding("held"))
     notes.wait_started("held")
+    session.wait_state("running")  # told a moment after the start
     runner = runner_of(pigeon, session)
     os.kill(runner, signal.SIGSTOP)
     pigeon.worker(journal=another(pigeon))
