@@ -232,7 +232,7 @@ VERDICTS: tuple[Rule, ...] = (
     ),
     (
         "client does not read",
-        lambda f: f.unread_bytes > 32 * 1024 * 1024,
+        lambda f: f.unread_bytes > 16 * 1024 * 1024,
         lambda f: f"held up: its client has {f.unread_bytes >> 20} MiB of output still to read",
     ),
     (
