@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import os
+import selectors
 import signal
 import subprocess
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from subprocess import DEVNULL, PIPE, STDOUT, CalledProcessError, CompletedProcess, TimeoutExpired
 from typing import IO, Any
 
+from pigeon import clock
 from pigeon.api.client import Client, Word, Words, client_words, is_interactive, request_of, socket_pair
 
 File = int | IO[Any] | None
 
 LAST_OUTPUT_S = 0.25
 """What a killed command has written takes no longer, unless it is so much that nobody wants to wait for it."""
+
+READ_BYTES = 1 << 16
 
 END_S = 1.75
 """A client that has not left after this cannot: the share does not answer."""
@@ -234,16 +239,27 @@ class Popen(subprocess.Popen[Any]):
     def _leave(self) -> None:
         """Kill everything, and be rid of the client within END_S, whatever the share does."""
         self.kill_all()
-        try:
-            self.communicate(timeout=LAST_OUTPUT_S)
-        except (TimeoutExpired, ValueError):  # ValueError: a file that the caller has closed
-            for file in (self.stdin, self.stdout, self.stderr):
-                if file is not None:
-                    file.close()  # the client has passed the order on, and leaves when nobody takes its output
+        self._throw_away(LAST_OUTPUT_S)
         try:
             self.wait(END_S)
         except TimeoutExpired:
             super().send_signal(signal.SIGKILL)
+
+    def _throw_away(self, timeout_s: float) -> None:
+        """Read what still comes, and close. `communicate` would join all output once more, gigabytes after a flood."""
+        deadline = clock.monotonic() + timeout_s
+        with selectors.DefaultSelector() as selector:
+            for file in (self.stdout, self.stderr):
+                if file is not None and not file.closed:
+                    selector.register(file, selectors.EVENT_READ)
+            while selector.get_map() and (left := deadline - clock.monotonic()) > 0:
+                for key, _ in selector.select(left):
+                    if not os.read(key.fd, READ_BYTES):
+                        selector.unregister(key.fileobj)
+        for file in (self.stdin, self.stdout, self.stderr):
+            if file is not None:
+                with suppress(OSError):  # input that the command never took
+                    file.close()
 
     def _raise_failure(self) -> None:
         failure = self.failure
