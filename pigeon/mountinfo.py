@@ -25,7 +25,7 @@ _LOCAL_FUSE = frozenset(("fuseblk", "fuse.fuse-overlayfs", "fuse.ntfs-3g", "fuse
 class Mount:
     """One mounted filesystem. `fstype` is `unknown` where the kernel's list does not say."""
 
-    __slots__ = ("fstype", "options", "super_options", "mount_point", "source")
+    __slots__ = ("fstype", "options", "super_options", "mount_point", "source", "root")
 
     def __init__(
         self,
@@ -34,6 +34,7 @@ class Mount:
         super_options: str = "",
         mount_point: str = "/",
         source: str = "",
+        root: str = "/",
     ) -> None:
         self.fstype = fstype
         self.options = options
@@ -42,6 +43,8 @@ class Mount:
         """Of the filesystem, comma separated: where NFS says `local_lock=`, and Lustre `flock`."""
         self.mount_point = mount_point
         self.source = source
+        self.root = root
+        """The directory of the filesystem that is mounted: another than `/` for a bind mount and for a subvolume."""
 
     def __repr__(self) -> str:
         return f"Mount({self.fstype!r} on {self.mount_point!r} from {self.source!r})"
@@ -56,6 +59,22 @@ def is_network(fstype: str) -> bool:
     if fstype in _LOCAL_FUSE:
         return False
     return fstype in _NETWORK or fstype.startswith("fuse") or fstype == "autofs"
+
+
+def is_private(mount: Mount) -> bool:
+    """Whether what lies there is this machine's alone, as far as its list of mounts can tell.
+
+    A part of a filesystem that is mounted by itself may be mounted in the containers beside this one, too; with btrfs
+    every subvolume looks like that.
+    """
+    is_part = mount.root != "/" and mount.fstype != "btrfs"
+    return mount.fstype != "unknown" and not is_network(mount.fstype) and not is_part
+
+
+def network_mounts() -> list[Mount]:
+    """What other machines may see of what is mounted here, FUSE left out."""
+    found = (_mount(fields) for _, _, _, fields in _entries(_read()))
+    return [mount for mount in found if mount.fstype in _NETWORK]
 
 
 def filesystem_of(path: str) -> Mount:
@@ -117,7 +136,7 @@ def _entries(mountinfo: bytes) -> Iterator[tuple[bytes, bytes, bytes, list[bytes
 def _mount(fields: list[bytes]) -> Mount:
     dash = fields.index(b"-", 6)  # a variable number of optional fields stands before it
     fstype, source, super_options = [*fields[dash + 1 : dash + 4], b"", b""][:3]
-    texts = (fstype, fields[5], super_options, _unescaped(fields[4]), _unescaped(source))
+    texts = (fstype, fields[5], super_options, *map(_unescaped, (fields[4], source, fields[3])))
     return Mount(*(os.fsdecode(text) for text in texts))
 
 

@@ -7,7 +7,7 @@ from importlib import import_module
 
 from pigeon.cli_arguments import VERBS
 from pigeon.errors import UsageError
-from pigeon.guess import nearest
+from pigeon.guess import OTHER_NAMES, nearest
 from pigeon.help import usage
 from pigeon.printing import say
 
@@ -20,7 +20,7 @@ def main(args: list[str], globals_: Mapping[str, str]) -> int:
         return 0
     verb = words[0]
     if verb not in VERBS:
-        found = nearest(verb, VERBS)
+        found = OTHER_NAMES.get(verb) or nearest(verb, VERBS)
         raise UsageError(
             f"`{verb}` is no verb of pigeon's" + (f"; did you mean `{found}`?" if found else ""),
             hint=f"`pigeon {verb} --help` asks the program of that name over there",

@@ -45,9 +45,13 @@ def main(invocation: Invocation) -> int:
         reads_keyboard=is_terminal(0),
         speaks=speaks or not invocation.quiet,  # a guardian has little to say, and that weighs
     )
-    if code == EXIT_NOT_FOUND and speaks and invocation.words:
+    if speaks and invocation.words and (code == EXIT_NOT_FOUND or invocation.words[0] in _OF_SHELLS):
         _say_what_was_meant(invocation.words)
     return code
+
+
+_OF_SHELLS = ("fg", "jobs", "kill", "ps")
+"""They run over there, and say little about sessions: who types them may have meant a verb."""
 
 
 def _read_nothing() -> None:

@@ -16,6 +16,7 @@ from pigeon.journal.store import Journal
 from pigeon.net.far.rules import Rules
 from pigeon.printing import say, visible
 from pigeon.settings import BY_KEY, options
+from pigeon.wire import way
 from pigeon.wire.names import worker_id
 from pigeon.worker import cwdlock, identity
 from pigeon.worker.debug import Debug
@@ -115,9 +116,22 @@ def _worker(config: Config) -> tuple[Worker, str]:
     )
     if worker.wrap:
         said += f"\n  commands are wrapped in: {shlex.join(worker.wrap)}"
+    for path in _open_to_a_group(config):
+        said += (
+            f"\npigeon worker: warning: a whole group can write {path}, "
+            'and so run commands as you (`share_trust = "group"`)'
+        )
     if lock.warning:
         said += f"\npigeon worker: warning: {visible(lock.warning)}"
     return worker, said
+
+
+def _open_to_a_group(config: Config) -> list[str]:
+    """What on the way to the sessions would be refused, were not a group trusted; one that is not is refused before."""
+    if config.share_trust != way.TRUST_GROUP:
+        return []
+    faults = way.faults(config.require_cache(), config.namespace, way.TRUST_USER)
+    return [f"`{visible(os.fsdecode(fault.filename))}`" for fault in faults]
 
 
 def _at_a_time(count: int) -> str:

@@ -5,11 +5,18 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from pigeon import mountinfo
+from pigeon.commands.doctor import checks, sharing
+from pigeon.config import load
 from pigeon.mountinfo import filesystem_of
+from tests.helpers import raw
 from tests.helpers.notes import Notes
 from tests.helpers.pigeon import Pigeon
 from tests.helpers.privileges import WITHOUT_OVERRIDE, mount_small, needs_root, unmount
@@ -20,6 +27,7 @@ CHECKS = [
     "cache",
     "parents",
     "filesystem",
+    "sharing",
     "space",
     "quota",
     "operations",
@@ -253,3 +261,81 @@ def test_freeing_a_strict_lock(pigeon: Pigeon) -> None:
     assert client.wait(40).code == 255
     pigeon.wait_quiet(20)
     assert pigeon.run("echo free").stdout == b"free\n"
+
+
+# -- does anybody else see the cache? --------------------------------------------------------------------------
+
+
+def sharing_of(pigeon: Pigeon, cache: Path | None = None) -> checks.Finding:
+    patient = checks.Patient(str(cache or pigeon.share.client_path), "test", None, "user")
+    (found,) = sharing.check_sharing(patient, load({}, environ={"HOME": str(pigeon.home)}, cwd="/"))
+    return found
+
+
+@needs_root
+def test_a_directory_of_this_machine_alone(pigeon: Pigeon) -> None:
+    """The same path on two machines, a disk of its own below each: what the one says never reaches the other."""
+    place = pigeon.directory("local")
+    mount_small(place, "1m")
+    try:
+        found = sharing_of(pigeon, place)
+        assert found.level == checks.WARN
+        assert f"(tmpfs on {place})" in found.text
+        assert "a directory of that name on another machine is another one" in found.text
+        assert "take a directory on a filesystem that both machines mount" in found.remedy
+        client = pigeon.run("true", options=("--cache", str(place), "--claim-timeout", "0.3"))
+        assert client.code == 255
+        assert f"`{place}` lies on a filesystem of this machine (tmpfs on {place})" in client.words
+    finally:
+        unmount(place)
+
+
+@needs_root
+def test_a_mounted_part_of_a_filesystem_is_no_alarm(pigeon: Pigeon) -> None:
+    """As a container has it, beside which another one has the same."""
+    place, source = pigeon.directory("here"), pigeon.directory("there")
+    done = subprocess.run(["mount", "--bind", str(source), str(place)], check=False)
+    if done.returncode != 0:
+        pytest.skip("mounting is not allowed here")
+    try:
+        found = sharing_of(pigeon, place)
+        assert found.level == checks.PASS
+        assert "may be mounted in other containers" in found.text
+    finally:
+        unmount(place)
+
+
+def test_one_machine_with_a_worker_is_no_alarm(warm: Pigeon) -> None:
+    assert sharing_of(warm).level == checks.PASS
+
+
+def test_who_has_asked_from_elsewhere_sees_it(pigeon: Pigeon) -> None:
+    raw.publish(pigeon, requester={"host": "gpu7", "pid": 1, "user": "ann"})
+    found = sharing_of(pigeon)
+    assert (found.level, found.text) == (checks.PASS, "also seen by gpu7")
+
+
+def test_what_this_machine_exports_is_no_alarm(tmp_path: Path) -> None:
+    exports = tmp_path / "etab"
+    assert not sharing.is_exported("/srv/share", str(exports))
+    exports.write_text("/srv/share\t*(rw,sync)\n/srv/other/\t10.0.0.0/8(rw)\n")
+    for path, lent in {"/srv/share": True, "/srv/other/x": True, "/srv/shared": False, "/": False}.items():
+        assert sharing.is_exported(path, str(exports)) is lent, path
+
+
+@pytest.mark.parametrize(
+    ("fields", "is_private"),
+    [
+        ("/ / rw - ext4 /dev/sda1 rw", True),
+        ("/ / rw - overlay overlay rw", True),
+        ("/ / rw - fuse.fuse-overlayfs fuse rw", True),
+        ("/@home / rw - btrfs /dev/sda1 rw", True),
+        ("/srv/p / rw - ext4 /dev/sda1 rw", False),
+        ("/ / rw - nfs4 server:/x rw", False),
+        ("/ / rw - fuse.sshfs host: rw", False),
+        ("/ / rw - virtiofs tag rw", False),
+    ],
+)
+def test_which_mounts_are_of_one_machine(fields: str, is_private: bool) -> None:
+    mount = mountinfo.mount_of(f"1 1 0:1 {fields}\n".encode(), "/x")
+    assert mountinfo.is_private(mount) is is_private

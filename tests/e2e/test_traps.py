@@ -162,6 +162,13 @@ def test_the_same_reason_is_told_again_ever_more_rarely() -> None:
     assert telling.notice(other, 8031.0, 8031.0, None).startswith("2h13m: still waiting for this directory")
 
 
+def test_who_gives_up_now_does_not_say_that_it_still_waits() -> None:
+    telling, reason = Telling(), Reason("none", "waiting for a worker", "start one")
+    assert "giving up in 30s" in telling.notice(reason, 0.0, 0.0, 30.0)
+    assert telling.notice(reason, 30.5, 30.5, 0.0) == ""
+    assert "giving up in 30s" in telling.notice(reason, 120.0, 120.0, 30.0)
+
+
 # -- an end that nobody sees --------------------------------------------------------------------------------
 
 

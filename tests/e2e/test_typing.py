@@ -6,7 +6,8 @@ import json
 
 import pytest
 
-from pigeon import __version__
+from pigeon import __version__, guess
+from pigeon.cli_arguments import VERBS
 from tests.helpers import raw
 from tests.helpers.notes import Notes
 from tests.helpers.pigeon import Pigeon
@@ -38,6 +39,7 @@ def test_help_and_version(pigeon: Pigeon) -> None:
     wrong = pigeon.run("help", "histroy")
     assert wrong.code == 2
     assert "did you mean `history`?" in wrong.words
+    assert "did you mean `sessions`?" in pigeon.run("help", "ps").words
 
 
 @pytest.mark.parametrize(
@@ -148,3 +150,34 @@ def test_what_is_no_duration(pigeon: Pigeon, typed: str) -> None:
     assert result.code == 2
     assert "client.claim_timeout" in result.words
     assert pigeon.run("clean", f"--older-than={typed}").code == 2
+
+
+def test_a_word_of_the_shell_over_there_that_may_have_meant_a_verb(warm: Pigeon) -> None:
+    terminal = warm.spawn_tty("jobs", size=(120, 24))
+    assert terminal.wait().code == 0
+    assert "did you mean `pigeon sessions`? (`jobs` was run over there)" in terminal.text()
+    assert warm.run("jobs").words == "", "nobody reads that in a script"
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        ("ps", "pigeon sessions"),
+        ("jobs", "pigeon sessions"),
+        ("fg", "pigeon attach"),
+        ("kill 1b82d2fe", "pigeon stop 1b82d2fe"),
+        ("kill 1796070309248-e02a4f0c7dde", "pigeon stop 1796070309248-e02a4f0c7dde"),
+        ("stats", "pigeon history --stats"),
+        ("run make all", "pigeon make all"),
+        ("ps aux", None),
+        ("kill 12345678", None),
+        ("kill -9 4711", None),
+        ("kill %1", None),
+        ("fg %1", None),
+        ("", None),
+    ],
+)
+def test_what_other_tools_call_it(typed: str, meant: str | None) -> None:
+    for words in (typed.split(), [typed]):
+        hint = guess.verb(words, VERBS)
+        assert hint is None if meant is None else f"`{meant}`" in str(hint)

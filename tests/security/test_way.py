@@ -182,7 +182,8 @@ def test_a_group_that_is_trusted(users: Users, person: Makes) -> None:
         victim.run("true"), root.parent.parent, "can be written by others", 'share_trust = "group"'
     )
     victim.configure(share_trust="group")
-    victim.worker()
+    worker = victim.worker()
+    wait_until(lambda: f"warning: a whole group can write `{root}`" in worker.log, 20, "what it starts with")
     assert victim.run("echo served").stdout == b"served\n"
     root.chmod(0o2777)
     assert_refused(victim.run("true"), root, "can be written by others", "chmod go-w")

@@ -175,7 +175,7 @@ class OwnerState:
             if worker.is_draining
         )
         route = f" --route {self._route}" if self._route else ""
-        meant = "" if self._workers.workers else _others(self.namespace)
+        meant = "" if self._workers.workers else _others(self.namespace) or _private(self.namespace.cache)
         return (
             f"pigeon: no worker has taken the session within {self._claim_timeout_s:.0f} s in namespace "
             f"`{self.namespace.name}`: {self._workers.summary(now)}{ending}; it is withdrawn\n"
@@ -301,6 +301,19 @@ def _others(namespace: Namespace) -> str:
         return ""
     listed = ", ".join(f"`{name}`" for name in found)
     return f"pigeon: hint: there are worker files in {listed}: is `--namespace {found[0]}` meant?\n"
+
+
+def _private(cache: str) -> str:
+    """A hint for a cache that is this machine's alone: a worker elsewhere has another directory of that name."""
+    from pigeon.mountinfo import filesystem_of, is_private
+
+    mount = filesystem_of(cache)
+    if not is_private(mount):
+        return ""
+    return (
+        f"pigeon: hint: `{cache}` lies on a filesystem of this machine ({mount.fstype} on {mount.mount_point}), and "
+        "a directory of that name elsewhere is another one; `pigeon doctor` tells more\n"
+    )
 
 
 def _read_claim(session: SessionFiles) -> Claim:

@@ -14,6 +14,9 @@ AGAIN_S = (30.0, 120.0, 600.0)
 THEN_S = 1800.0
 """... and then each time that this has passed."""
 
+LAST_S = 5.0
+"""Who gives up as soon as this says why in the end, and nothing just before."""
+
 COUNTS_S = 5.0
 """A terminal shows how long it has been from then on."""
 
@@ -38,6 +41,8 @@ class Telling:
             return ""
         while self._due and self._due[0] <= held_s:  # a client that was stopped says it once
             self._due.pop(0)
+        if left_s is not None and left_s < LAST_S:
+            return ""
         return _line(f"{duration(waited_s)}: still {reason.text}", reason, left_s)
 
     def progress(self, reason: Reason, waited_s: float) -> str:

@@ -17,7 +17,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 
 from pigeon.commands.arguments import Parser, add_common, directory_of, load_config
-from pigeon.commands.doctor import checks, other_side, quota, release
+from pigeon.commands.doctor import checks, other_side, quota, release, sharing
 from pigeon.commands.doctor.checks import FAIL, Finding, Patient
 from pigeon.config import Config
 from pigeon.errors import PigeonError, no_process
@@ -32,6 +32,7 @@ CHECKS: tuple[tuple[str, Callable[[Patient, Config], list[Finding]]], ...] = (
     ("cache", checks.check_cache),
     ("parents", checks.check_way),
     ("filesystem", checks.check_filesystem),
+    ("sharing", sharing.check_sharing),
     ("space", checks.check_space),
     ("quota", quota.check_quota),
     ("operations", checks.check_operations),

@@ -120,12 +120,6 @@ def check_filesystem(patient: Patient, config: Config) -> list[Finding]:
     text = f"{mount.fstype} on {mount.mount_point}; lock `{choice.mode}`: {choice.reason}"
     if choice.warning:
         return [Finding(WARN, choice.warning, 'set `lock = "strict"`')]
-    if not mountinfo.is_network(mount.fstype):
-        return [
-            Finding(
-                WARN, f"{text}; no other machine sees it", "fine for trying out; else take a shared directory"
-            )
-        ]
     return [Finding(PASS, text)]
 
 
