@@ -21,14 +21,16 @@ if TYPE_CHECKING:
         getstatusoutput,
         run,
     )
-    from pigeon.api.executor import Executor, RemoteError, RemoteTraceback, WorkerDied
+    from pigeon.api.executor import Executor
     from pigeon.api.failures import HungUp, NoWorker, SessionFailed, Withdrawn, WorkerLost
+    from pigeon.api.pool import RemoteError, RemoteTraceback, WorkerDied
 
 _NAMES = {
     "pigeon.api.commands": "Popen call check_call check_output getoutput getstatusoutput run",
     "pigeon.api.aio": "create_subprocess_exec create_subprocess_shell",
-    "pigeon.api.executor": "Executor RemoteError RemoteTraceback WorkerDied",
+    "pigeon.api.executor": "Executor",
     "pigeon.api.failures": "HungUp NoWorker SessionFailed Withdrawn WorkerLost",
+    "pigeon.api.pool": "RemoteError RemoteTraceback WorkerDied",
     "subprocess": "DEVNULL PIPE STDOUT CalledProcessError CompletedProcess TimeoutExpired",
 }
 _PLACES = {name: module for module, names in _NAMES.items() for name in names.split()}

@@ -283,7 +283,12 @@ def _read_file(
     text, lasts = config_file.read(path, found.fd)
     known = toml_memory.recall(path, text, environ) if lasts else None
     parsed = config_file.parse(path, text) if known is None else known
-    counting = _allowed(path, text, parsed, warnings, environ) if found.is_local else parsed
+    counting = parsed
+    held = needs_trust(parsed) if found.is_local else []
+    if held:
+        from pigeon import config_trust
+
+        counting = config_trust.counting(path, text, parsed, held, warnings, environ)
     for key, value in counting.items():
         if key == REMOTE_ENV:
             _read_remote_env(path, value, remote_env)
@@ -310,32 +315,6 @@ def needs_trust(parsed: Mapping[str, object]) -> list[str]:
         inner = [f"{key}.{name}" for name in value] if key in TABLES and isinstance(value, dict) else [key]
         found += [one for one in inner if one == REMOTE_ENV or (one in BY_KEY and not BY_KEY[one].harmless)]
     return found
-
-
-def _allowed(
-    path: str, text: bytes, parsed: dict[str, object], warnings: list[str], environ: Mapping[str, str]
-) -> dict[str, object]:
-    """What counts of a file in the current directory: all of it if the user has allowed it, else what does no harm."""
-    held = needs_trust(parsed)
-    if not held:
-        return parsed
-    from pigeon import config_trust
-
-    standing = config_trust.standing(path, text, environ)
-    if standing == config_trust.ALLOWED:
-        return parsed
-    why = "it has changed since you trusted it" if standing == config_trust.CHANGED else "it is not trusted"
-    warnings.append(
-        f"`{path}`: {', '.join(f'`{key}`' for key in held)} passed over, since {why}; "
-        "to let it count: `pigeon config trust`"
-    )
-    counting: dict[str, object] = {}
-    for key, value in parsed.items():
-        if key in TABLES and isinstance(value, dict):
-            value = {name: inner for name, inner in value.items() if f"{key}.{name}" not in held}
-        if key not in held:
-            counting[key] = value
-    return counting
 
 
 def _set(

@@ -15,6 +15,7 @@ from hashlib import sha256
 
 from pigeon import trust
 from pigeon.errors import ConfigError
+from pigeon.settings import TABLES
 from pigeon.wire import directories, files
 
 TYPE_CHECKING = False
@@ -26,6 +27,32 @@ CHANGED = "changed"
 UNKNOWN = "unknown"
 
 _MOST_BYTES = 65536
+
+
+def counting(
+    path: str,
+    text: bytes,
+    parsed: dict[str, object],
+    held: list[str],
+    warnings: list[str],
+    environ: Mapping[str, str],
+) -> dict[str, object]:
+    """What counts of a file in the current directory: all of it if the user has allowed it, else all but `held`."""
+    found = standing(path, text, environ)
+    if found == ALLOWED:
+        return parsed
+    why = "it has changed since you trusted it" if found == CHANGED else "it is not trusted"
+    warnings.append(
+        f"`{path}`: {', '.join(f'`{key}`' for key in held)} passed over, since {why}; "
+        "to let it count: `pigeon config trust`"
+    )
+    kept: dict[str, object] = {}
+    for key, value in parsed.items():
+        if key in TABLES and isinstance(value, dict):
+            value = {name: inner for name, inner in value.items() if f"{key}.{name}" not in held}
+        if key not in held:
+            kept[key] = value
+    return kept
 
 
 def standing(path: str, text: bytes, environ: Mapping[str, str]) -> str:

@@ -14,9 +14,10 @@ import os
 from pigeon import clock
 from pigeon.backoff import Backoff
 from pigeon.wire import files
-from pigeon.wire.documents import MAX_DOCUMENT_BYTES, MAX_REQUEST_BYTES, BadDocument, blanked
+from pigeon.wire.documents import MAX_DOCUMENT_BYTES, MAX_REQUEST_BYTES, BadDocument
 from pigeon.wire.names import TAKEOVER_NAME, TEMPORARY_PREFIX, SessionFiles
 from pigeon.wire.reading import known_status
+from pigeon.wire.request_reading import blanked
 from pigeon.wire.states import Status
 
 RESERVE_BYTES = 4096

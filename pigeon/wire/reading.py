@@ -15,9 +15,9 @@ from pigeon.wire.documents import (
     BadDocument,
     Request,
     UntrustedDocument,
-    parse_request,
 )
 from pigeon.wire.names import REQUEST_NAME, STATUS_NAME, SessionFiles
+from pigeon.wire.request_reading import parse_request
 from pigeon.wire.states import Status, parse_status
 
 

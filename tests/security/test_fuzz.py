@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 from pigeon.errors import DamagedSession
 from pigeon.wire.claim import parse_claim
-from pigeon.wire.documents import BadDocument, blanked, parse_request
+from pigeon.wire.documents import BadDocument
 from pigeon.wire.jsontext import decode, encode
 from pigeon.wire.names import (
     attachment_number,
@@ -31,6 +31,7 @@ from pigeon.wire.names import (
     worker_id_of,
 )
 from pigeon.wire.records import decode_line, decode_payload_line
+from pigeon.wire.request_reading import blanked, parse_request
 from pigeon.wire.states import parse_status
 from pigeon.wire.tail import Tail
 from pigeon.wire.text import from_bytes, is_encodable, to_bytes

@@ -13,14 +13,16 @@ from pigeon.wire.claim import parse_claim
 from pigeon.wire.documents import (
     BadDocument,
     Request,
-    blanked,
-    parse_request,
 )
 from pigeon.wire.names import attachment_number, is_session_id, new_session_id
+from pigeon.wire.request_reading import blanked, parse_request
 from pigeon.wire.states import Status, parse_status
+from pigeon.wire.text import is_encodable
 
 ID = "1700000000000-0123456789ab"
 TEXT = st.text(alphabet=st.characters(codec=None, exclude_characters="\0"), max_size=30)
+SENDABLE = TEXT.filter(is_encodable)
+"""Text that an operating system can have given: with surrogates that stand for bytes, and no others."""
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | TEXT,
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXT, inner, max_size=3),
@@ -101,9 +103,9 @@ def test_payload_that_is_none(record: dict[str, object]) -> None:
 
 
 @given(
-    st.lists(TEXT, min_size=1, max_size=5),
-    TEXT,
-    st.dictionaries(st.from_regex(r"[A-Z_]+", fullmatch=True), TEXT, max_size=5),
+    st.lists(SENDABLE, min_size=1, max_size=5),
+    SENDABLE,
+    st.dictionaries(st.from_regex(r"[A-Z_]+", fullmatch=True), SENDABLE, max_size=5),
 )
 def test_request_round_trip(command: list[str], cwd: str, env: dict[str, str]) -> None:
     request = Request(ID, command, "/" + cwd)

@@ -13,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pigeon.wire import documents, termmodes
-from pigeon.wire.documents import Request, parse_request
+from pigeon.wire.documents import Request
+from pigeon.wire.request_reading import parse_request
 from tests.unit.test_format import FORMAT
 
 ID = "1700000000000-0123456789ab"

@@ -13,9 +13,10 @@ import stat
 from pigeon import procfs
 from pigeon.client.session import attachment
 from pigeon.wire import files
-from pigeon.wire.documents import MAX_REQUEST_BYTES, BadDocument, parse_request
+from pigeon.wire.documents import MAX_REQUEST_BYTES, BadDocument
 from pigeon.wire.names import attachment_number
 from pigeon.wire.records import DETACHED, HANGUP, client_line, quoted
+from pigeon.wire.request_reading import parse_request
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
