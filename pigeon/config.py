@@ -185,10 +185,15 @@ class Config:
             ConfigError: no shared directory is set.
             ShareError: as `share.enter`.
         """
-        from pigeon.wire import files, share
+        from pigeon.wire import share
 
-        files.fsync = self.wire.fsync
-        return share.enter(self.require_cache(), self.namespace, self.share_trust, make=make)
+        return share.enter(
+            self.require_cache(),
+            self.namespace,
+            self.share_trust,
+            make=make,
+            is_durable=self.wire.fsync,
+        )
 
 
 def load(flags: Mapping[str, str], *, environ: Mapping[str, str], cwd: str) -> Config:

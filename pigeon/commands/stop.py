@@ -16,7 +16,7 @@ from pigeon.report import session_view
 from pigeon.report.session_choice import choose
 from pigeon.wire import states, takeover
 from pigeon.wire.claim import Claim
-from pigeon.wire.names import TAKEOVER_NAME, Namespace
+from pigeon.wire.names import TAKEOVER_NAME, Namespace, new_token
 from pigeon.wire.records import HANGUP, client_line, signal_line
 
 WAIT_S = 20.0
@@ -136,7 +136,7 @@ def _force(namespace: Namespace, view: session_view.View, host_timeout_s: float)
             f"or is stopped: `pigeon inspect {view.session_id}` names the process, to be continued or killed there",
         )
     by = f"pigeon stop on {os.uname().nodename}"
-    if takeover.end(view.files, by, view.owner or "?", stalled=stalled):
+    if takeover.end(view.files, new_token(), by, view.owner or "?", stalled=stalled):
         say(f"session {view.session_id} has been given an end; its command is not run again")
         return 0
     state = session_view.view(namespace, view.session_id).state

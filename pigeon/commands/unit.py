@@ -15,8 +15,8 @@ SYSTEM, USER, TEMPLATE = "system", "user", "template"
 _NAMES = {
     SYSTEM: "/etc/systemd/system/pigeon-worker.service",
     USER: "~/.config/systemd/user/pigeon-worker.service",
+    TEMPLATE: "/etc/systemd/system/pigeon-worker@.service",
 }
-_NAMES[TEMPLATE] = "/etc/systemd/system/pigeon-worker@.service"
 
 _ENABLE = {
     SYSTEM: "systemctl enable --now pigeon-worker",

@@ -13,7 +13,7 @@ import os
 import stat
 
 from pigeon.wire.names import CLAIM_PREFIX, TEMPORARY_PREFIX, SessionFiles
-from pigeon.wire.share import at
+from pigeon.wire.share import at, is_durable
 from pigeon.wire.share import list_names as list_names
 from pigeon.wire.way import UMASK, make_private
 from pigeon.wire.way import Refused as Refused
@@ -40,9 +40,6 @@ _NO_LINKS = frozenset((errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK
 
 _CLAIM_BYTES = 65536
 """No claim is as long."""
-
-fsync = False
-"""`[wire] fsync`: set once at start. Closing makes a write visible to the other host; this makes it durable too."""
 
 
 def may_pass(error: OSError) -> bool:
@@ -123,8 +120,11 @@ def status_of(path: str) -> os.stat_result:
     return at(path, lambda name, directory: os.stat(name, dir_fd=directory, follow_symlinks=False))
 
 
-def _write_and_close(fd: int, data: bytes, offset: int) -> None:
-    """All of `data` at `offset`, then close, each result checked: ENOSPC and EDQUOT can come as late as close(2)."""
+def _write_and_close(path: str, fd: int, data: bytes, offset: int) -> None:
+    """All of `data` at `offset`, then close, each result checked: ENOSPC and EDQUOT can come as late as close(2).
+
+    Closing makes a write visible to the other host; fsync(2) makes it durable, too.
+    """
     try:
         view = memoryview(data)
         while view:
@@ -133,7 +133,7 @@ def _write_and_close(fd: int, data: bytes, offset: int) -> None:
                 raise OSError(errno.EIO, "a write took no bytes")
             view = view[written:]
             offset += written
-        if fsync:
+        if is_durable(path):
             os.fsync(fd)
     except BaseException:
         try:
@@ -156,14 +156,14 @@ def write_at(path: str, pieces: list[bytes], offset: int) -> None:
     if reason:
         os.close(fd)
         raise Refused(errno.EPERM, reason, path)
-    _write_and_close(fd, pieces[0] if len(pieces) == 1 else b"".join(pieces), offset)
+    _write_and_close(path, fd, pieces[0] if len(pieces) == 1 else b"".join(pieces), offset)
 
 
 def create(path: str, data: bytes = b"") -> None:
     """A new file, exclusively. Raises FileExistsError if the name is taken."""
     fd = _open(path, _CREATE)
     _own(fd, 0o600)
-    _write_and_close(fd, data, 0)
+    _write_and_close(path, fd, data, 0)
 
 
 def create_anew(path: str, data: bytes) -> None:

@@ -24,11 +24,13 @@ _LIST = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _ways: list[Way] = []
 
 
-def enter(cache: str, name: str, trust: str = TRUST_USER, *, make: bool = False) -> Namespace:
+def enter(
+    cache: str, name: str, trust: str = TRUST_USER, *, make: bool = False, is_durable: bool = False
+) -> Namespace:
     """The namespace, its way checked; from now on this process reaches what lies in it by descriptor only.
 
     `make`: its directories, where neither a worker nor a client has made them yet. The cache itself must be there:
-    making it would hide a missing mount.
+    making it would hide a missing mount. `is_durable`: whatever this process writes there reaches the disk at once.
 
     Raises:
         UsageError: `name` cannot be a directory's.
@@ -36,6 +38,7 @@ def enter(cache: str, name: str, trust: str = TRUST_USER, *, make: bool = False)
     """
     namespace = Namespace(cache, name)
     way = Way(namespace, trust)
+    way.is_durable = is_durable
     _walk(way, namespace, make=make)
     _ways[:] = [one for one in _ways if one.prefix != way.prefix]
     _ways.append(way)
@@ -132,6 +135,12 @@ def _lost(way: Way, directory: str, *, is_stale: bool) -> bool:
             was_lost = True
         directory = directory.rpartition("/")[0]
     return was_lost
+
+
+def is_durable(path: str) -> bool:
+    """Whether what is written there is to reach the disk before anything else is done."""
+    way = _way_of(path)
+    return way is not None and way.is_durable
 
 
 def _way_of(path: str) -> Way | None:

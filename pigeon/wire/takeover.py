@@ -8,7 +8,7 @@ from pigeon import clock
 from pigeon.errors import EXIT_CANCELLED, EXIT_PIGEON
 from pigeon.wire import claim, files, publish, states
 from pigeon.wire.documents import BadDocument
-from pigeon.wire.names import Namespace, SessionFiles, is_component, new_token
+from pigeon.wire.names import Namespace, SessionFiles, is_component
 from pigeon.wire.pacing import Silence
 from pigeon.wire.reading import known_status
 from pigeon.wire.records import EXIT, Exit, decode_line, event_of
@@ -103,14 +103,12 @@ def wait_for_silence(namespace: Namespace, session: SessionFiles, owner: str, ho
         clock.sleep(LOOK_S)
 
 
-_tokens: dict[str, str] = {}
-
-
-def end(session: SessionFiles, by: str, owner: str, *, stalled: bool = False) -> bool:
+def end(session: SessionFiles, token: str, by: str, owner: str, *, stalled: bool = False) -> bool:
     """Take the right to end the session, and end it. False if it has an end already or somebody else will.
 
-    `stalled`: another took the right and was then silent for as long as the owner: he died in between, and whatever
-    he still writes says the same. So the end is written for him.
+    `token`: one of the caller's own for this session; a repeated call knows its claim by it. `stalled`: another took
+    the right and was then silent for as long as the owner: he died in between, and whatever he still writes says the
+    same. So the end is written for him.
 
     Raises:
         OSError: it cannot be said; call again.
@@ -118,13 +116,10 @@ def end(session: SessionFiles, by: str, owner: str, *, stalled: bool = False) ->
     status = known_status(session)
     if status is not None and status.is_final:
         return False
-    token = _tokens.setdefault(session.session_id, new_token())  # a repeated call knows its own claim
     won = claim.try_takeover(session, token, claim.takeover(by, token))
     if not won and not stalled:
         return False
-    ended = publish.end(session, token, outcome(session, by, owner))
-    _tokens.pop(session.session_id, None)
-    return ended
+    return publish.end(session, token, outcome(session, by, owner))
 
 
 def outcome(session: SessionFiles, by: str, owner: str) -> Status:

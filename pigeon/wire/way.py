@@ -58,7 +58,7 @@ def _refused(path: str, what: str, remedy: str) -> Refused:
 class Way:
     """To one namespace. `trust`: TRUST_USER or TRUST_GROUP."""
 
-    __slots__ = ("_cache", "_faults", "_held", "_root", "_trust", "prefix")
+    __slots__ = ("_cache", "_faults", "_held", "_root", "_trust", "is_durable", "prefix")
 
     def __init__(self, namespace: Namespace, trust: str, faults: list[Refused] | None = None) -> None:
         """`faults`: where what is wrong is noted, instead of being raised, as far as one can look on all the same."""
@@ -68,6 +68,8 @@ class Way:
         self._trust = trust
         self._held: dict[str, int] = {}
         self.prefix = f"{namespace.root}/"
+        self.is_durable = False
+        """`[wire] fsync`: what is written below is to outlive the server's crash, too."""
 
     def walk(self, *, make: bool = False) -> None:
         """Check everything anew, and hold what was found instead of what was held. `make`: what lacks below the cache.

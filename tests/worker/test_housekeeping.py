@@ -241,9 +241,9 @@ def test_a_taker_whose_write_failed_goes_on(house: House, monkeypatch: pytest.Mo
     with monkeypatch.context() as broken:
         broken.setattr(os, "rename", full)
         with pytest.raises(OSError, match="No space"):
-            end(session, "me", "x-7")
-    assert end(session, "me", "x-7")
-    assert not end(session, "me", "x-7")
+            end(session, "1f" * 16, "me", "x-7")
+    assert end(session, "1f" * 16, "me", "x-7")
+    assert not end(session, "1f" * 16, "me", "x-7")
 
 
 def test_an_end_of_its_own_is_not_replaced(house: House) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 
 from pigeon.wire import files, takeover
+from pigeon.wire.names import new_token
 from pigeon.wire.reading import is_final
 from pigeon.wire.worker_file import read_worker_file
 from pigeon.worker.guard import Guard
@@ -29,6 +30,8 @@ class Takeovers:
         self._watches: dict[str, takeover.OwnerWatch] = {}
         self._stalled: set[str] = set()
         """Sessions that another has begun to take over, and not ended yet when this worker came to do so."""
+        self._tokens: dict[str, str] = {}
+        """Of takeovers that this worker has begun: a repeated one knows its own claim."""
         self._guard = Guard("the session")
         self._own: set[str] = set()
         """Sessions that carry this worker's own claim."""
@@ -102,9 +105,8 @@ class Takeovers:
     def _take_over(self, name: str) -> None:
         session = self._worker.namespace.session(name)
         owner = takeover.claim_of(session).worker_id or "unknown"
-        ended = takeover.end(
-            session, f"worker {self._worker.worker_id}", owner, stalled=name in self._stalled
-        )
+        by, token = f"worker {self._worker.worker_id}", self._tokens.setdefault(name, new_token())
+        ended = takeover.end(session, token, by, owner, stalled=name in self._stalled)
         self._watches.pop(name, None)
         if not ended and not is_final(session):
             # Another worker was first. If he dies before he has published the end, the next watch ends in this one.
@@ -121,4 +123,5 @@ class Takeovers:
     def _forget(self, name: str) -> None:
         self._watches.pop(name, None)
         self._stalled.discard(name)
+        self._tokens.pop(name, None)
         self._own.discard(name)
