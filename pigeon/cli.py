@@ -65,9 +65,10 @@ def _dispatch(arguments: list[str]) -> int:
         say(f"pigeon {__version__}")
         return 0
     if invocation.help:
-        from pigeon.help import usage
+        from pigeon.help import fitted, usage
+        from pigeon.report.text import terminal_columns
 
-        say(usage(), lines=True)
+        say(fitted(usage(), terminal_columns()), lines=True)
         return 0
     if invocation.verb is not None:
         from importlib import import_module
@@ -79,9 +80,11 @@ def _dispatch(arguments: list[str]) -> int:
         except SystemExit as ended:  # argparse has printed its help, which may still have to leave
             return int(ended.code or 0)
     if not invocation.words and invocation.driven_by is None and not os.isatty(0):
-        from pigeon.help import usage
+        from pigeon.help import fitted, usage
+        from pigeon.report.text import terminal_columns
 
-        _say(f"pigeon: no command given, and stdin is not a terminal\n{usage(short=True)}\n")
+        short = fitted(usage(short=True), terminal_columns())
+        _say(f"pigeon: no command given, and stdin is not a terminal\n{short}\n")
         return EXIT_USAGE
     from pigeon.commands import run
 

@@ -34,8 +34,9 @@ def utc_seconds(text: str) -> float | None:
     """Seconds since 1970 of a stamp that `utc_text` made; None for anything else."""
     from calendar import timegm
 
+    fraction = text[19:].rstrip("Z") or ".0"
     try:
-        return timegm(time.strptime(text[:19], "%Y-%m-%dT%H:%M:%S"))
+        return timegm(time.strptime(text[:19], "%Y-%m-%dT%H:%M:%S")) + float(f"0{fraction}")
     except ValueError:
         return None
 

@@ -48,6 +48,24 @@ def usage(*, short: bool = False) -> str:
     return first + "\n`pigeon --help` tells more" if short else first + _LONG % {"settings": _settings()}
 
 
+def fitted(text: str, columns: int | None) -> str:
+    """A help text for so many columns, where that is less than it was written for."""
+    if columns is None or columns >= _COLUMNS + 10:
+        return text
+    from pigeon.text import fold, text_begins
+
+    joined: list[str] = []
+    for line in text.split("\n"):
+        words = line.lstrip()
+        before = joined[-1] if joined else ""
+        goes_on = before and words and len(line) - len(words) == text_begins(before)
+        if goes_on and len(before) + len(words.split(" ")[0]) >= _COLUMNS and "  " not in words:
+            joined[-1] = f"{before} {words}"
+        else:
+            joined.append(line)
+    return "\n".join(part for line in joined for part in fold(line, columns))
+
+
 def _settings() -> str:
     lines = [("--config FILE", "read the settings from FILE (PIGEON_CONFIG)")]
     for setting in settings.options(*cli_arguments.COMMON):

@@ -67,3 +67,34 @@ def cut(text: str, columns: int, ellipsis: str = "…", *, keep_end: bool = Fals
             break
         kept.append(char)
     return ellipsis + "".join(reversed(kept)) if keep_end else "".join(kept) + ellipsis
+
+
+def fold(line: str, columns: int | None, hang: int | None = None) -> list[str]:
+    """`line` broken between words so that it fits; what follows stands under its text, `hang` characters in.
+
+    Without `hang` the text is what begins behind the first gap of two blanks. A word that is too long stays whole, so
+    that a path can be copied. `columns` None: nothing is broken.
+    """
+    if columns is None or width(line) <= columns:
+        return [line]
+    if hang is None:
+        hang = text_begins(line)
+    if hang > columns * 3 // 5:
+        hang = len(line) - len(line.lstrip()) + 2
+    current = line[:hang]
+    margin = " " * width(current)
+    lines, is_bare = [], True
+    for word in line[hang:].split(" "):
+        if not is_bare and width(current) + width(word) > columns:
+            lines.append(current.rstrip())
+            current, is_bare = margin, True
+        current += f"{word} "
+        is_bare = is_bare and not word
+    return [*lines, current.rstrip()]
+
+
+def text_begins(line: str) -> int:
+    """Where the text of a line begins: behind the first gap of two blanks, or where it is indented to."""
+    start = len(line) - len(line.lstrip())
+    gap = line.find("  ", start)
+    return start if gap < 0 else len(line) - len(line[gap:].lstrip())

@@ -10,7 +10,9 @@ from typing import NoReturn
 from pigeon import config
 from pigeon.durations import EXAMPLES, seconds_of
 from pigeon.errors import UsageError
+from pigeon.help import fitted
 from pigeon.printing import complain
+from pigeon.report.text import terminal_columns
 from pigeon.settings import BY_KEY, SWITCH, options
 
 TYPE_CHECKING = False
@@ -20,6 +22,10 @@ if TYPE_CHECKING:
 
 class Parser(argparse.ArgumentParser):
     """A verb's arguments; a mistake in them is told like every other error of pigeon's."""
+
+    def format_help(self) -> str:
+        """As wide as the terminal, whatever of it was written by hand."""
+        return fitted(super().format_help(), terminal_columns())
 
     def error(self, message: str) -> NoReturn:
         """Raises UsageError."""

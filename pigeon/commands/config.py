@@ -10,8 +10,10 @@ from collections.abc import Mapping
 from pigeon import commandline, config, config_file, config_trust, env_rules, settings
 from pigeon.commands.arguments import Parser, add_common, current_directory, flags_of, load_config
 from pigeon.errors import ConfigError
-from pigeon.printing import complain, say
+from pigeon.printing import complain, say, visible
+from pigeon.report.text import terminal_columns
 from pigeon.settings import BY_KEY, TABLE, shown
+from pigeon.text import fold
 
 
 def main(args: list[str], globals_: Mapping[str, str]) -> int:
@@ -59,7 +61,8 @@ def _show(effective: config.Config, *, as_json: bool) -> int:
         return 0
     for key, value, origin in [*rows, *masked]:
         text = str(value) if value == "***" else shown(value)
-        say(f"{key:<26} {text:<28} {origin}")
+        for line in fold(f"{key:<26} {visible(text):<28} {visible(origin)}", terminal_columns(), 27):
+            say(line)
     return 0
 
 

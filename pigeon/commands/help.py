@@ -8,15 +8,16 @@ from importlib import import_module
 from pigeon.cli_arguments import VERBS
 from pigeon.errors import UsageError
 from pigeon.guess import OTHER_NAMES, nearest
-from pigeon.help import usage
+from pigeon.help import fitted, usage
 from pigeon.printing import say
+from pigeon.report.text import terminal_columns
 
 
 def main(args: list[str], globals_: Mapping[str, str]) -> int:
     """Raises UsageError for what is no verb."""
     words = [word for word in args if word not in ("-h", "--help")]
     if not words or words == ["help"]:
-        say(usage(), lines=True)
+        say(fitted(usage(), terminal_columns()), lines=True)
         return 0
     verb = words[0]
     if verb not in VERBS:

@@ -43,6 +43,7 @@ STATES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
 _EPILOG = """\
 times: a duration before now (90s, 30m, 2h, 2d, 1w), `today`, `yesterday`, or an ISO date or time (2026-01-31,
 2026-01-31T08:09), local unless it says otherwise. --until with a day includes that day.
+
 columns: TOOK is the command's own time; WAIT what it waited before, for a free slot and for its directory.
 
 examples:
@@ -51,8 +52,7 @@ examples:
   pigeon history 1f2e3d4c               everything about one session
   pigeon history --stats directory      how much ran, failed and waited, and where
   pigeon history --sort waited -n 5     the five that waited longest
-  pigeon history --html day.html --since today
-                                        a page to look at: who waited for whom, bytes, failures
+  pigeon history --html day.html        a page to look at: who waited for whom, bytes, failures
   pigeon history --json -n 0 | jq       all of them, for programs
 
 On a machine without a journal the question goes to a worker. PIGEON_JOURNAL names the journal; NO_COLOR switches
@@ -84,6 +84,7 @@ def main(args: list[str], globals_: Mapping[str, str]) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = Parser(
         prog="pigeon history",
+        usage="pigeon history [OPTIONS] [SESSION]",
         description="Show what ran through pigeon, newest last; with SESSION, one session's whole story.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,

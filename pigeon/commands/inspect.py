@@ -28,12 +28,14 @@ from pigeon.report.network import place as place_of
 from pigeon.report.overview import collect
 from pigeon.report.session_choice import choose
 from pigeon.report.session_view import View
-from pigeon.report.text import clean
+from pigeon.report.text import clean, terminal_columns
 from pigeon.report.verdict import Facts, verdict
-from pigeon.text import duration
+from pigeon.text import duration, fold
 from pigeon.wire import states
 from pigeon.wire.names import STREAM_NAME, Namespace
 from pigeon.wire.worker_file import WorkerFile
+
+_LABEL = "  command    "
 
 
 class Known:
@@ -260,36 +262,44 @@ def _print_fields(report: dict[str, object], fields: str) -> None:
 
 def _print(known: Known, report: dict[str, object]) -> None:
     view, row = known.view, known.row
-    say(clean(str(report["verdict"])))
-    say(f"  command    {clean(view.command)}")
+    _say(clean(str(report["verdict"])))
+    _say(f"  command    {clean(view.command)}")
     if row is not None and row.wrapped:
-        say(f"  wrapped in {clean(row.wrapped)}")
+        _say(f"  wrapped in {clean(row.wrapped)}")
     if view.request is not None:
         who = view.request.requester
-        say(f"  in         {clean(view.request.cwd)}")
-        say(f"  from       {clean(who.user or '?')} on {clean(who.host or '?')}, pid {who.pid or '?'}")
-    say(f"  state      {view.state}, {duration(view.age_s())} old")
+        _say(f"  in         {clean(view.request.cwd)}")
+        _say(f"  from       {clean(who.user or '?')} on {clean(who.host or '?')}, pid {who.pid or '?'}")
+    _say(f"  state      {view.state}, {duration(view.age_s())} old")
     if view.owner is not None:
         alive = " (alive)" if view.owner in known.live else " (not seen to live)"
         if known.watcher not in (None, view.owner):
             alive = f" (gone; watched over by {clean(str(known.watcher))})"
-        say(f"  worker     {clean(view.owner)}{'' if view.state in states.FINAL else alive}")
+        _say(f"  worker     {clean(view.owner)}{'' if view.state in states.FINAL else alive}")
     if row is not None:
-        say(
+        _say(
             f"  runner     pid {row.runner_pid}, state {known.runner_state or 'ended'}; journal says {row.state}"
         )
-    say(f"  output     {newest.written_bytes(view)} bytes written, {known.read_bytes} printed by the client")
-    say(f"  input      {known.input_bytes} bytes on the share, {known.taken_bytes} taken by the command")
+    _say(
+        f"  stream     {newest.written_bytes(view)} bytes on the share, {known.read_bytes} read by the client"
+    )
+    _say(f"  input      {known.input_bytes} bytes on the share, {known.taken_bytes} taken by the command")
     for wait in known.waits:
         waited = "still waits" if wait.waited_s is None else duration(wait.waited_s)
         behind = f" behind {wait.held_by}" if wait.held_by else ""
-        say(f"  waited     for {wait.reason}{behind}: {waited}")
+        _say(f"  waited     for {wait.reason}{behind}: {waited}")
     for one in known.destinations:
-        say(f"  reached    {destination_line(one, clock.wall())}")
+        _say(f"  reached    {destination_line(one, clock.wall())}")
     for event in known.events:
         detail = " ".join(f"{key}={value}" for key, value in event.detail.items())
-        say(f"  {clock.local_text(event.at)}  {event.event} {clean(detail)}".rstrip())
+        _say(f"  {clock.local_text(event.at)}  {event.event} {clean(detail)}".rstrip())
     for line in processes.tree_lines(known.processes):
-        say(f"  process    {clean(line)}")
-    if row is None:
-        say("  (its journal is not on this machine: what the worker knows is missing here)")
+        _say(f"  process    {clean(line)}")
+    if row is None and view.owner is not None:
+        _say("  (its journal is not on this machine: what the worker knows is missing here)")
+
+
+def _say(line: str) -> None:
+    hang = len(_LABEL) if line.startswith("  ") else 0
+    for part in fold(line, terminal_columns(), hang):
+        say(part)

@@ -16,7 +16,7 @@ from pigeon.report import session_view
 from pigeon.report.overview import collect, describe, table
 from pigeon.report.screen import END, QUIT_KEYS, Line, Screen
 from pigeon.report.text import clean, table_lines
-from pigeon.text import cut, duration
+from pigeon.text import cut, duration, width
 from pigeon.wire import states
 from pigeon.wire.names import Namespace
 from pigeon.wire.worker_file import WorkerFile, WorkerFiles
@@ -173,7 +173,8 @@ class Top:
         place = next((n for n, row in enumerate(rows) if row["session_id"] == self._chosen), 0)
         first = max(0, min(place - most // 2, len(lines) - (most - 1)))
         padded = [
-            line.ljust(columns) if look == "7" else line for line, look in zip(lines, looks, strict=True)
+            line + " " * (columns - width(line)) if look == "7" else line
+            for line, look in zip(lines, looks, strict=True)
         ]
         shown = list(zip((cut(line, columns) for line in padded), looks, strict=True))
         return [(heading, "2"), *shown[first : first + most - 1]]

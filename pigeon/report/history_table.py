@@ -185,18 +185,18 @@ def story(rows: Sequence[Row], waits: Sequence[Wait], events: Sequence[Event], l
     for row in rows:
         for name, value in _facts(row, look):
             if value:
-                yield f"{name:<10}{value}"
+                yield from text.fold(f"{name:<10}{value}", look.columns, 10)
         yield ""
     moments = [(e.at, visible(e.event), details(e.detail)) for e in events]
     for wait in waits:
         behind = f", held by {visible(wait.held_by)}" if wait.held_by else ""
         moments.append((wait.since, "waits", f"for the {visible(wait.reason)}{behind}"))
         if wait.waited_s is not None:
-            text = f"for the {visible(wait.reason)}: {duration(wait.waited_s)}"
-            moments.append((wait.since + wait.waited_s, "waited", text))
+            told = f"for the {visible(wait.reason)}: {duration(wait.waited_s)}"
+            moments.append((wait.since + wait.waited_s, "waited", told))
     moments.sort(key=lambda one: one[0])  # stable: events of one moment stay as they were written
-    for at, name, text in moments:
-        yield f"{_stamp(at)}  {name:<12}{text}".rstrip()
+    for at, name, told in moments:
+        yield from text.fold(f"{_stamp(at)}  {name:<12}{told}".rstrip(), look.columns, 37)
 
 
 def _facts(row: Row, look: Look) -> Iterator[tuple[str, str]]:

@@ -90,13 +90,13 @@ def output_at(view: View) -> float | None:
 
 
 def output_quiet_s(view: View) -> float | None:
-    """Seconds without output, of a session that runs: for people only."""
+    """Seconds without output, of a session that runs: for people only, and no more than it has been there."""
     if view.state != states.RUNNING:
         return None
     at = output_at(view)
     if at is None:
         at = clock.utc_seconds(view.status.started_at or "") if view.status else None
-    return None if at is None else max(0.0, clock.wall() - at)
+    return None if at is None else min(max(0.0, clock.wall() - at), view.age_s())
 
 
 def present_attachment(view: View) -> int:

@@ -106,9 +106,13 @@ def notes(row: Mapping[str, object]) -> list[str]:
 
 def _shortened(noted: str) -> str:
     """A note for a narrow table."""
-    for long, short in (("the directory, held by ", ""), ("for the directory, behind ", "behind ")):
+    for long, short in (
+        ("the directory, held by ", ""),
+        ("for the directory, behind ", "behind "),
+        ("detached; attachable", "detached"),
+    ):
         noted = noted.replace(long, short)
-    return session_view.shorten_ids(noted)
+    return noted.removesuffix(f"; {DETACHED}") if noted.startswith("waits for ") else noted
 
 
 def table(rows: Sequence[Mapping[str, object]], columns: int | None) -> list[str]:
@@ -120,11 +124,15 @@ def table(rows: Sequence[Mapping[str, object]], columns: int | None) -> list[str
     lines: list[tuple[str, ...]] = []
     for row in rows:
         state = str(row["state"]) + (f" ({row['exit_code']})" if row["exit_code"] is not None else "")
-        quiet, noted, one = row["quiet_s"], "; ".join(notes(row)), str(row["session_id"])
+        quiet, noted, one = (
+            row["quiet_s"],
+            session_view.shorten_ids("; ".join(notes(row))),
+            str(row["session_id"]),
+        )
         age = duration(float(str(row["age_s"])))
         where, what = str(row["cwd"] or "?"), str(row["command"])
         if narrow:
-            where = where if len(where) <= PATH_COLUMNS else "…" + where[1 - PATH_COLUMNS :]
+            where = cut(where, PATH_COLUMNS, keep_end=True)
             lines.append((session_view.short_id(one), state, age, _shortened(noted), where, what))
         else:
             silent = duration(quiet) if isinstance(quiet, float) else ""

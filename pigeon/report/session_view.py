@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
@@ -23,6 +24,8 @@ from pigeon.wire.worker_file import WorkerFile, WorkerFiles
 
 SHORT_ID = 8
 """Characters."""
+
+_ID = re.compile(r"\b[0-9]{10,}-[0-9a-f]{8,32}\b")
 
 
 @dataclass
@@ -199,7 +202,7 @@ def short_id(session_id: str) -> str:
 
 def shorten_ids(text: str) -> str:
     """A text with each id in it as `short_id` has it."""
-    return " ".join(short_id(word) if is_session_id(word) else word for word in text.split(" "))
+    return _ID.sub(lambda found: short_id(found[0]), text)
 
 
 def fitting(

@@ -123,7 +123,11 @@ def table(every: Sequence[Sum], count: int, by: str, order: str | None, look: Lo
         widths[0] = max(9, min(widths[0], room))
     measure = ORDERS[order] if order is not None else (lambda one: float(one.commands))
     most = max(map(measure, found), default=0.0)
-    bars = ["", *(bar(measure(one) / most if most else 0.0, look) for one in found), ""]
+    bars = [
+        f"({order or 'commands'})",
+        *(bar(measure(one) / most if most else 0.0, look) for one in found),
+        "",
+    ]
     for line, drawn in zip(cells, bars, strict=True):
         first = text.cut(line[0], widths[0], look.ellipsis, keep_end=by == "directory")
         padded = [text.padded(first, widths[0])]

@@ -20,8 +20,15 @@ def terminal_columns() -> int | None:
     return shutil.get_terminal_size().columns
 
 
+PATHS = ("CWD", "DIRECTORY")
+"""Headings of columns whose end tells most."""
+
+PATHS_FIRST = 6
+"""They give way when another column is wider by less: of a note, such as `waits for 1b82d2fe`, all is wanted."""
+
+
 def table_lines(header: Sequence[str], rows: Sequence[Sequence[str]], columns: int | None) -> list[str]:
-    """Columns as wide as their content, cut to `columns`.
+    """Columns as wide as their content, cut to `columns`, those of PATHS at their beginning.
 
     Where that is too narrow, the widest of the middle columns give way (to 12), so that some of the last is seen.
     """
@@ -30,11 +37,13 @@ def table_lines(header: Sequence[str], rows: Sequence[Sequence[str]], columns: i
     if columns is not None:
         last = max((width(row[-1]) for row in cleaned), default=0)
         while sum(widths) + 2 * len(widths) + min(last, columns // 4) > columns and max(widths[1:]) > 12:
-            widest = max(range(1, len(widths)), key=widths.__getitem__)
-            widths[widest] -= 1
+            most = max(
+                range(1, len(widths)), key=lambda i: widths[i] + (PATHS_FIRST if header[i] in PATHS else 0)
+            )
+            widths[most] -= 1
     lines = []
     for row in [list(header), *cleaned]:
-        cells = [cut(cell, widths[i]) for i, cell in enumerate(row[:-1])]
+        cells = [cut(cell, widths[i], keep_end=header[i] in PATHS) for i, cell in enumerate(row[:-1])]
         line = "  ".join(cell + " " * (widths[i] - width(cell)) for i, cell in enumerate(cells))
         line = f"{line}  {row[-1]}".rstrip()
         lines.append(cut(line, columns) if columns else line)

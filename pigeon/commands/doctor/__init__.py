@@ -22,11 +22,14 @@ from pigeon.commands.doctor.checks import FAIL, Finding, Patient
 from pigeon.config import Config
 from pigeon.errors import PigeonError, no_process
 from pigeon.printing import say
-from pigeon.report.text import clean
+from pigeon.report.text import clean, terminal_columns
+from pigeon.text import fold
 
 DEADLINE_S = 15.0
 """A check that takes longer hangs, as far as a user is concerned."""
 
+_TEXT_AT = 19
+"""The column in which a finding begins."""
 
 CHECKS: tuple[tuple[str, Callable[[Patient, Config], list[Finding]]], ...] = (
     ("cache", checks.check_cache),
@@ -159,7 +162,10 @@ def _in_child(check: Callable[[], list[Finding]], writing: int) -> None:
 
 
 def _print(line: Line) -> None:
-    say(f"{line.level:<4}  {line.check:<12} {clean(line.text)}")
+    texts = [f"{line.level:<4}  {line.check:<12} {clean(line.text)}"]
     if line.remedy:
-        say(f"{'':<19}{clean(line.remedy)}")
+        texts.append(f"{'':<{_TEXT_AT}}{clean(line.remedy)}")
+    for text in texts:
+        for part in fold(text, terminal_columns(), _TEXT_AT):
+            say(part)
     sys.stdout.flush()

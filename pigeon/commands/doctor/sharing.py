@@ -42,7 +42,7 @@ def check_sharing(patient: Patient, _: Config) -> list[Finding]:
         return [Finding(PASS, f"also seen by {', '.join(sorted(elsewhere))}")]
     where = f"a filesystem of this machine ({mount.fstype} on {mount.mount_point})"
     if here in hosts:
-        return [Finding(PASS, f"on {where}, and so is a worker: for commands typed here")]
+        return [Finding(PASS, f"on {where}, where a worker runs, too: it serves what is typed here")]
     if is_exported(os.path.realpath(patient.cache)):
         return [Finding(PASS, "this machine exports it by NFS")]
     if not mountinfo.is_private(mount):
