@@ -109,7 +109,7 @@ def _shortened(noted: str) -> str:
     for long, short in (
         ("the directory, held by ", ""),
         ("for the directory, behind ", "behind "),
-        ("detached; attachable", "detached"),
+        (f"{DETACHED}; attachable", DETACHED),
     ):
         noted = noted.replace(long, short)
     return noted.removesuffix(f"; {DETACHED}") if noted.startswith("waits for ") else noted
