@@ -32,7 +32,7 @@ from pigeon.report.text import clean, terminal_columns
 from pigeon.report.verdict import Facts, verdict
 from pigeon.text import duration, fold
 from pigeon.wire import states
-from pigeon.wire.names import STREAM_NAME, Namespace
+from pigeon.wire.names import STREAM_NAME, Namespace, input_stem
 from pigeon.wire.worker_file import WorkerFile
 
 _LABEL = "  command    "
@@ -58,9 +58,8 @@ class Known:
 
     @property
     def input_bytes(self) -> int:
-        """Bytes of the present client's input on the share."""
-        name = os.path.basename(self.view.files.stdin(self.attachment))
-        return self.view.sizes.get(name, 0)
+        """Bytes of the present client's input, in lines and segments."""
+        return newest.written_bytes(self.view, input_stem(self.attachment))
 
 
 def main(args: list[str], globals_: Mapping[str, str]) -> int:
@@ -283,7 +282,7 @@ def _print(known: Known, report: dict[str, object]) -> None:
     _say(
         f"  stream     {newest.written_bytes(view)} bytes on the share, {known.read_bytes} read by the client"
     )
-    _say(f"  input      {known.input_bytes} bytes on the share, {known.taken_bytes} taken by the command")
+    _say(f"  input      {known.input_bytes} bytes written, {known.taken_bytes} taken by the command")
     for wait in known.waits:
         waited = "still waits" if wait.waited_s is None else duration(wait.waited_s)
         behind = f" behind {wait.held_by}" if wait.held_by else ""

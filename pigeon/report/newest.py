@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pigeon import clock
 from pigeon.report.session_view import View
 from pigeon.wire import files, segments, states
-from pigeon.wire.names import STREAM_NAME, attachment_number, is_control
+from pigeon.wire.names import attachment_number, is_control
 from pigeon.wire.pacing import HEARTBEAT_S
 from pigeon.wire.records import (
     ACK,
@@ -131,20 +131,20 @@ def read_bytes(view: View, number: int) -> int:
     return 0
 
 
-def written_bytes(view: View) -> int:
-    """Bytes of the stream, lines and segments, that the runner has written."""
+def written_bytes(view: View, stem: str = segments.STREAM) -> int:
+    """Bytes, in lines and segments, that have been written of the stream, or of the input with this stem."""
     try:
-        bulk = segments.written_bytes(view.files, segments.STREAM, view.sizes)
+        bulk = segments.written_bytes(view.files, stem, view.sizes)
     except OSError:
         bulk = 0
-    return view.sizes.get(STREAM_NAME, 0) + bulk
+    return view.sizes.get(f"{stem}.jsonl", 0) + bulk
 
 
 def taken_bytes(view: View, number: int) -> int:
     """Bytes of that client's input that the command has taken, as far as the runner has said so."""
     for record in newest_first(view.files.stream, EVENT):
         if event_of(record) == ACK:
-            return offset_of(record) or 0
+            return (offset_of(record) or 0) + bulk_bytes_of(record)
         if event_of(record) == ATTACHED and attacher_of(record) == number:
             return 0
     return 0

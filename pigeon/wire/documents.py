@@ -31,7 +31,7 @@ BULK = "bulk"
 
 ACK_OFTEN = "ack_often"
 CLIENT_FEATURES = (HEARTBEAT, ACK, BULK, ACK_OFTEN)
-WORKER_FEATURES = (HEARTBEAT, ACK, ATTACH)
+WORKER_FEATURES = (HEARTBEAT, ACK, ATTACH, BULK)
 """Listed in `request.json` and in the claim. An older peer does not read the list; one that does passes over what
 it does not know."""
 

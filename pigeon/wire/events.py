@@ -35,9 +35,9 @@ def heartbeat() -> bytes:
     return event_line(records.HEARTBEAT)
 
 
-def ack(offset: int) -> bytes:
-    """The command has taken everything before this byte of stdin.jsonl."""
-    return event_line(records.ACK, offset=offset)
+def ack(offset: int, bulk_bytes: int = 0) -> bytes:
+    """The command has taken everything before this byte of stdin.jsonl, and so many bytes of segments."""
+    return event_line(records.ACK, offset=offset, **({"bulk_bytes": bulk_bytes} if bulk_bytes else {}))
 
 
 def client_lost(message: str) -> bytes:

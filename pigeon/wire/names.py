@@ -141,7 +141,7 @@ class SessionFiles:
 
     def stdin(self, attachment: int = 0) -> str:
         """Input of the client (0) or of the n-th attacher."""
-        return f"{self.directory}/stdin.{attachment}.jsonl" if attachment else f"{self.directory}/stdin.jsonl"
+        return f"{self.directory}/{input_stem(attachment)}.jsonl"
 
     def control(self, attachment: int = 0) -> str:
         """Control records of the client (0) or of the n-th attacher."""
@@ -150,6 +150,11 @@ class SessionFiles:
             if attachment
             else f"{self.directory}/control.jsonl"
         )
+
+
+def input_stem(attachment: int) -> str:
+    """With what the names of one client's input begin: that of its lines and those of its segments."""
+    return f"stdin.{attachment}" if attachment else "stdin"
 
 
 def is_control(name: str) -> bool:

@@ -93,6 +93,7 @@ def end(session: SessionFiles, token: str, status: Status) -> bool:
         try:
             _rename(temporary, session.status)
             blank_quietly(session)
+            forget_input(session)
             return True
         except FileNotFoundError:
             if attempt == _ATTEMPTS - 1:
@@ -140,6 +141,17 @@ def blank_request(session: SessionFiles) -> None:
         files.replace(session.request, blanked(files.read(session.request, MAX_REQUEST_BYTES)))
     except (BadDocument, FileNotFoundError, files.Refused):
         pass  # somebody has tampered with it meanwhile; there is nothing of ours left to protect
+
+
+def forget_input(session: SessionFiles) -> None:
+    """Remove what its writer has left of input in segments, as far as that can be done now: the command has ended."""
+    from pigeon.wire.segments import is_of_input
+
+    try:
+        for name in filter(is_of_input, files.list_names(session.directory)):
+            files.remove(f"{session.directory}/{name}")
+    except OSError:
+        pass  # retention comes by later
 
 
 def blank_quietly(session: SessionFiles) -> None:

@@ -18,13 +18,16 @@ MAX_DATA_BYTES = 128 * 1024
 """Payload of one output or stdin record. A record costs about 100 bytes and 20 µs beside its payload; larger ones
 only delay the first byte."""
 
+BULK_AFTER_BYTES = 1024 * 1024
+"""What a direction says first stays in the lines, where people read it; more may go into segments."""
+
 MAX_LINE_BYTES = 16 * 1024 * 1024
 """A longer line is damage: no peer writes one."""
 
 OUTPUT, EVENT = "output", "event"
 """Types of stream.jsonl."""
 
-STDIN, STDIN_EOF = "stdin", "stdin_eof"
+STDIN, STDIN_EOF, STDIN_BULK = "stdin", "stdin_eof", "stdin_bulk"
 """Of stdin.jsonl."""
 
 SIGNAL, RESIZE, HEARTBEAT, ACK, CLIENT = "signal", "resize", "heartbeat", "ack", "client"
@@ -48,6 +51,7 @@ RECORDS: dict[str, dict[str, tuple[str, ...]]] = {
     "stdin.jsonl": {
         STDIN: ("seq", "ts", "data_b64"),
         STDIN_EOF: ("seq", "ts"),
+        STDIN_BULK: ("segment", "ts"),
     },
     "control.jsonl": {
         SIGNAL: ("seq", "ts", "signal"),
@@ -75,6 +79,7 @@ EVENTS: dict[str, tuple[str, ...]] = {
 """Event of stream.jsonl -> fields beside `type`, `event` and `ts`."""
 
 OPTIONAL: dict[str, tuple[str, ...]] = {
+    STDIN_EOF: ("bulk_bytes",),
     RESIZE: ("xpixel", "ypixel"),
     HEARTBEAT: ("features",),
     ACK: ("bulk_bytes",),
@@ -84,6 +89,7 @@ OPTIONAL: dict[str, tuple[str, ...]] = {
 
 OPTIONAL_IN_EVENTS: dict[str, tuple[str, ...]] = {
     EXIT: ("hung_up", "bulk_bytes"),
+    ACK: ("bulk_bytes",),
     NOTICE: ("verbose",),
 }
 """The same for events."""
@@ -125,8 +131,10 @@ def output_line(seq: int, channel: str, data: bytes) -> bytes:
     return line
 
 
-def output_record(channel: str, data: bytes) -> Record:
-    """What a reader gives out for a frame of a segment: as if it had been an `output` record."""
+def frame_record(channel: str, data: bytes) -> Record:
+    """What a reader gives out for a frame of a segment: as if it had been an `output` or `stdin` record."""
+    if channel == STDIN:
+        return {"type": STDIN, DECODED: data}
     return {"type": OUTPUT, "channel": channel, DECODED: data}
 
 
@@ -148,9 +156,14 @@ def _check_payload(line: bytes, fields: tuple[str, ...], seq: int, data: bytes) 
     assert (data_of(record), record["seq"]) == (data, seq), line
 
 
-def stdin_eof_line(seq: int) -> bytes:
-    """The end of the input."""
-    return _line("stdin.jsonl", STDIN_EOF, seq=seq)
+def stdin_eof_line(seq: int, bulk_bytes: int = 0) -> bytes:
+    """The end of the input. `bulk_bytes`: how much of it is in segments."""
+    return _line("stdin.jsonl", STDIN_EOF, seq=seq, **({"bulk_bytes": bulk_bytes} if bulk_bytes else {}))
+
+
+def stdin_bulk_line(segment: int) -> bytes:
+    """From here on input is in segments, of which this is the first."""
+    return _line("stdin.jsonl", STDIN_BULK, segment=segment)
 
 
 def signal_line(seq: int, number: int) -> bytes:
@@ -312,12 +325,17 @@ def offset_of(record: Record) -> int | None:
 
 
 def bulk_bytes_of(record: Record) -> int:
-    """Payload bytes of segments that an ACK says have been taken, or that stand before an EXIT."""
+    """Payload bytes of segments that an ACK says have been taken, or that stand before an EXIT or a STDIN_EOF."""
     return integer(record, "bulk_bytes") or 0
 
 
+def turns_to_bulk(record: Record) -> bool:
+    """Whether what follows is in segments."""
+    return event_of(record) == BULK_EVENT or type_of(record) == STDIN_BULK
+
+
 def segment_of(record: Record) -> int:
-    """The segment with which a BULK_EVENT says that a reader begins."""
+    """The segment with which a BULK_EVENT or a STDIN_BULK says that a reader begins."""
     return max(1, integer(record, "segment") or 1)
 
 

@@ -19,9 +19,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-BULK_AFTER_BYTES = 1024 * 1024
-"""What a direction says first stays in the JSON lines, where people read it."""
-
 SEGMENT_BYTES = 16 * 1024 * 1024
 """A segment that has grown to this is followed by the next. What is read goes in pieces of this size, so it is also how
 much more than its window a session can have on the share."""
@@ -54,7 +51,7 @@ _CHANNELS = {number: name for name, number in _NUMBERS.items()}
 
 
 STREAM = "stream"
-"""The direction of output."""
+"""The direction of output; those of input are `names.input_stem`."""
 
 
 def name_of(direction: str, number: int) -> str:
@@ -71,17 +68,16 @@ def numbers_in(names: list[str], direction: str) -> list[int]:
     """The segments of one direction in a listing, in order."""
     found = []
     for name in names:
-        head, _, rest = name.partition(".")
-        number, _, tail = rest.partition(".")
-        if (
-            head == direction
-            and tail == "bulk"
-            and number.isascii()
-            and number.isdigit()
-            and len(number) < 12
-        ):
+        number = name.removeprefix(f"{direction}.").removesuffix(".bulk")
+        is_number = number.isascii() and number.isdigit() and len(number) < 12
+        if is_number and name == name_of(direction, int(number)):
             found.append(int(number))
     return sorted(found)
+
+
+def is_of_input(name: str) -> bool:
+    """Whether this is a segment of a client's or an attacher's input."""
+    return name.startswith("stdin.") and name.endswith(".bulk")
 
 
 def written_bytes(session: SessionFiles, direction: str, sizes: Mapping[str, int]) -> int:
@@ -209,12 +205,24 @@ class SegmentWriter:
         self.number = following
         self._offset = HEADER_BYTES
 
-    def release(self, acknowledged: int, keep_bytes: int) -> None:
-        """Unlink the full segments up to `acknowledged` payload bytes, but not the last `keep_bytes` of the output."""
-        up_to = min(acknowledged, self._written - keep_bytes)
+    def release(self, acknowledged: int, keep_bytes: int = 0) -> None:
+        """Unlink the full segments before `acknowledged` payload bytes, but not the last `keep_bytes`.
+
+        Who has acknowledged a segment to its last byte may not have read yet that the next one is there.
+        """
+        up_to = min(acknowledged - 1, self._written - keep_bytes)
         while self._closed and self._closed[0][1] <= up_to:
             number, self.released = self._closed.pop(0)
             files.remove(self._path(number))
+
+    def clear(self) -> None:
+        """Unlink whatever still lies there: nobody reads it any more."""
+        for number, _ in self._closed:
+            files.remove(self._path(number))
+        self._closed.clear()
+        if self.number:
+            files.remove(self._path(self.number))
+        self.released = self.end
 
     def _path(self, number: int) -> str:
         return path_of(self._session, self._direction, number)

@@ -9,8 +9,8 @@ from __future__ import annotations
 from pigeon.wire import events
 from pigeon.wire.files import Appender
 from pigeon.wire.names import SessionFiles
-from pigeon.wire.records import MAX_DATA_BYTES, output_line
-from pigeon.wire.segments import BULK_AFTER_BYTES, SEGMENT_BYTES, SegmentWriter
+from pigeon.wire.records import BULK_AFTER_BYTES, MAX_DATA_BYTES, output_line
+from pigeon.wire.segments import SEGMENT_BYTES, SegmentWriter
 
 
 class StreamWriter:

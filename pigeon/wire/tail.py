@@ -1,7 +1,7 @@
 """Reading a `.jsonl` file while its writer writes it (FORMAT.md, "Reading"): whole records from a byte offset.
 
-`Tail` reads one such file, `StreamReader` a session's output and events in their order, whichever lane carries the
-bytes (FORMAT.md, "Bulk").
+`Tail` reads one such file, `StreamReader` a session's output and events, or its input, in their order, whichever lane
+carries the bytes (FORMAT.md, "Bulk").
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from pigeon.clock import monotonic
 from pigeon.errors import DamagedSession
 from pigeon.wire.files import list_names, open_checked
 from pigeon.wire.records import (
-    BULK_EVENT,
     DECODED,
     LINES_EVENT,
     MARK,
@@ -23,9 +22,10 @@ from pigeon.wire.records import (
     decode_line,
     decode_payload_line,
     event_of,
+    frame_record,
     integer,
-    output_record,
     segment_of,
+    turns_to_bulk,
 )
 
 TYPE_CHECKING = False
@@ -155,7 +155,7 @@ class Tail:
 
 
 class StreamReader:
-    """A reader's end, like a `Tail` over stream.jsonl, but with what lies in segments in its place.
+    """A reader's end, like a `Tail` over `<stem>.jsonl`, but with what lies in segments in its place.
 
     `offset` is that of the first line not yet given out, `bulk_bytes` counts the payload bytes of segments given out,
     `skipped_bytes` those that a late reader has missed. `grew`, `cost_s` and `has_more` are those of a `Tail`.
@@ -170,6 +170,7 @@ class StreamReader:
         "cost_s",
         "has_more",
         "_session",
+        "_stem",
         "_is_late",
         "_lines",
         "_read",
@@ -179,9 +180,17 @@ class StreamReader:
         "_marks",
     )
 
-    def __init__(self, session: SessionFiles, *, is_late: bool = False) -> None:
-        """`is_late`: not the client for whom the segments are kept, so the first ones may be gone."""
-        self.path = session.stream
+    def __init__(
+        self,
+        session: SessionFiles,
+        stem: str = "stream",
+        numbered: tuple[str, ...] = NUMBERED_OUTPUT,
+        *,
+        is_late: bool = False,
+    ) -> None:
+        """`stem`: that of the names of both lanes (`names.input_stem` for input); `numbered`: as of a Tail. `is_late`:
+        not the one for whom the segments are kept, so the first ones may be gone."""
+        self.path = f"{session.directory}/{stem}.jsonl"
         self.offset = 0
         self.bulk_bytes = 0
         self.skipped_bytes = 0
@@ -189,8 +198,9 @@ class StreamReader:
         self.cost_s = 0.0
         self.has_more = False
         self._session = session
+        self._stem = stem
         self._is_late = is_late
-        self._lines = Tail(session.stream, NUMBERED_OUTPUT)
+        self._lines = Tail(self.path, numbered)
         self._read: list[Record] = []
         """Lines that stand behind something in the segments, or were read together with such."""
         self._bulk: SegmentReader | None = None
@@ -198,6 +208,17 @@ class StreamReader:
         self._frames: list[tuple[str, bytes]] = []
         """Read, and behind a mark whose line has not come."""
         self._marks = 0
+
+    def __copy__(self) -> StreamReader:
+        """Another reader, at the same place."""
+        from copy import copy  # which no client needs
+
+        other = StreamReader.__new__(StreamReader)
+        for name in self.__slots__:
+            setattr(other, name, getattr(self, name))
+        other._lines, other._bulk = copy(self._lines), copy(self._bulk)
+        other._read, other._frames = self._read[:], self._frames[:]
+        return other
 
     def poll(self) -> list[Record]:
         """What has arrived since the last call, in its order, at most about a mebibyte.
@@ -247,7 +268,7 @@ class StreamReader:
             oldest = self._oldest_segment(reader.number)
             if not self._is_late or oldest == reader.number:
                 raise
-            reader = self._bulk = SegmentReader(self._session, "stream", oldest)
+            reader = self._bulk = SegmentReader(self._session, self._stem, oldest)
             self._frames = reader.poll()
         self.cost_s += reader.cost_s
         self.grew |= reader.grew
@@ -280,7 +301,7 @@ class StreamReader:
                     missed -= 1
                     continue
             else:
-                found.append(output_record(channel, data))
+                found.append(frame_record(channel, data))
                 self.bulk_bytes += len(data)
             self._frames.pop(0)
         return found
@@ -289,20 +310,17 @@ class StreamReader:
         """The first that lies there, from `number` on."""
         from pigeon.wire.segments import numbers_in
 
-        lying = numbers_in(list_names(self._session.directory), "stream")
+        lying = numbers_in(list_names(self._session.directory), self._stem)
         return min((n for n in lying if n >= number), default=number)
 
     def _follow_lane(self, record: Record) -> None:
-        event = event_of(record)
-        if event in (BULK_EVENT, LINES_EVENT):
-            self.has_more = True  # in the other lane, perhaps
-        if event == BULK_EVENT:
-            self._is_bulk = True
+        if turns_to_bulk(record):
+            self.has_more = self._is_bulk = True  # there is more in the other lane, perhaps
             if self._bulk is None:
                 from pigeon.wire.segments import SegmentReader  # few sessions say as much
 
                 number = segment_of(record)
                 number = self._oldest_segment(number) if self._is_late else number
-                self._bulk = SegmentReader(self._session, "stream", number)
-        elif event == LINES_EVENT:
-            self._is_bulk = False
+                self._bulk = SegmentReader(self._session, self._stem, number)
+        elif event_of(record) == LINES_EVENT:
+            self.has_more, self._is_bulk = True, False

@@ -74,6 +74,13 @@ def test_bytes_streams_and_codes(peers: Peers) -> None:
     assert missing.code == 127
 
 
+def test_a_large_input_of_either(peers: Peers) -> None:
+    """Neither release may send the other what it does not read."""
+    data = os.urandom(1 << 20) * 3 + b"end"
+    done = peers.pigeon.run("cat", stdin=data, timeout_s=60)
+    assert done.code == 0 and done.stdout == data
+
+
 def test_a_large_output_under_flow_control(peers: Peers) -> None:
     done = peers.pigeon.run("head -c 20000000 /dev/zero | tr '\\0' x", timeout_s=60)
     assert (done.code, len(done.stdout), set(done.stdout)) == (0, 20_000_000, {ord("x")})

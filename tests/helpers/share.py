@@ -22,14 +22,14 @@ from tests.helpers.waiting import wait_until
 
 FINAL = ("succeeded", "failed", "cancelled")
 
-SEGMENT_CHANNELS = {1: "pty", 2: "stdout", 3: "stderr"}
+SEGMENT_CHANNELS = {1: "pty", 2: "stdout", 3: "stderr", 4: "stdin"}
 MARK, END = 254, 255
 
 
-def frames(directory: Path) -> Iterator[tuple[int, bytes]]:
+def frames(directory: Path, stem: str = "stream") -> Iterator[tuple[int, bytes]]:
     """(channel, payload) of each whole frame of the segments, in order, by what FORMAT.md says of them."""
     for number in count(1):
-        path = directory / f"stream.{number}.bulk"
+        path = directory / f"{stem}.{number}.bulk"
         data = path.read_bytes() if path.exists() else b""
         at = 36
         while len(data) >= at + 12:

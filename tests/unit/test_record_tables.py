@@ -17,7 +17,8 @@ FILES = {kind: file for file, kinds in RECORDS.items() for kind in kinds if kind
 BUILT = {
     records.OUTPUT: [records.output_line(3, records.PTY, b"\0x\xff")],
     records.STDIN: [records.stdin_line(0, b"keys"), records.stdin_line(1, b"")],
-    records.STDIN_EOF: [records.stdin_eof_line(2)],
+    records.STDIN_EOF: [records.stdin_eof_line(2), records.stdin_eof_line(2, 5)],
+    records.STDIN_BULK: [records.stdin_bulk_line(1)],
     records.SIGNAL: [records.signal_line(0, 15)],
     records.RESIZE: [records.resize_line(1, 80, 24), records.resize_line(2, 80, 24, (800, 600))],
     records.HEARTBEAT: [records.heartbeat_line(), records.heartbeat_line(("bulk",))],
@@ -37,7 +38,7 @@ SAID = {
     records.WORKER_ERROR: [events.worker_error("no such program")],
     records.FALLBACK: [events.fallback_to_pipes()],
     records.HEARTBEAT: [events.heartbeat()],
-    records.ACK: [events.ack(5)],
+    records.ACK: [events.ack(5), events.ack(5, 6)],
     records.BULK_EVENT: [events.bulk(3)],
     records.LINES_EVENT: [events.lines()],
     records.CLIENT_LOST: [events.client_lost("silent")],

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import random
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -18,3 +22,16 @@ def session(tmp_path: Path) -> SessionFiles:
     found = namespace.session("1700000000000-0123456789ab")
     files.make_directory(found.directory)
     return found
+
+
+def failing_writes(chance: random.Random) -> Callable[[int, bytes | memoryview, int], int]:
+    """A pwrite(2) that writes part of what it is given; at times it fails though that was written."""
+    real = os.pwrite
+
+    def pwrite(fd: int, data: bytes | memoryview, offset: int) -> int:
+        count = real(fd, bytes(data)[: chance.randrange(1, len(data) + 1)], offset)
+        if chance.random() < 0.05:
+            raise OSError(errno.ENOSPC, "no room")
+        return count
+
+    return pwrite

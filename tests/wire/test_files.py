@@ -222,7 +222,7 @@ def test_a_claim_that_broke_off_is_made_again(session: SessionFiles) -> None:
     text = claim.worker_claim("host", 1, "w", "t" * 32)
     files.create(f"{session.directory}/.claim-{'t' * 32}", text[:5])
     assert claim.try_claim(session, "t" * 32, text)
-    assert claim.read_claim(session).features == {"heartbeat", "ack", "attach"}
+    assert claim.read_claim(session).features == {"heartbeat", "ack", "attach", "bulk"}
 
 
 def test_an_empty_or_foreign_claim_is_not_ours(session: SessionFiles) -> None:

@@ -59,6 +59,7 @@ RUNNER_POINTS = (
     Point("os.chdir", "'/'"),
     Point("open", "stream.jsonl", WRITE),
     Point("open", ".bulk", WRITE),
+    Point("open", ".bulk"),
     Point("open", "control.jsonl"),
     Point("open", "stdin.jsonl"),
     Point("open", ".tmp-", WRITE),
@@ -90,6 +91,8 @@ CLIENT_POINTS = (
     Point("os.rename", "status.json"),
     Point("open", "stream.jsonl"),
     Point("open", ".bulk"),
+    Point("open", ".bulk", WRITE),
+    Point("os.remove", ".bulk"),
     Point("open", "status.json"),
     Point("os.link", "worker.claim"),
     Point("os.fork", "", role="main"),
@@ -205,7 +208,7 @@ def _session(rng: random.Random, number: int) -> Session:
     if kind == FLOOD:
         return replace(session, lines=rng.randrange(200, 15_000), pad=rng.randrange(100, 900))
     if kind == BINARY:
-        return replace(session, size=rng.choice((0, 1, 1000, 65536, 300_001, 2_000_003)))
+        return replace(session, size=rng.choice((0, 1, 1000, 65536, 300_001, 2_000_003, 25_000_007)))
     if kind == INTERACTIVE:
         return replace(session, lines=rng.randrange(1, 8))
     if kind == STUBBORN:

@@ -228,7 +228,8 @@ class Conversation:
         elif event == records.FALLBACK:
             self.front.notice("the worker has no terminal left for this session: it runs on pipes")
         elif event == records.ACK:
-            self.owner.input_taken(records.offset_of(record))
+            self.owner.input_taken(records.offset_of(record), records.bulk_bytes_of(record))
+            self.upstream.release()
         elif event == records.NOTICE:
             say = self.front.verbose if records.is_verbose(record) else self.front.notice
             say(records.message_of(record))
@@ -357,6 +358,8 @@ class Conversation:
             is_quiet=self._now - self._active > QUIET_S or not self._stream.grew,
         )
         if outcome is not None:
+            if self.end.is_known:
+                self.upstream.clear()
             raise outcome
         if self.owner.verdict is not None and not self.end.is_known:
             self.departure.last_words(HANGUP)

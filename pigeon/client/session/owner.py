@@ -7,7 +7,7 @@ import os
 
 from pigeon.client.session.trouble import NO_ROOM
 from pigeon.wire import files
-from pigeon.wire.documents import ACK, HEARTBEAT
+from pigeon.wire.documents import ACK, BULK, HEARTBEAT
 from pigeon.wire.names import CLAIM_NAME, SessionFiles
 from pigeon.wire.pacing import HEARTBEAT_S, Silence
 
@@ -74,7 +74,8 @@ class OwnerState:
         request = submission.request
         self.session = submission.session
         self.attachment = attachment
-        self.input_acknowledged = 0
+        self.input_acknowledged = (0, 0)
+        """Bytes of stdin.jsonl, and of segments, that the command has taken."""
         self.is_claimed = False
         self.verdict: str | None = None
         self.namespace = submission.namespace
@@ -207,10 +208,14 @@ class OwnerState:
         """Whether the runner says how much input the command has taken."""
         return ACK in self.features()
 
-    def input_taken(self, offset: int | None) -> None:
-        """The runner has acknowledged input up to this byte of stdin.jsonl."""
-        if offset is not None:
-            self.input_acknowledged = max(self.input_acknowledged, offset)
+    def takes_bulk(self) -> bool:
+        """Whether the runner reads input in segments."""
+        return BULK in self.features()
+
+    def input_taken(self, offset: int | None, bulk_bytes: int = 0) -> None:
+        """The runner has acknowledged input up to this byte of stdin.jsonl, and so much of what is in segments."""
+        lines, bulk = self.input_acknowledged
+        self.input_acknowledged = (max(lines, offset or 0), max(bulk, bulk_bytes))
 
     def looked(self, now: float, *, grew: bool) -> None:
         """The stream has been read."""

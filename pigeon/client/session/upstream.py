@@ -9,13 +9,14 @@ from pigeon.client.session.owner import OwnerState
 from pigeon.client.tty import pixel_size
 from pigeon.wire import records
 from pigeon.wire.files import Appender
-from pigeon.wire.names import SessionFiles
+from pigeon.wire.names import SessionFiles, input_stem
 from pigeon.wire.pacing import HEARTBEAT_S
-from pigeon.wire.records import MAX_DATA_BYTES, stdin_eof_line, stdin_line
+from pigeon.wire.records import BULK_AFTER_BYTES, MAX_DATA_BYTES, stdin_eof_line, stdin_line
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from pigeon.client.session.options import Options
+    from pigeon.wire.segments import SegmentWriter
 
 WINDOW_BYTES = 16 * 1024 * 1024
 """How far input runs ahead of a command that does not read, where the runner acknowledges."""
@@ -48,6 +49,10 @@ class Upstream:
         self.passed_bytes = 0
         """Keys passed on to the share since somebody has set this to 0."""
         self._keys: list[bytes] = []
+        self._session = session
+        self._stem = input_stem(attachment)
+        self._bulk: SegmentWriter | None = None
+        """What input goes into, once it goes into segments."""
         self.input = Appender(session.stdin(attachment))
         self.control = Appender(session.control(attachment))
         self.heartbeat_at = now
@@ -70,9 +75,24 @@ class Upstream:
         """Input for the command."""
         if self._options.read_only or self.has_ended:
             return
+        if self._bulk is None and self.input.end >= BULK_AFTER_BYTES and not self._options.pty:
+            self._begin_bulk()
+        if self._bulk is not None:
+            self._bulk.put(records.STDIN, data)
+            return
         for start in range(0, len(data), MAX_DATA_BYTES):
             self.input.put(stdin_line(self._input_seq, data[start : start + MAX_DATA_BYTES]))
             self._input_seq += 1
+
+    def _begin_bulk(self) -> None:
+        """From here on input goes into segments, if the runner reads them. Keys stay in the lines, of which people read
+        a terminal's session, and they come one at a time."""
+        if not self._peer.takes_bulk():
+            return
+        from pigeon.wire.segments import SegmentWriter  # few clients send as much
+
+        self._bulk = SegmentWriter(self._session, self._stem)
+        self.input.put(records.stdin_bulk_line(1))
 
     def type(self, keys: bytes) -> None:
         """Input from a keyboard, b"" at its end. What is more than a window ahead of the command waits here."""
@@ -90,7 +110,7 @@ class Upstream:
 
     def _has_room(self, window: int, unstarted: int) -> bool:
         """Whether the command is less than so much behind; `unstarted`: before it has been started."""
-        ahead = self.input.end - self._peer.input_acknowledged
+        ahead = self.input.end + self._bulk_bytes - sum(self._peer.input_acknowledged)
         if not self.is_started:
             return ahead < unstarted
         return ahead < window or not self._peer.acknowledges()
@@ -99,7 +119,32 @@ class Upstream:
         """The end of the input."""
         if not self.has_ended and not self._options.read_only:
             self.has_ended = True
-            self.input.put(stdin_eof_line(self._input_seq))
+            if self._bulk is not None:
+                self._bulk.put_mark()
+            self.input.put(stdin_eof_line(self._input_seq, self._bulk_bytes))
+
+    @property
+    def _bulk_bytes(self) -> int:
+        """Input in segments, written or queued, removed ones included."""
+        return self._bulk.end if self._bulk is not None else 0
+
+    @property
+    def _queued_input(self) -> int:
+        return self.input.queued_bytes + (self._bulk.queued_bytes if self._bulk is not None else 0)
+
+    def release(self) -> None:
+        """Remove what the command has taken of the input in segments."""
+        if self._bulk is None:
+            return
+        lines, bulk = self._peer.input_acknowledged
+        self._bulk.release(bulk)
+        if self.has_ended and lines >= self.input.end:
+            self._bulk.clear()
+
+    def clear(self) -> None:
+        """The command has ended: nobody reads the input any more."""
+        if self._bulk is not None:
+            self._bulk.clear()
 
     def say(self, event: str) -> None:
         """A `client` record."""
@@ -141,7 +186,7 @@ class Upstream:
 
     def wants_input(self) -> bool:
         """Whether more may be read from stdin now."""
-        if self.has_ended or not self.is_open or self.input.queued_bytes >= EAGER_BYTES:
+        if self.has_ended or not self.is_open or self._queued_input >= EAGER_BYTES:
             return False
         return self._has_room(WINDOW_BYTES, EAGER_BYTES)
 
@@ -152,7 +197,7 @@ class Upstream:
         waits = [self.heartbeat_at - now]
         if self._keys and self._has_room(KEYBOARD_BYTES, KEYBOARD_BYTES):
             waits.append(self._retry_at - now)
-        if self.input.queued_bytes or self.control.queued_bytes:
+        if self._queued_input or self.control.queued_bytes:
             waits.append(self._retry_at - now)
         if self._size_at is not None:
             waits.append(self._size_at - now)
@@ -175,7 +220,7 @@ class Upstream:
             self._put(records.heartbeat_line())
             self.acknowledge(printed, at_least=1)
         self.acknowledge(printed)
-        if not self.control.queued_bytes and not self.input.queued_bytes:
+        if not self.control.queued_bytes and not self._queued_input:
             return False
         self._retry_at = now + RETRY_S
         self.flush()
@@ -185,4 +230,6 @@ class Upstream:
     def flush(self) -> None:
         """Write what is queued now, control first. Raises OSError."""
         self.control.flush()
+        if self._bulk is not None:
+            self._bulk.flush()  # before the lines that tell of it
         self.input.flush()

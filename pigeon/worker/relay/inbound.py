@@ -13,7 +13,7 @@ from copy import copy
 
 from pigeon.errors import DamagedSession
 from pigeon.wire.documents import BULK, size_of
-from pigeon.wire.names import SessionFiles
+from pigeon.wire.names import SessionFiles, input_stem
 from pigeon.wire.pacing import Silence
 from pigeon.wire.records import (
     ACK,
@@ -37,7 +37,7 @@ from pigeon.wire.records import (
     signal_of,
     type_of,
 )
-from pigeon.wire.tail import Tail
+from pigeon.wire.tail import StreamReader, Tail
 from pigeon.worker.relay.command import Command
 
 WINDOW_BYTES = 16 * 1024 * 1024
@@ -67,6 +67,8 @@ class Inbound:
         self._beats_since = 0
         self.acknowledged: int | None = None
         self.acknowledged_bulk = 0
+        self.had_bulk = False
+        """Input has come in segments."""
         self.takes_bulk = False
         """Whether the attacher whose files are read has said that it knows segments."""
         self.requests: list[str] = []
@@ -76,16 +78,16 @@ class Inbound:
         self._open()
 
     def _open(self) -> None:
-        self._input = Tail(self.session.stdin(self.attachment), NUMBERED_INPUT)
+        self._input = StreamReader(self.session, input_stem(self.attachment), NUMBERED_INPUT)
         self._control = Tail(self.session.control(self.attachment), ())
         self._queue: list[bytes] = []
         self._queued = 0
         self._is_searched = True
-        self._ahead: Tail | None = None
+        self._ahead: StreamReader | None = None
         self._ahead_bytes = 0
-        self._ends: list[tuple[int, int]] = []
-        self.taken_offset = 0
-        self.acknowledged_input = 0
+        self._ends: list[tuple[int, tuple[int, int]]] = []
+        self.taken = self.acknowledged_input = (0, 0)
+        """Bytes of stdin.jsonl, and of segments, whose input the command has taken."""
         self.saw_eof = False
         self._eof_given = False
         self._line_is_open = False
@@ -204,7 +206,8 @@ class Inbound:
                 self.saw_eof = True
             elif type_of(record) == STDIN:
                 self._enqueue(_payload(record, self._input), command)
-        self._ends.append((self.input_bytes, self._input.offset))
+        self.had_bulk |= self._input.bulk_bytes > 0
+        self._ends.append((self.input_bytes, (self._input.offset, self._input.bulk_bytes)))
         self._settle()
 
     def _look_ahead(self, command: Command) -> bool:
@@ -216,7 +219,7 @@ class Inbound:
         if not keys:
             self._ahead = None
             return False
-        if self._ahead is None or self._ahead.offset <= self._input.offset:
+        if self._ahead is None or _place(self._ahead) <= _place(self._input):
             self._ahead, self._ahead_bytes = copy(self._input), self.input_bytes
         records = self._ahead.poll()
         for position, record in enumerate(records):
@@ -320,20 +323,25 @@ class Inbound:
         command.close_stdin()
 
     def _settle(self) -> None:
-        """Work out `taken_offset`: the bytes of stdin.jsonl whose input the command has taken."""
+        """Work out `taken`."""
         taken = self.input_bytes - self._queued
         while self._ends and self._ends[0][0] <= taken:
-            self.taken_offset = self._ends.pop(0)[1]
+            self.taken = self._ends.pop(0)[1]
 
 
-def _payload(record: Record, tail: Tail) -> bytes:
+def _place(reader: StreamReader) -> tuple[int, int]:
+    """Of two readers the one with the greater has read more."""
+    return reader.offset, reader.bulk_bytes
+
+
+def _payload(record: Record, tail: StreamReader) -> bytes:
     try:
         return data_of(record)
     except ValueError as error:
         raise DamagedSession(tail.path, tail.offset, str(error)) from None
 
 
-def _poll(tail: Tail) -> list[Record]:
+def _poll(tail: Tail | StreamReader) -> list[Record]:
     """New records. An older client may make the file later; nothing has been said there then. Raises as Tail.poll."""
     try:
         return tail.poll()

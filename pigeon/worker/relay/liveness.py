@@ -41,7 +41,7 @@ class Answers:
 
     def took_input(self, now: float) -> None:
         """The command has taken some."""
-        if self._inbound.taken_offset - self._inbound.acknowledged_input >= ACK_BYTES:
+        if sum(self._inbound.taken) - sum(self._inbound.acknowledged_input) >= ACK_BYTES:
             self.due = now
         else:
             self.owe(now)
@@ -56,9 +56,9 @@ class Answers:
 
     def _acknowledge(self) -> None:
         self.due = None
-        if self._inbound.taken_offset != self._inbound.acknowledged_input:
-            self._inbound.acknowledged_input = self._inbound.taken_offset
-            self._outbound.say(events.ack(self._inbound.taken_offset))
+        if self._inbound.taken != self._inbound.acknowledged_input:
+            self._inbound.acknowledged_input = self._inbound.taken
+            self._outbound.say(events.ack(*self._inbound.taken))
         elif self.said_at < self._owes_since:
             self._outbound.say(events.heartbeat())
 

@@ -14,8 +14,8 @@ import re
 from collections.abc import Callable
 
 from pigeon.wire.names import SessionFiles
-from pigeon.wire.records import CHANNELS, MAX_DATA_BYTES, PTY
-from pigeon.wire.segments import BULK_AFTER_BYTES, SEGMENT_BYTES
+from pigeon.wire.records import BULK_AFTER_BYTES, CHANNELS, MAX_DATA_BYTES, PTY
+from pigeon.wire.segments import SEGMENT_BYTES
 from pigeon.wire.stream import StreamWriter
 
 READ_BYTES = 256 * 1024

@@ -255,6 +255,8 @@ class Relay:
             if self.return_code is None and self.inbound.poll_input(self.command):
                 trace.mark("runner: input read")
                 self._brisk()
+                if self.inbound.had_bulk and self.inbound.saw_eof:
+                    self._answers.owe(began)  # its writer removes the last segment then
             self._trouble_over(self._reading)
         except files.Refused as error:
             self._hang_up(failed=f"`{error.filename}` cannot be trusted: {error.strerror}")

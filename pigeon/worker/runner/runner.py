@@ -19,6 +19,7 @@ from pigeon.journal.connection import may_pass
 from pigeon.journal.store import Journal
 from pigeon.wire import claim, events, files, states
 from pigeon.wire.names import CLAIM_NAME, SessionFiles
+from pigeon.wire.publish import forget_input
 from pigeon.worker import hangup, identity, reasons
 from pigeon.worker.debug import tell
 from pigeon.worker.handover import Assignment, Refusal, RunnerExit, Worker
@@ -393,6 +394,8 @@ class Runner:
             started_at=self._started_at,
             ended_by=ended_by,
         )
+        if inbound.had_bulk:
+            forget_input(self.session)
         self._release(keep_inherited=ending.is_unkillable)
         self._row.final(state, error, byte_counts(outbound, inbound))
 
