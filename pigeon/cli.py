@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 
-from pigeon import __version__, trace
+from pigeon import __version__, startup, trace  # isort: skip  (startup loads what stands below)
 from pigeon.cli_arguments import VERBS, parse
 from pigeon.errors import EXIT_CANCELLED, EXIT_PIGEON, EXIT_USAGE, PigeonError
 from pigeon.printing import say, visible, visible_lines
@@ -86,6 +86,7 @@ def _dispatch(arguments: list[str]) -> int:
         short = fitted(usage(short=True), terminal_columns())
         _say(f"pigeon: no command given, and stdin is not a terminal\n{short}\n")
         return EXIT_USAGE
+    startup.preload(startup.COMMAND)
     from pigeon.commands import run
 
     return run.main(invocation)

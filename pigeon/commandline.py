@@ -211,18 +211,23 @@ def forwarded_env(
 
 def exclusion(exclude: list[str]) -> Callable[[str], bool]:
     """Whether a variable of that name stays behind."""
-    names = {pattern for pattern in exclude if not set(pattern) & set("*?[")}
-    prefixes = tuple(
-        p[:-1] for p in exclude if p.endswith("*") and len(p) > 1 and not set(p[:-1]) & set("*?[")
-    )
-    others = [p for p in exclude if p not in names and not (p.endswith("*") and p[:-1] in prefixes)]
+    names, begun, others = set(), [], []
+    for pattern in exclude:
+        begins = pattern[:-1] if pattern[-1:] == "*" else pattern
+        if "*" in begins or "?" in begins or "[" in begins or pattern == "*":
+            others.append(pattern)
+        elif begins is pattern:
+            names.add(pattern)
+        else:
+            begun.append(begins)
+    prefixes = tuple(begun)
     return lambda name: name in names or name.startswith(prefixes) or bool(others and _matches(name, others))
 
 
 def names_socket(value: str) -> bool:
     """Whether a value names a socket of this host (`/run/x`, `unix:/run/x`, `editor --server /tmp/x`)."""
-    if not any(place in value for place in _RUNTIME):
-        return False
+    if "/run/" not in value and "/tmp/" not in value and "/var/" not in value and "/dev/shm/" not in value:
+        return False  # nearly all; written out, since each variable comes by here
     for word in value.replace("=", " ").replace(",", " ").split():
         path = word.removeprefix("unix:").removeprefix("//")
         if path.startswith(_RUNTIME):

@@ -5,11 +5,23 @@ from __future__ import annotations
 import os
 
 
+def content(path: str) -> bytes:
+    """The whole of a file of the kernel's. Raises OSError."""
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        data = piece = os.read(fd, 8192)
+        while piece:  # a read may bring less than is left
+            piece = os.read(fd, 65536)
+            data += piece
+        return data
+    finally:
+        os.close(fd)
+
+
 def boot_id() -> str:
     """Names this boot of this host together with the pid namespace in which pids are meant; "unknown" without /proc."""
     try:
-        with open("/proc/sys/kernel/random/boot_id", "rb", buffering=0) as file:
-            boot = file.read().decode().strip()
+        boot = content("/proc/sys/kernel/random/boot_id").decode().strip()
         return f"{boot}/{os.readlink('/proc/self/ns/pid')}"
     except OSError:
         return "unknown"
@@ -18,8 +30,7 @@ def boot_id() -> str:
 def stat_fields(pid: int) -> list[str] | None:
     """The fields of /proc/<pid>/stat behind the command's name, which may itself hold spaces and brackets."""
     try:
-        with open(f"/proc/{pid}/stat", "rb", buffering=0) as file:
-            text = file.read()
+        text = content(f"/proc/{pid}/stat")
     except OSError:
         return None
     return text[text.rfind(b")") + 2 :].decode("ascii", "replace").split()
@@ -46,7 +57,6 @@ def is_running(pid: int, started: int | None) -> bool:
 def name_of(pid: int) -> str:
     """What the process calls itself (proc_pid_comm(5)); "" if there is none."""
     try:
-        with open(f"/proc/{pid}/comm", "rb") as file:
-            return file.read().decode("utf-8", "backslashreplace").rstrip("\n")
+        return content(f"/proc/{pid}/comm").decode("utf-8", "backslashreplace").rstrip("\n")
     except OSError:
         return ""

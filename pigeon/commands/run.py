@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from pigeon import commandline, config, trace
+from pigeon import commandline, config, procfs, startup, trace
 from pigeon.cli_arguments import Invocation
 from pigeon.client import frames
 from pigeon.client.following import in_two_processes, options_of
@@ -165,6 +165,7 @@ def _talk(mine: frames.FramePipe, invocation: Invocation, *, speaks: bool) -> Ou
     trace.mark("client: published")
     mine.tell("published", session=request.session_id)
     # Only now: a worker can be at it meanwhile.
+    startup.preload(startup.SESSION)
     from pigeon.client.session.conversation import Conversation
     from pigeon.client.session.guardian_front import GuardianFront
 
@@ -187,7 +188,8 @@ def _talk(mine: frames.FramePipe, invocation: Invocation, *, speaks: bool) -> Ou
 def prepare(invocation: Invocation) -> tuple[config.Config, Request, list[str]]:
     """The settings, the request, and what there is to say about them under `-v`. Raises PigeonError."""
     cwd = _cwd()
-    settings = config.load(invocation.flags, environ=os.environ, cwd=cwd)
+    own = _own_environment()
+    settings = config.load(invocation.flags, environ=own, cwd=cwd)
     _warn(settings)
     settings.require_cache()
     notes = list(settings.notes)
@@ -199,13 +201,12 @@ def prepare(invocation: Invocation) -> tuple[config.Config, Request, list[str]]:
             _words(invocation),
             shell=settings.client.shell,
             remote_env=settings.remote_env,
-            local_env=os.environ,
+            local_env=own,
             repair=settings.client.repair,
         )
     request = Request(new_session_id(), argv, cwd)
     if settings.client.path == "auto" and settings.client.shell[-1] == "-lc" and not invocation.exact:
-        request.path_first = commandline.environment_path(os.environ)
-    own = _own_environment()
+        request.path_first = commandline.environment_path(own)
     given = own if invocation.env is None else invocation.env
     # Only what a program says of its own accord travels whatever `env_exclude` says: most hand a copy of their own on.
     said = {} if given is own else {name: value for name, value in given.items() if own.get(name) != value}
@@ -260,9 +261,8 @@ def _own_environment() -> dict[str, str]:
     environ = dict(os.environ)
     if environ.get("LC_CTYPE") in ("C.UTF-8", "C.utf8", "UTF-8"):
         try:
-            with open("/proc/self/environ", "rb") as file:
-                if b"\0LC_CTYPE=" not in b"\0" + file.read():
-                    del environ["LC_CTYPE"]
+            if b"\0LC_CTYPE=" not in b"\0" + procfs.content("/proc/self/environ"):
+                del environ["LC_CTYPE"]
         except OSError:
             pass  # not known: better one too many
     return environ

@@ -7,9 +7,6 @@ in `events.py`, which no client needs.
 
 from __future__ import annotations
 
-from binascii import Error as Base64Error
-from binascii import a2b_base64, b2a_base64
-
 from pigeon.clock import utc_text
 from pigeon.wire.documents import pixel_fields
 from pigeon.wire.jsontext import CHECKS, decode, encode
@@ -120,6 +117,8 @@ _CUT = b"="
 
 def output_line(seq: int, channel: str, data: bytes) -> bytes:
     """An `output` record. Written by concatenation: the general encoder would scan the payload once more."""
+    from binascii import b2a_base64  # a shared object, which a command without output or input never loads
+
     line = b'{"channel":"%s","data_b64":"%s","seq":%d,"ts":"%s","type":"output"}\n' % (
         channel.encode(),
         b2a_base64(data, newline=False),
@@ -140,6 +139,8 @@ def frame_record(channel: str, data: bytes) -> Record:
 
 def stdin_line(seq: int, data: bytes) -> bytes:
     """A `stdin` record, written like `output_line`."""
+    from binascii import b2a_base64
+
     line = b'{"data_b64":"%s","seq":%d,"ts":"%s","type":"stdin"}\n' % (
         b2a_base64(data, newline=False),
         seq,
@@ -237,6 +238,8 @@ def decode_payload_line(data: bytes | bytearray, start: int, end: int) -> Record
     Raises:
         ValueError: not a JSON object.
     """
+    from binascii import a2b_base64
+
     name = data.find(_NAME, start, end)
     first = name - 1 + len(_PAYLOAD)
     last = data.find(b'"', first, end) if name > start and data.startswith(_PAYLOAD, name - 1) else -1
@@ -266,9 +269,11 @@ def data_of(record: Record) -> bytes:
     text = record.get("data_b64")
     if not isinstance(text, str):
         raise ValueError("no `data_b64`")
+    from binascii import a2b_base64
+
     try:
         return a2b_base64(text, strict_mode=True)
-    except Base64Error as error:
+    except ValueError as error:  # its own kind, or a text that is not ASCII
         raise ValueError(f"`data_b64`: {error}") from None
 
 

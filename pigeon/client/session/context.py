@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from pigeon import procfs
 from pigeon.wire.way import UMASK
 
 TYPE_CHECKING = False
@@ -28,8 +29,7 @@ def add(request: Request) -> None:
     """Put it into the request, as far as it can be known."""
     request.umask = UMASK
     try:
-        with open("/proc/self/limits", "rb") as file:
-            request.limits = _limits(file.read())
+        request.limits = _limits(procfs.content("/proc/self/limits"))
     except (OSError, ValueError):
         request.limits = {}
     request.directory = _directory(request.cwd)
@@ -51,8 +51,7 @@ def _directory(cwd: str) -> tuple[int, int, str] | None:
     that device (btrfs)."""
     try:
         here = os.stat(cwd)
-        with open("/proc/self/mountinfo", "rb") as file:
-            mounts = file.read()
+        mounts = procfs.content("/proc/self/mountinfo")
     except OSError:
         return None
     device = b" %d:%d " % (os.major(here.st_dev), os.minor(here.st_dev))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import stat
 
-from pigeon import __version__
+from pigeon import __version__, procfs
 from pigeon.errors import EXIT_CANCELLED, ShareError
 from pigeon.wire import files, share, states
 from pigeon.wire.documents import Job, Request
@@ -28,8 +28,6 @@ def _unusable(cache: str, error: OSError) -> ShareError:
 
 def own_job(*processes: int) -> Job:
     """Where this client, whose processes these are, stands on this host."""
-    from pigeon import procfs
-
     started = [(pid, start) for pid in processes if (start := procfs.start_ticks(pid)) is not None]
     return Job(procfs.boot_id(), started, (_pipe(0), _pipe(1), _pipe(2)))
 

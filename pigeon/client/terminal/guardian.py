@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import select
 
-from pigeon import trace
+from pigeon import startup, trace
 from pigeon.client import frames
 from pigeon.client.signals import signals
 from pigeon.client.terminal import escapes
@@ -93,9 +93,9 @@ class Guardian:
 
         Only here, since the pump is at work meanwhile, and nobody waits for it.
         """
-        import resource  # noqa: F401  (for death.py)
-
-        import pigeon.client.terminal.keyreports  # noqa: F401  (for Escapes and GiveUp)
+        if self._keyboard:
+            import pigeon.client.terminal.keyreports  # noqa: F401  (for Escapes and GiveUp)
+        startup.preload(startup.GUARDIAN)
         from pigeon.client.terminal.death import die_by
         from pigeon.client.terminal.foreground import Foreground
 
