@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 
-from pigeon import __version__, startup, trace  # isort: skip  (startup loads what stands below)
+from pigeon import __version__, startup, trace  # startup first: it loads the others
 from pigeon.cli_arguments import VERBS, parse
 from pigeon.errors import EXIT_CANCELLED, EXIT_PIGEON, EXIT_USAGE, PigeonError
 from pigeon.printing import say, visible, visible_lines

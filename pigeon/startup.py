@@ -21,7 +21,13 @@ from marshal import loads
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from importlib.machinery import ModuleSpec, SourceFileLoader
     from types import CodeType
+else:
+    ModuleSpec, SourceFileLoader = (
+        type(__spec__),
+        type(__spec__.loader),
+    )  # whichever has loaded this very module
 
 GARBAGE = 50_000
 """So many more objects that can be in cycles than at the last collection: a `pigeon true` makes a third of it, and
@@ -74,7 +80,7 @@ def preload(names: list[str]) -> None:
 def _magic() -> bytes:
     """What bytecode of this Python begins with; b"" where modules are not kept as files with bytecode beside them."""
     folder = os.path.dirname(__file__)
-    if f"{folder}/__pycache__/" != _PLACE or type(__spec__.loader).__name__ != "SourceFileLoader":
+    if f"{folder}/__pycache__/" != _PLACE or SourceFileLoader.__name__ != "SourceFileLoader":
         return b""
     try:
         from _frozen_importlib_external import MAGIC_NUMBER
@@ -90,7 +96,7 @@ def _load(name: str, source: str, path: list[str] | None, magic: bytes) -> bool:
     code = _code(source, bytecode, magic)
     if code is None:
         return False
-    spec = type(__spec__)(name, type(__spec__.loader)(name, source), origin=source)
+    spec = ModuleSpec(name, SourceFileLoader(name, source), origin=source)
     spec.has_location, spec.cached, spec.submodule_search_locations = True, bytecode, path
     module = type(sys)(name)
     module.__dict__.update(
@@ -135,5 +141,11 @@ def _code(source: str, bytecode: str, magic: bytes) -> CodeType | None:
     return code if code.co_filename == source else None  # moved: importlib puts its names right
 
 
+_usual = gc.get_threshold()
 gc.set_threshold(GARBAGE)
 preload(FIRST)
+
+
+def collect_as_usual() -> None:
+    """For who stays."""
+    gc.set_threshold(*_usual)

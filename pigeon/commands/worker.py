@@ -7,7 +7,7 @@ import shlex
 import socket
 from collections.abc import Mapping
 
-from pigeon import mountinfo
+from pigeon import mountinfo, startup
 from pigeon.commands.arguments import Parser, add_common, add_settings, load_config
 from pigeon.commands.itself import own_command
 from pigeon.config import Config
@@ -72,6 +72,7 @@ def main(args: list[str], globals_: Mapping[str, str]) -> int:
     )
     scheduler.idleness = Idleness(config.worker.idle_exit)
     scheduler.listen()
+    startup.collect_as_usual()
     say(announcement, lines=True, stderr=True, flush=True)
     return scheduler.run()
 

@@ -238,12 +238,12 @@ def decode_payload_line(data: bytes | bytearray, start: int, end: int) -> Record
     Raises:
         ValueError: not a JSON object.
     """
-    from binascii import a2b_base64
-
     name = data.find(_NAME, start, end)
     first = name - 1 + len(_PAYLOAD)
     last = data.find(b'"', first, end) if name > start and data.startswith(_PAYLOAD, name - 1) else -1
     if last >= 0 and data.find(_NAME, last, end) < 0:
+        from binascii import a2b_base64
+
         try:
             payload = a2b_base64(memoryview(data)[first:last], strict_mode=True)
             record = decode_line(bytes(data[start:first]) + _CUT + bytes(data[last:end]))

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import ast
 import os
+import py_compile
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -15,6 +17,7 @@ from pathlib import Path
 
 import pytest
 
+from pigeon import startup
 from pigeon.cli_arguments import VERBS
 from tests.helpers.pigeon import Pigeon
 
@@ -36,6 +39,7 @@ TOP = {
     "pigeon.procfs": "base",
     "pigeon.mountinfo": "base",
     "pigeon.printing": "base",
+    "pigeon.startup": "base",
     "pigeon.trace": "base",
     "pigeon.trust": "base",
     "pigeon.settings": "base",
@@ -321,12 +325,12 @@ def test_a_client_that_gives_up_loads_nothing_slow(tmp_path: Path) -> None:
     assert not (loaded - always) & SLOW
 
 
-# Everything that `pigeon true` loads of pigeon, from its start to its end. Each line costs every command 0.2 ms:
+# Everything that `pigeon true` loads of pigeon, from its start to its end. Each line costs every command 0.1 ms:
 # what is not needed by all of them is imported where it is needed.
 CLIENT = set(
     """
     pigeon pigeon.cli pigeon.cli_arguments pigeon.clock pigeon.commandline pigeon.config pigeon.config_file
-    pigeon.errors pigeon.printing pigeon.procfs pigeon.settings pigeon.trace
+    pigeon.errors pigeon.printing pigeon.procfs pigeon.settings pigeon.startup pigeon.trace
     pigeon.commands pigeon.commands.run
     pigeon.client pigeon.client.following pigeon.client.frames pigeon.client.outcome pigeon.client.session
     pigeon.client.session.context pigeon.client.session.conversation pigeon.client.session.departure
@@ -336,13 +340,13 @@ CLIENT = set(
     pigeon.client.session.trouble pigeon.client.session.upstream
     pigeon.client.signals pigeon.client.terminal pigeon.client.terminal.escapes
     pigeon.client.terminal.death pigeon.client.terminal.foreground pigeon.client.terminal.giveup
-    pigeon.client.terminal.guardian pigeon.client.terminal.keyreports pigeon.client.terminal.leaving
+    pigeon.client.terminal.guardian pigeon.client.terminal.leaving
     pigeon.client.terminal.raw pigeon.client.terminal.window pigeon.client.tty
     pigeon.wire pigeon.wire.documents pigeon.wire.files pigeon.wire.jsontext pigeon.wire.names pigeon.wire.pacing
     pigeon.wire.records pigeon.wire.share pigeon.wire.states pigeon.wire.tail pigeon.wire.text pigeon.wire.way
     """.split()
 )
-CLIENT_LIBRARY = set("__future__ _json _signal binascii errno fcntl resource select termios time".split())
+CLIENT_LIBRARY = set("__future__ _json _signal errno gc select termios time".split())
 
 
 @pytest.mark.parametrize("has_file", [False, True])
@@ -352,15 +356,75 @@ def test_exactly_this_is_loaded_by_a_client_that_is_served(
     pigeon.worker()
     monkeypatch.setenv("PIGEON_TEST_COMMAND", f"{sys.executable} -X importtime {LAUNCHER}")
     share = {"PIGEON_NAMESPACE": "test", "PIGEON_CACHE": str(pigeon.share.client_path)}
-    env: dict[str, str | None] = {} if has_file else {"PIGEON_CONFIG": None, **share}
+    # Bytecode in another place: then nothing is preloaded, and each import shows.
+    elsewhere = {"PYTHONPYCACHEPREFIX": str(pigeon.base / "bytecode")}
+    env: dict[str, str | None] = {**elsewhere, **({} if has_file else {"PIGEON_CONFIG": None, **share})}
     for _ in range(2):  # the first one has to parse the file, and those after it know it
-        result = pigeon.run("echo served", env=env)
+        result = pigeon.run("true", env=env)
         loaded, said = imports_in(result.words)
-        assert (result.code, result.stdout) == (0, b"served\n"), said
+        assert result.code == 0, said
     _, always, _ = loaded_by(pigeon.base, "-c", "pass")
     ours = {name for name in loaded if name.split(".")[0] == "pigeon"}
     assert ours == CLIENT | ({"pigeon.toml_memory"} if has_file else set())
-    assert loaded - ours - always <= CLIENT_LIBRARY
+    # What compiling needs, where there is no bytecode yet; and who the user is, where no variable says it.
+    others = {"unicodedata", "pwd"} | ({"binascii"} if has_file else set())
+    assert loaded - ours - always - others <= CLIENT_LIBRARY
+
+
+PRELOADED = [
+    f"pigeon.{name}" for name in startup.FIRST + startup.COMMAND + startup.SESSION + startup.GUARDIAN
+]
+
+
+def test_what_is_preloaded_is_what_a_client_imports() -> None:
+    assert len(set(PRELOADED)) == len(PRELOADED)
+    assert set(PRELOADED) == CLIENT - {"pigeon", "pigeon.cli", "pigeon.startup"}
+
+
+def compiled(directory: Path, *changed: str) -> Path:
+    """A copy of the package with bytecode beside it, but for the modules that have been `changed` since."""
+    copy = directory / "copy"
+    shutil.copytree(PACKAGE, copy / "pigeon", ignore=shutil.ignore_patterns("__pycache__", "docs"))
+    for module in ["pigeon", "pigeon.startup", "pigeon.cli", *PRELOADED]:
+        path = copy.joinpath(*module.split("."))
+        path = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+        py_compile.compile(
+            str(path), doraise=True, invalidation_mode=py_compile.PycInvalidationMode.TIMESTAMP
+        )
+        if module in changed:
+            path.write_bytes(path.read_bytes() + b"\n# changed\n")
+    return copy
+
+
+def show_preloaded(copy: Path, code: str) -> tuple[set[str], str]:
+    """Which of pigeon's modules importlib loads while `code` runs, and what that prints."""
+    env = {"PYTHONPATH": str(copy), "PYTHONDONTWRITEBYTECODE": "1"}
+    preload = "startup.preload(startup.COMMAND); startup.preload(startup.SESSION); startup.preload(startup.GUARDIAN)"
+    done, loaded, said = loaded_by(copy, "-c", f"from pigeon import cli, startup; {preload}; {code}", **env)
+    assert done == 0, said
+    return {name for name in loaded if name.split(".")[0] == "pigeon"}, said
+
+
+def test_modules_are_preloaded_in_an_order_in_which_importlib_has_nothing_to_do(tmp_path: Path) -> None:
+    names = ",".join(PRELOADED)
+    loaded, _ = show_preloaded(compiled(tmp_path), f"import {names}")
+    assert loaded == {"pigeon", "pigeon.startup", "pigeon.cli"}
+
+
+def test_a_preloaded_module_is_like_an_imported_one(tmp_path: Path) -> None:
+    copy = compiled(tmp_path, "pigeon.wire.names")
+    # `names` was changed after it was compiled: importlib loads it anew, and the rest is preloaded all the same.
+    about = "[getattr(m, a) for m in (sys.modules['pigeon.wire.files'], sys.modules['pigeon.wire'])"
+    about += " for a in ('__name__', '__package__', '__file__', '__cached__')]"
+    code = "import importlib, inspect, sys, pigeon.wire.files as files, pigeon.wire as wire; "
+    code += f"before = {about}; source = inspect.getsource(files.replace); "
+    code += f"importlib.reload(wire), importlib.reload(files); assert before == {about}; "
+    code += (
+        "assert 'temporary' in source; assert wire.__path__ == [wire.__file__.removesuffix('/__init__.py')]; "
+    )
+    code += "assert files.__spec__.parent == 'pigeon.wire' and files.__loader__ is files.__spec__.loader"
+    loaded, _ = show_preloaded(copy, code)
+    assert loaded == {"pigeon", "pigeon.startup", "pigeon.cli", "pigeon.wire.names"}
 
 
 def test_what_follows_a_session_is_loaded_after_its_publication() -> None:

@@ -148,8 +148,8 @@ def test_with_debugging_on_every_record_is_read_back() -> None:
 @pytest.mark.parametrize(
     "broken",
     [
-        "records.b2a_base64 = lambda data, newline: b'AAAA'; records.output_line(0, 'pty', b'xyz')",
-        "records.b2a_base64 = lambda data, newline: b'AAAA'; records.stdin_line(0, b'xyz')",
+        "import binascii; binascii.b2a_base64 = lambda data, newline: b'AAAA'; records.output_line(0, 'pty', b'xyz')",
+        "import binascii; binascii.b2a_base64 = lambda data, newline: b'AAAA'; records.stdin_line(0, b'xyz')",
         "jsontext._from_text = lambda text: {}; records.heartbeat_line()",
     ],
 )
