@@ -74,7 +74,7 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def zipapp(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """pigeon.pyz, made of the packages of this environment."""
-    made = tmp_path_factory.mktemp("zipapp") / "pigeon.pyz"
+    made = tmp_path_factory.mktemp("zipapp") / "made" / "bin" / "pigeon.pyz"
     run(sys.executable, ROOT / "tools" / "build-zipapp", "-o", made)
     return made
 
