@@ -14,7 +14,8 @@ from pigeon.wire.names import Namespace, SessionFiles, new_session_id
 from pigeon.wire.records import SUSPENDED, client_line, heartbeat_line, stdin_line
 from pigeon.worker.relay.command import Command
 from pigeon.worker.relay.command import start as start_command
-from pigeon.worker.relay.inbound import AWAKE_BEATS, Inbound
+from pigeon.worker.relay.control import AWAKE_BEATS
+from pigeon.worker.relay.inbound import Inbound
 from pigeon.worker.relay.liveness import ClientWatch
 
 
@@ -42,12 +43,12 @@ def test_looking_while_nobody_reads_keeps_nothing(session: SessionFiles, command
     """A program that prints all day and never reads must not make its runner grow."""
     files.create(session.stdin(), b"".join(stdin_line(n, bytes(100_000)) for n in range(30)))
     files.create(session.control())
-    inbound = Inbound(session)
+    inbound = Inbound(session, command)
     for _ in range(1000):
-        inbound.poll_input(command)
-        inbound.write(command)
-    assert inbound.has_input
-    assert len(inbound._ends) <= 30
+        inbound.file.poll()
+        inbound.write()
+    assert inbound.queue.has_input
+    assert len(inbound.file._ends) <= 30
 
 
 @pytest.mark.parametrize(("beats", "is_lost"), [(0, False), (AWAKE_BEATS - 1, False), (AWAKE_BEATS, True)])
@@ -57,8 +58,8 @@ def test_a_suspended_client_is_lost_if_it_was_still_awake(
     """One that is stopped with all its processes says nothing more; one that only left the foreground goes on to."""
     said = [client_line(SUSPENDED), *[heartbeat_line()] * beats]
     files.create(session.control(), b"".join(said))
-    inbound = Inbound(session)
+    inbound = Inbound(session, command)
     for second in range(12):
-        inbound.poll_control(float(second), command)
+        inbound.control.poll(float(second))
     watch = ClientWatch(judges=True, keeps=False, timeout_s=10.0)
-    assert (watch.found_lost(inbound) is not None) == is_lost
+    assert (watch.found_lost(inbound.control) is not None) == is_lost

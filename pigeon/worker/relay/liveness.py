@@ -11,8 +11,7 @@ from pigeon import clock
 from pigeon.errors import DamagedSession
 from pigeon.wire import events
 from pigeon.wire.pacing import HEARTBEAT_S
-from pigeon.wire.records import HANGUP
-from pigeon.worker.relay.command import Command
+from pigeon.worker.relay.control import Control
 from pigeon.worker.relay.inbound import Inbound
 from pigeon.worker.relay.outbound import Outbound
 
@@ -41,7 +40,7 @@ class Answers:
 
     def took_input(self, now: float) -> None:
         """The command has taken some."""
-        if sum(self._inbound.taken) - sum(self._inbound.acknowledged_input) >= ACK_BYTES:
+        if self._inbound.file.unacknowledged_bytes >= ACK_BYTES:
             self.due = now
         else:
             self.owe(now)
@@ -56,9 +55,8 @@ class Answers:
 
     def _acknowledge(self) -> None:
         self.due = None
-        if self._inbound.taken != self._inbound.acknowledged_input:
-            self._inbound.acknowledged_input = self._inbound.taken
-            self._outbound.say(events.ack(*self._inbound.taken))
+        if self._inbound.file.unacknowledged_bytes:
+            self._outbound.say(events.ack(*self._inbound.file.acknowledge()))
         elif self.said_at < self._owes_since:
             self._outbound.say(events.heartbeat())
 
@@ -71,11 +69,11 @@ class ClientWatch:
         self.keeps = keeps
         self._timeout_s = timeout_s
 
-    def found_lost(self, inbound: Inbound) -> str | None:
+    def found_lost(self, control: Control) -> str | None:
         """In words, and once: the client has been silent for too long."""
-        if not self.judges or inbound.may_be_silent:
+        if not self.judges or control.may_be_silent:
             return None
-        silence = inbound.silence.seconds
+        silence = control.silence.seconds
         if silence < self._timeout_s:
             return None
         self.judges = False
@@ -90,11 +88,11 @@ class ClientWatch:
         self.judges = False
         self.keeps = True
 
-    def has_left(self, inbound: Inbound, command: Command) -> bool:
+    def has_left(self, inbound: Inbound) -> bool:
         """Whether the client of a command that has ended has left, or is lost; looks at what it wrote."""
         try:
-            inbound.poll_control(clock.monotonic(), command)
+            inbound.control.poll(clock.monotonic())
         except (OSError, DamagedSession):
             return False
-        silent = inbound.silence.seconds >= self._timeout_s
-        return HANGUP in inbound.requests or (self.judges and silent)
+        silent = inbound.control.silence.seconds >= self._timeout_s
+        return inbound.orders.is_hung_up or (self.judges and silent)

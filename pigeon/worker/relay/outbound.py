@@ -80,6 +80,8 @@ class Outbound:
         self.takes_bulk = False
         """Whether whoever reads the stream now knows segments."""
         self.acknowledged_bulk = 0
+        self._most_bulk = 0
+        """What any client has acknowledged of the segments, where `acknowledged_bulk` may count from a switch on."""
         self._scrollback_bytes = min(scrollback_bytes, max_bytes // 4)
         self._keeps_unread = keeps_unread
         self._queue_bytes = min(QUEUE_BYTES, max_bytes // 8)
@@ -135,6 +137,16 @@ class Outbound:
         """Whether the window may be as small as a terminal's. `running_s`: since the start."""
         if self.is_watched and running_s > UNSEEN_S and self.acknowledged == 0 and not self.acknowledged_bulk:
             self.is_watched = False
+
+    def acknowledge(self, offset: int, bulk_bytes: int) -> None:
+        """The client has printed so much: an offset in stream.jsonl, and payload bytes in segments."""
+        self._most_bulk = max(bulk_bytes, self._most_bulk)
+        self.acknowledged, self.acknowledged_bulk = offset, self._most_bulk
+        self.release()
+
+    def left_alone(self) -> None:
+        """Nobody takes what is said: so nobody may hold it back, for ever, either."""
+        self.acknowledged = None
 
     def acknowledge_all(self) -> None:
         """A new client's window counts from here on, and is as wide as any client can do with."""

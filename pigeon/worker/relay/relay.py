@@ -9,8 +9,6 @@ command, or switches to another client.
 
 from __future__ import annotations
 
-import os
-import select
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -22,20 +20,16 @@ from pigeon.wire.pacing import INTERACTIVE, interval, polite
 from pigeon.wire.records import DETACHED, HANGUP, KILL, OUTPUT_CLOSED
 from pigeon.worker.relay.announcement import Announcement
 from pigeon.worker.relay.command import Command
+from pigeon.worker.relay.drain import Drain
 from pigeon.worker.relay.hangup import Hangup
-from pigeon.worker.relay.inbound import STOP, Inbound
+from pigeon.worker.relay.inbound import Inbound
 from pigeon.worker.relay.liveness import Answers, ClientWatch
+from pigeon.worker.relay.newcomers import Newcomers
+from pigeon.worker.relay.orders import STOP
 from pigeon.worker.relay.outbound import BRISK_S, Outbound
-from pigeon.worker.relay.session_watch import Newcomers, SessionWatch
+from pigeon.worker.relay.poll_set import PollSet
+from pigeon.worker.relay.session_watch import SessionWatch
 from pigeon.worker.relay.trouble import ShareTrouble
-
-QUIET_S = {True: 0.05, False: 3.0}
-"""On a terminal (True) or pipes (False): after the command's end, output that has paused for this long is all of it.
-A background process may hold the descriptors open for ever; on pipes it may also be a filter (`> >(sort)`), which the
-shell does not wait for, at the last lines."""
-
-DRAIN_S = 5.0
-"""And no longer than this while the client keeps up."""
 
 OUTPUT_CLOSED_GRACE_S = 2.0
 """A command whose reader has gone gets SIGPIPE at its next write; one that does not write is hung up after this."""
@@ -86,13 +80,12 @@ class Relay:
         self.inbound = inbound
         self.runner = runner
         self.return_code: int | None = None
-        self.ended_at = 0.0
         self._now = clock.monotonic()
         self.announcement = Announcement(runner.announce, outbound, runner.note, self._now)
         self._session_watch = SessionWatch(
             session, runner.lock_is_lost, self._now, is_alone=not runner.client.judges
         )
-        self._newcomers = Newcomers(inbound, command, runner.note)
+        self._newcomers = Newcomers(session, inbound.orders, runner.note)
         self._answers = Answers(inbound, outbound, self._now)
         self._active = self._now
         # What the client has sent can wait for as long as `started` takes: most commands read nothing at once.
@@ -101,14 +94,11 @@ class Relay:
         self._reading, self._writing = ShareTrouble(), ShareTrouble()
         self._hangup = Hangup(command)
         self._superseded = False
-        self._is_unheard = False
+        self._drain: Drain | None = None
+        """Once the command has ended."""
         self._skips_control = False
         self._output_closed_at: float | None = None
-        self._stdin = command.stdin if command.master is None else None
-        self._poll = select.poll()
-        self._masks: dict[int, int] = {}
-        self._set_mask(command.pidfd, select.POLLIN)
-        self._set_mask(runner.wakeup_fd, select.POLLIN)
+        self._descriptors = PollSet(command, runner.wakeup_fd)
         self._began = self._now
         outbound.brisk_until = self._now + BRISK_S
 
@@ -121,7 +111,7 @@ class Relay:
         while not self._is_done():
             if self._now >= self._next_look:
                 self._look()
-            if self.inbound.has_input and self.inbound.write(self.command):
+            if self.inbound.queue.has_input and self.inbound.write():
                 trace.mark("runner: input passed on")
                 self._answers.took_input(self._now)
             self._speak()
@@ -132,7 +122,7 @@ class Relay:
             self._wait()
             self._now = clock.monotonic()
             if self._session_watch.was_absent():
-                self.inbound.silence.failed()
+                self.inbound.control.silence.failed()
             if self.return_code is None:
                 self._reap(store_result)
         return self._ending()
@@ -140,32 +130,11 @@ class Relay:
     # Waiting
 
     def _wait(self) -> None:
-        reading = select.POLLIN if self.outbound.may_read() else 0
-        for fd in self.command.outputs:
-            mask = reading
-            if fd == self.command.stdin and self.inbound.has_input:
-                mask |= select.POLLOUT
-            self._set_mask(fd, mask)
-        stdin = self._stdin  # once it is closed, asking for it would be answered at once, for ever
-        if stdin is not None and stdin not in self.command.outputs:
-            wanted = self.command.stdin is not None and self.inbound.has_input
-            self._set_mask(stdin, select.POLLOUT if wanted else 0)
-        for fd, _ in self._poll.poll(self._timeout() * 1000):
-            if fd in self.command.outputs:
-                self._read(fd)
-            elif fd == self.runner.wakeup_fd:
-                os.read(fd, 4096)
-
-    def _set_mask(self, fd: int, mask: int) -> None:
-        if self._masks.get(fd, 0) != mask:
-            if mask:
-                self._poll.register(fd, mask)
-            else:
-                self._poll.unregister(fd)
-            self._masks[fd] = mask
-
-    def _forget(self, fd: int) -> None:
-        self._set_mask(fd, 0)
+        ready = self._descriptors.wait(
+            self._timeout(), may_read=self.outbound.may_read(), has_input=self.inbound.queue.has_input
+        )
+        for fd in ready:
+            self._read(fd)
 
     def _timeout(self) -> float:
         now = clock.monotonic()
@@ -186,10 +155,13 @@ class Relay:
             return
         now = clock.monotonic()
         if not self.outbound.read(fd, self.command.outputs[fd], now):
-            self._forget(fd)
-            self.command.close_output(fd)
+            self._close_output(fd)
         trace.mark("runner: output read")
         self._active = now
+
+    def _close_output(self, fd: int) -> None:
+        self._descriptors.forget(fd)
+        self.command.close_output(fd)
 
     # The command's end
 
@@ -198,27 +170,15 @@ class Relay:
         if self.return_code is None:
             return
         trace.mark("runner: command ended")
-        self.ended_at = self._now
-        self.outbound.last_output = self._now
-        self._forget(self.command.pidfd)
+        self._drain = Drain(self.command, self.outbound, self._now)
+        self._descriptors.forget(self.command.pidfd)
         if not store_result(self.return_code):
             self._supersede("another process has recovered the session")
 
     def _is_done(self) -> bool:
         if self._superseded or self._hangup.is_hopeless(self._now):
             return True
-        if self.return_code is None:
-            return False
-        if self.command.outputs and not self.outbound.is_full:
-            if not self.outbound.may_read():
-                if self._hangup.has_begun or self._is_unheard:
-                    return True
-                self.ended_at = self.outbound.last_output = self._now
-                return False
-            limit = QUIET_S[self.command.master is not None or self._hangup.has_begun]
-            if self._now - self.outbound.last_output < limit and self._now - self.ended_at < DRAIN_S:
-                return False
-        return True
+        return self._drain is not None and self._drain.is_over(self._now, is_hung_up=self._hangup.has_begun)
 
     def _ending(self) -> CommandEnd:
         code = self.return_code
@@ -249,13 +209,13 @@ class Relay:
             self._skips_control = (
                 self.command.master is not None and not self._skips_control and began - self._active > 60
             )
-            if not self._skips_control and self.inbound.poll_control(began, self.command):
+            if not self._skips_control and self.inbound.control.poll(began):
                 self._brisk()
                 self._answers.owe(began)
-            if self.return_code is None and self.inbound.poll_input(self.command):
+            if self.return_code is None and self.inbound.file.poll():
                 trace.mark("runner: input read")
                 self._brisk()
-                if self.inbound.had_bulk and self.inbound.saw_eof:
+                if self.inbound.had_bulk and self.inbound.file.saw_end:
                     self._answers.owe(began)  # its writer removes the last segment then
             self._trouble_over(self._reading)
         except files.Refused as error:
@@ -269,9 +229,9 @@ class Relay:
         self._judge_client()
         after = clock.monotonic()
         wait = interval(INTERACTIVE, after - self._active)
-        if self.inbound.saw_eof and self.command.master is None:
+        if self.inbound.file.saw_end and self.command.master is None:
             wait = max(wait, 0.02)  # only signals can come, and acknowledgements
-        wait = 0.0 if self.inbound.has_more else polite(wait, self.inbound.cost_s)
+        wait = 0.0 if self.inbound.file.has_more else polite(wait, self.inbound.cost_s)
         self._next_look = max(after + wait, self._reading.retry_at)
 
     def _brisk(self) -> None:
@@ -285,7 +245,7 @@ class Relay:
             return
         if self.return_code is None:
             self.runner.keep_directory()
-            attacher = self._newcomers.newest_attacher(names)
+            attacher = self._newcomers.newest_attacher(names, self.inbound.attachment)
             if attacher is not None:
                 self._switch(attacher)
         if self._session_watch.lost_lock(self._now):
@@ -304,25 +264,23 @@ class Relay:
         self._session_watch.is_alone = False
         self.runner.note("attached", n=attacher)
         self.outbound.acknowledge_all()
-        self.outbound.takes_bulk = self.inbound.takes_bulk
+        self.outbound.takes_bulk = self._newcomers.takes_bulk(attacher)
         self.outbound.say(events.attached(attacher))
         self._brisk()
 
     def _left_alone(self) -> None:
-        """Nobody takes what is said: so nobody may hold it back, for ever, either."""
         self._session_watch.is_alone = True
-        self.outbound.acknowledged = None
+        self.outbound.left_alone()
 
     def _answer_client(self) -> None:
-        if self.inbound.acknowledged is not None:
-            self.outbound.acknowledged, self.inbound.acknowledged = self.inbound.acknowledged, None
-            self.outbound.acknowledged_bulk = self.inbound.acknowledged_bulk
-            self.outbound.release()
+        printed = self.inbound.control.take_printed()
+        if printed is not None:
+            self.outbound.acknowledge(*printed)
         self.outbound.judge_watching(self._now - self._began)
-        if self.inbound.delivered:
-            self.runner.note("signals", numbers=self.inbound.delivered[:100])
-            self.inbound.delivered.clear()
-        for request in self.inbound.requests:
+        delivered = self.inbound.orders.take_delivered()
+        if delivered:
+            self.runner.note("signals", numbers=delivered[:100])
+        for request in self.inbound.orders.take_words():
             self.runner.note(f"client_{request}")
             if request == HANGUP:
                 self._hang_up(cancelled="its client hung up")
@@ -336,7 +294,6 @@ class Relay:
                 self._left_alone()
             elif request == OUTPUT_CLOSED:
                 self._close_outputs()
-        self.inbound.requests.clear()
         if self.runner.stop_requested():
             self._hang_up(cancelled="the worker was stopped")
 
@@ -346,14 +303,13 @@ class Relay:
             self._hang_up(cancelled="the client's output was closed")
             return
         for fd in list(self.command.outputs):
-            self._forget(fd)
-            self.command.close_output(fd)
+            self._close_output(fd)
         self._output_closed_at = self._now
 
     def _judge_client(self) -> None:
         if self._output_closed_at is not None and self._now - self._output_closed_at > OUTPUT_CLOSED_GRACE_S:
             self._hang_up(cancelled="the client's output was closed")
-        message = None if self._hangup.has_begun else self.runner.client.found_lost(self.inbound)
+        message = None if self._hangup.has_begun else self.runner.client.found_lost(self.inbound.control)
         if message is None:
             return
         self.runner.note("client_lost", message=message)
@@ -402,7 +358,7 @@ class Relay:
 
     def _trouble_began(self, trouble: ShareTrouble, error: OSError) -> None:
         self._session_watch.must_list = True
-        self.inbound.silence.failed()
+        self.inbound.control.silence.failed()
         if trouble.failed(self._now, error):
             self.runner.note("share_trouble", error=str(error))
         failing_s = self._now - (trouble.since or self._now)
@@ -416,9 +372,8 @@ class Relay:
     # Ending the command
 
     def _hang_up(self, *, cancelled: str | None = None, failed: str | None = None) -> None:
-        if self.return_code is not None:
-            # It has ended already, with a result that stands; what is left of its output waits for no reader any more.
-            self._is_unheard, self.outbound.acknowledged = True, None
+        if self._drain is not None:
+            self._drain.stop_waiting()  # it has ended already, with a result that stands
         elif self._hangup.begin(self._now, cancelled=cancelled, failed=failed):
             self.runner.note("hangup", reason=cancelled or failed)
 

@@ -1,6 +1,6 @@
 """What a running session sees of others in its directory: a takeover, newcomers, its removal; and its lock's loss.
 
-Owns when the session directory is listed, when the directory lock is asked about, and which newcomers have been seen.
+Owns when the session directory is listed, and when the directory lock is asked about.
 Promises that `must_list` stands after a pause of this process, as after trouble with the share, until a listing has
 worked: the relay writes nothing meanwhile. Refuses to conclude anything from what failed, and to act on what it sees:
 a hang-up, a switch to another client and every word on the stream are the relay's.
@@ -11,12 +11,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from pigeon import clock
-from pigeon.errors import DamagedSession
 from pigeon.wire import files
-from pigeon.wire.names import SessionFiles, attachment_number
-from pigeon.wire.records import VISITOR
-from pigeon.worker.relay.command import Command
-from pigeon.worker.relay.inbound import Inbound
+from pigeon.wire.names import SessionFiles
 
 LIST_S = 2.0
 """Between two listings of the session directory, which show attachers and a takeover."""
@@ -83,35 +79,3 @@ class SessionWatch:
         """Whether `error`, after operations have failed for so long, means that the session has been removed."""
         lasts = isinstance(error, FileNotFoundError) and failing_s > REMOVED_S
         return lasts and files.is_removed(self._session)
-
-
-class Newcomers:
-    """Who has come to the session since it began, other than the client whose files are read."""
-
-    def __init__(self, inbound: Inbound, command: Command, note: Callable[..., None]) -> None:
-        self._inbound = inbound
-        self._command = command
-        self._note = note
-        self._visited: set[int] = set()
-        self._seen_empty: set[int] = set()
-
-    def newest_attacher(self, names: list[str]) -> int | None:
-        """The number of the one that becomes the client, if any; a visitor's orders are carried out and change nothing
-        else. Raises OSError: the rest of them is looked at the next time.
-        """
-        newest = None
-        for number in sorted(n for n in map(attachment_number, names) if n > self._inbound.attachment):
-            if number in self._visited:
-                continue
-            try:
-                kind = self._inbound.look_at(number, self._command)
-            except DamagedSession as error:
-                self._note("attacher_refused", n=number, error=error.message)
-                kind = VISITOR
-            if kind == VISITOR:
-                self._visited.add(number)
-            elif kind == "attacher" or number in self._seen_empty:
-                newest = number
-            else:  # it says nothing yet: it is taken for an attacher at the next turn
-                self._seen_empty.add(number)
-        return newest

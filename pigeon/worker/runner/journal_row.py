@@ -205,8 +205,8 @@ def byte_counts(outbound: Outbound, inbound: Inbound) -> dict[str, int]:
     """What the row says about how much was moved."""
     return {
         "bytes_in": inbound.input_bytes,
-        "stdin_bytes": inbound.taken[0],
+        "stdin_bytes": inbound.file.taken[0],
         "stream_bytes": outbound.stream.lines.end,
-        "signals": inbound.signals,
+        "signals": inbound.orders.signals,
         **{f"bytes_out_{channel}": count for channel, count in outbound.channel_bytes.items()},
     }

@@ -317,7 +317,8 @@ class Runner:
 
     def _relay(self, command: Command, outbound: Outbound, wakeup: int) -> None:
         os.chdir("/")
-        inbound = Inbound(self.session, trace=self.worker.debug.bytes_of(self.task.session_id, "input"))
+        trace_input = self.worker.debug.bytes_of(self.task.session_id, "input")
+        inbound = Inbound(self.session, command, trace=trace_input)
         request = self.task.request
         side = RunnerSide(
             client=ClientWatch(
@@ -370,7 +371,7 @@ class Runner:
             outbound.say(events.exited(code, ending.return_code, bulk_bytes=bulk_bytes, hung_up=reason))
         client = relay.runner.client
         self._publication.write_last(
-            outbound, lambda: ending.cancelled is not None or client.has_left(inbound, relay.command)
+            outbound, lambda: ending.cancelled is not None or client.has_left(inbound)
         )
         trace.mark("runner: exit event written")
         if not relay.announcement.is_done:
