@@ -130,7 +130,7 @@ ALLOWED: dict[str, set[str]] = {
     "worker/relay/relay.py": {"attached", "client_lost", "hangup"},  # events of the journal
     "worker/row.py": _JOURNAL,
     "worker/runner/journal_row.py": _JOURNAL | {"stream_bytes"},
-    "worker/runner/runner.py": _JOURNAL,
+    "worker/runner/last_steps.py": _JOURNAL,
 }
 
 

@@ -69,7 +69,7 @@ class Ownership:
     def holds_claim(self, token: str) -> bool:
         """Whether the session is still that of the claim, and has no end. For who has nothing else to go by.
 
-        WaitRecorder for the share as an end does. Raises Superseded.
+        Waits for the share as an end does. Raises Superseded.
         """
 
         def look() -> bool:

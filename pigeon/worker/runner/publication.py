@@ -12,7 +12,7 @@ import errno
 from collections.abc import Callable
 
 from pigeon import clock
-from pigeon.wire import states
+from pigeon.wire import files, states
 from pigeon.wire.names import SessionFiles, new_token
 from pigeon.wire.publish import OwnStatus, blank_quietly, blank_request
 from pigeon.wire.states import Status
@@ -30,11 +30,23 @@ class Publication:
     """One session's. `created_at`: when its client made it, as the request says."""
 
     def __init__(self, worker: Worker, session: SessionFiles, ownership: Ownership, created_at: str) -> None:
-        self._session = session
+        self.session = session
         self._ownership = ownership
         self._status = Status(session.session_id, states.PENDING, created_at=created_at)
         self._own_status = OwnStatus(session, new_token())
         self._status.worker = (worker.host, worker.pid)
+
+    def stream_offset(self) -> int:
+        """Where this runner begins to write; makes the file that an older client has not made yet. Raises OSError."""
+        try:
+            return files.size(self.session.stream)
+        except FileNotFoundError:
+            pass
+        try:
+            files.create(self.session.stream)
+        except FileExistsError:
+            pass
+        return 0
 
     def running(self, started_at: float | None) -> bool:
         """Tell the state, and take the secrets out of the request (FORMAT.md, "Secrets at rest").
@@ -48,7 +60,7 @@ class Publication:
         self._status.started_at = clock.utc_text(started_at)
         if not self._own_status.publish(self._status.encode()):
             return False
-        blank_request(self._session)
+        blank_request(self.session)
         try:
             self._own_status.reserve()
         except OSError:
@@ -57,7 +69,7 @@ class Publication:
 
     def blank_quietly(self) -> None:
         """Take the secrets out of the request of a session that ends without having been seen to run."""
-        blank_quietly(self._session)
+        blank_quietly(self.session)
 
     def write_last(self, outbound: Outbound, is_alone: Callable[[], bool]) -> None:
         """Write what is left, however long it takes. On a share that stays full it is cut if nobody waits for it: the

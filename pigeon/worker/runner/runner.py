@@ -18,8 +18,7 @@ from pigeon.journal import states as journal_states
 from pigeon.journal.connection import may_pass
 from pigeon.journal.store import Journal
 from pigeon.wire import claim, events, files, states
-from pigeon.wire.names import CLAIM_NAME, SessionFiles
-from pigeon.wire.publish import forget_input
+from pigeon.wire.names import SessionFiles
 from pigeon.worker import hangup, identity, reasons
 from pigeon.worker.debug import tell
 from pigeon.worker.handover import Assignment, Refusal, RunnerExit, Worker
@@ -29,10 +28,11 @@ from pigeon.worker.relay.inbound import Inbound
 from pigeon.worker.relay.liveness import ClientWatch
 from pigeon.worker.relay.outbound import Outbound
 from pigeon.worker.relay.process_context import hear_all_signals
-from pigeon.worker.relay.relay import CommandEnd, Relay, RunnerSide
+from pigeon.worker.relay.relay import Relay, RunnerSide
 from pigeon.worker.runner import launch
-from pigeon.worker.runner.held_directory import HeldDirectory, try_hold
+from pigeon.worker.runner.directory_hold import DirectoryHold
 from pigeon.worker.runner.journal_row import JournalRow, byte_counts
+from pigeon.worker.runner.last_steps import LastSteps, Started
 from pigeon.worker.runner.ownership import Ownership, Superseded
 from pigeon.worker.runner.publication import Publication
 from pigeon.worker.runner.stop_order import StopOrder
@@ -73,16 +73,14 @@ class Runner:
         self.worker = worker
         self.task = task
         self.session: SessionFiles = worker.namespace.session(task.session_id)
-        self.lock: HeldDirectory | None = None
+        self._hold = DirectoryHold(worker, task)
         self._ownership = Ownership(self.session, worker.debug, is_old=task.row is not None)
         self._row = JournalRow(worker, task, journal, self._ownership.holds_claim)
         self._publication = Publication(worker, self.session, self._ownership, task.request.created_at)
         self._refusal: Refusal | None = None
         self._prepared = launch.Prepared({}, [], [])
         self._stop = stop
-        self._started_at: float | None = None
-        self._started_monotonic = 0.0
-        self._pid: int | None = None
+        self._last_steps = LastSteps(worker, task, self._hold, self._ownership, self._publication, self._row)
         self._command: Command | None = None
         self._has_claim = False
 
@@ -96,7 +94,7 @@ class Runner:
             self._say_untried(f"pigeon worker: cannot keep a runner's proof of life: {error}")
             return RunnerExit.LATER
         try:
-            held = self._take_lock()
+            held = self._hold.take(self.proof)
             trace.mark("runner: lock tried")
         except OSError as error:
             self._say_untried(f"pigeon worker: cannot lock a directory: {error}")
@@ -116,7 +114,7 @@ class Runner:
             return self._leave_untried(RunnerExit.LOST)
         self.worker.debug.say("queue", f"{self.task.session_id}: claimed")
         if self._refusal is not None:
-            self._end_unstarted(self._refusal)
+            self._last_steps.of_refusal(self._refusal)
         else:
             self._execute(wakeup)
         self.proof.remove()
@@ -125,7 +123,7 @@ class Runner:
     def _leave_untried(self, code: int) -> int:
         """Nothing of the session is ours: leave no trace of this attempt."""
         self._row.close()
-        self._release()
+        self._hold.release()
         self.proof.remove()
         return code
 
@@ -140,7 +138,7 @@ class Runner:
         """Close what is ours after the session came into other hands, touching nothing on the share but the lock."""
         tell(f"pigeon worker: the runner of {self.task.session_id} leaves it: {reason}")
         self.worker.debug.say("failure", f"{self.task.session_id}: {reason}")
-        self._release()
+        self._hold.release()
         self._row.final(states.FAILED, reason, {})
         self.proof.remove()
 
@@ -153,11 +151,11 @@ class Runner:
         why = f"{type(error).__name__}: {error}"[:300]
         reasons.say(self.worker.reasons, self.task.session_id, f"its runner failed: {why}")
         if not self._has_claim:
-            self._release()
+            self._hold.release()
             return RunnerExit.FAILED
         if self._command is not None:
             self._leave_command(self._command)
-        self._end_unstarted(Refusal(states.FAILED, f"pigeon failed while it ran the session ({why})"))
+        self._last_steps.of_refusal(Refusal(states.FAILED, f"pigeon failed while it ran the session ({why})"))
         self.proof.remove()
         return RunnerExit.DONE
 
@@ -173,37 +171,6 @@ class Runner:
 
     # Before the command
 
-    def _take_lock(self) -> bool:
-        if not self.task.request.locks or self.task.refusal is not None:
-            return True
-        self._try_lock()
-        return self.lock is not None or self._has_companion()
-
-    def _try_lock(self) -> None:
-        self.lock = try_hold(self.worker.namespace, self.task.request.cwd, self.worker.lock_mode)
-        if self.lock is not None:
-            self.worker.debug.say("lock", f"{self.task.session_id}: holds {self.task.request.cwd}")
-            if self.lock.leads_to != self.task.request.cwd:
-                self.proof.note_directory(self.lock.leads_to)
-
-    def _has_companion(self) -> bool:
-        """Whether a session of the same job has the directory: one that has been claimed has locked it before."""
-        for session_id in self.task.beside:
-            try:
-                if CLAIM_NAME in files.list_names(self.worker.namespace.session(session_id).directory):
-                    return True
-            except FileNotFoundError:
-                continue
-        return False
-
-    def _keep_directory(self) -> None:
-        """Take the lock that a companion had, once it is free: so the directory stays held until the job is done."""
-        if self.lock is None and self.task.beside:
-            try:
-                self._try_lock()
-            except OSError:
-                pass  # at the next turn
-
     def _claim_and_prepare(self) -> bool:
         """Everything that the journal must know before the command may start."""
         if self.task.refusal is not None:
@@ -213,7 +180,7 @@ class Runner:
         self._has_claim = True
         if self._refusal is None:
             try:
-                self._prepared = launch.prepare(self.task, self.worker, self.lock)
+                self._prepared = launch.prepare(self.task, self.worker, self._hold.lock)
             except CannotStart as error:
                 self._refusal = Refusal(states.FAILED, error.message, error.exit_code, event=True)
             # Before the stream says anything, even that nothing is started: whoever restarts a session begins a stream.
@@ -258,9 +225,9 @@ class Runner:
 
     def _execute(self, wakeup: int) -> None:
         try:
-            offset = self._ownership.until_it_works(self._stream_offset)
+            offset = self._ownership.until_it_works(self._publication.stream_offset)
         except files.Refused as error:
-            self._end_unstarted(Refusal(states.FAILED, f"stream.jsonl refused: {error.strerror}"))
+            self._last_steps.of_refusal(Refusal(states.FAILED, f"stream.jsonl refused: {error.strerror}"))
             return
         self._ownership.look_before_step()
         trace.mark("runner: starting row written")
@@ -277,16 +244,15 @@ class Runner:
                 self.task,
                 self.worker,
                 self._prepared.env,
-                held=self.lock.descriptors if self.lock is not None else (),
+                held=self._hold.descriptors,
                 proof=self.proof.descriptor,
                 outbound=outbound,
             )
         except CannotStart as error:
-            self._end_unstarted(Refusal(states.FAILED, error.message, error.exit_code, event=True))
+            self._last_steps.of_refusal(Refusal(states.FAILED, error.message, error.exit_code, event=True))
             return
         trace.mark("runner: command started")
-        self._command, self._pid = command, command.pid
-        self._started_at, self._started_monotonic = clock.wall(), clock.monotonic()
+        self._command, started = command, Started(command.pid)
         self.worker.debug.say(
             "success", f"{self.task.session_id}: started, pid {command.pid}: {self.task.request.command}"
         )
@@ -301,21 +267,9 @@ class Runner:
             outbound.say(events.notice(notice))
         for detail in self._prepared.details:
             outbound.say(events.notice(detail, verbose=True))
-        self._relay(command, outbound, wakeup)
+        self._relay(command, started, outbound, wakeup)
 
-    def _stream_offset(self) -> int:
-        """Where this runner begins to write; makes the file that an older client has not made yet."""
-        try:
-            return files.size(self.session.stream)
-        except FileNotFoundError:
-            pass
-        try:
-            files.create(self.session.stream)
-        except FileExistsError:
-            pass
-        return 0
-
-    def _relay(self, command: Command, outbound: Outbound, wakeup: int) -> None:
+    def _relay(self, command: Command, started: Started, outbound: Outbound, wakeup: int) -> None:
         os.chdir("/")
         trace_input = self.worker.debug.bytes_of(self.task.session_id, "input")
         inbound = Inbound(self.session, command, trace=trace_input)
@@ -329,109 +283,35 @@ class Runner:
             note=self._row.note,
             stop_requested=lambda: self._stop.is_given,
             wakeup_fd=wakeup,
-            lock_is_lost=lambda: self.lock is not None and self.lock.is_lost(),
-            keep_directory=self._keep_directory,
-            announce=self._say_running,
+            lock_is_lost=self._hold.is_lost,
+            keep_directory=lambda: self._hold.keep(self.proof),
+            announce=lambda: self._say_running(started),
         )
         relay = Relay(self.session, command, outbound, inbound, side)
-        ending = relay.run(lambda code: self._store_result(code, outbound, inbound))
+        ending = relay.run(lambda code: self._store_result(code, started, outbound, inbound))
         if ending.is_superseded:
             self._leave_command(command)
             raise Superseded("another process has ended the session")
         trace.mark("runner: relay done")
-        self._finish(ending, outbound, inbound, relay)
+        self._last_steps.of_command(ending, started, relay)
 
-    def _say_running(self) -> bool:
+    def _say_running(self, started: Started) -> bool:
         """Record that the command runs, and tell it. False: the session has been taken over."""
         try:
-            if self._pid is not None:
-                self.proof.note_command(self._pid)
-            self._row.running(self._pid, self._started_at)
+            self.proof.note_command(started.pid)
+            self._row.running(started.pid, started.at)
         except Superseded:
             return False  # the relay knows how to leave a command
-        return self._publication.running(self._started_at)
+        return self._publication.running(started.at)
 
-    def _store_result(self, return_code: int, outbound: Outbound, inbound: Inbound) -> bool:
+    def _store_result(self, return_code: int, started: Started, outbound: Outbound, inbound: Inbound) -> bool:
         return self._row.exited(
             return_code,
             byte_counts(outbound, inbound),
-            command_pid=self._pid,
-            started_at=self._started_at,
-            run_s=clock.monotonic() - self._started_monotonic,
+            command_pid=started.pid,
+            started_at=started.at,
+            run_s=started.run_s(),
         )
-
-    # Afterwards
-
-    def _finish(self, ending: CommandEnd, outbound: Outbound, inbound: Inbound, relay: Relay) -> None:
-        code = states.exit_code_of(ending.return_code)
-        self._ownership.look_before_step()
-        if not ending.is_unkillable:
-            reason = ending.cancelled or ending.failed
-            bulk_bytes = outbound.take_stock()
-            outbound.say(events.exited(code, ending.return_code, bulk_bytes=bulk_bytes, hung_up=reason))
-        client = relay.runner.client
-        self._publication.write_last(
-            outbound, lambda: ending.cancelled is not None or client.has_left(inbound)
-        )
-        trace.mark("runner: exit event written")
-        if not relay.announcement.is_done:
-            self._publication.blank_quietly()
-        state, error, ended_by = states.state_of(ending.return_code), ending.failed, None
-        if ending.cancelled:
-            state, error = states.CANCELLED, ending.cancelled
-        if ending.is_unkillable:
-            state, error = states.FAILED, "the command could not be killed (it hangs in the kernel)"
-            ended_by = states.BY_RECOVERY
-        self.worker.debug.say(
-            "success" if state == states.SUCCEEDED else "failure",
-            f"{self.task.session_id}: {state}, exit code {code}",
-        )
-        self._log_end(state if state != states.FAILED else f"{state} {code}", error, outbound, inbound)
-        self._publication.final(
-            state,
-            code,
-            error,
-            stream_bytes=outbound.stream.lines.offset,
-            started_at=self._started_at,
-            ended_by=ended_by,
-        )
-        if inbound.had_bulk:
-            forget_input(self.session)
-        self._release(keep_inherited=ending.is_unkillable)
-        self._row.final(state, error, byte_counts(outbound, inbound))
-
-    def _log_end(self, how: str, error: str | None, outbound: Outbound, inbound: Inbound) -> None:
-        counts = byte_counts(outbound, inbound)
-        self.worker.log.ended(
-            self.task.session_id,
-            f"{how} ({error})" if error else how,
-            ran_s=clock.monotonic() - self._started_monotonic,
-            bytes_in=counts["bytes_in"],
-            bytes_out=sum(count for name, count in counts.items() if name.startswith("bytes_out_")),
-        )
-
-    def _end_unstarted(self, refusal: Refusal) -> None:
-        """End a claimed session whose command was never started."""
-        state, reason = refusal.state, refusal.reason
-        self.worker.debug.say("failure", f"{self.task.session_id}: {state}: {reason}")
-        self.worker.log.ended(self.task.session_id, f"{state} without a start ({reason})", ran_s=None)
-        outbound = Outbound(self.session, max_bytes=1 << 62)
-        try:
-            offset = self._stream_offset()
-            if refusal.event and offset == 0:
-                outbound.say(events.worker_error(reason))
-                outbound.flush(clock.monotonic())
-        except OSError:
-            pass  # the status says it too, and is what decides
-        self._publication.final(state, refusal.exit_code, reason, stream_bytes=outbound.stream.lines.offset)
-        self._publication.blank_quietly()
-        self._release()
-        self._row.final(state, reason, {"exit_code": refusal.exit_code})
-
-    def _release(self, *, keep_inherited: bool = False) -> None:
-        if self.lock is not None and not keep_inherited:
-            self.lock.release()
-            self.worker.debug.say("lock", f"{self.task.session_id}: freed {self.task.request.cwd}")
 
     def _leave_command(self, command: Command) -> None:
         """Superseded: hang the command up, by the same steps, and wait for it."""

@@ -11,38 +11,33 @@ import gc
 import os
 import select
 import signal
-from collections.abc import Callable
 from dataclasses import replace
 
 from pigeon import clock
 from pigeon.errors import JournalError
-from pigeon.journal.connection import may_pass
-from pigeon.journal.queries import Row
 from pigeon.text import duration
-from pigeon.wire import files, share, states
-from pigeon.wire.names import CLAIM_NAME
+from pigeon.wire import share
 from pigeon.wire.pacing import scan_interval
 from pigeon.worker.debug import tell
-from pigeon.worker.guard import Guard
 from pigeon.worker.handover import Assignment, Worker
 from pigeon.worker.reasons import Reasons
-from pigeon.worker.recovery import plan
 from pigeon.worker.recovery.takeovers import Takeovers
-from pigeon.worker.scheduler import exits, outage, queue, rescue, waiting_clients
+from pigeon.worker.scheduler import exits, outage, queue, waiting_clients
+from pigeon.worker.scheduler.agenda import NEVER, Agenda
 from pigeon.worker.scheduler.catalog import Catalog
 from pigeon.worker.scheduler.deaths import Deaths
 from pigeon.worker.scheduler.exits import Look
 from pigeon.worker.scheduler.forks import STANDBY_AFTER_S, Forks
 from pigeon.worker.scheduler.heartbeat import INTERVAL_S, Heartbeat
 from pigeon.worker.scheduler.idleness import Idleness
+from pigeon.worker.scheduler.other_hands import OtherHands
 from pigeon.worker.scheduler.outage import Outage
+from pigeon.worker.scheduler.rescue import Rescue
 from pigeon.worker.scheduler.retention import NET_KEEP_S, SWEEP_S, Retention, Sweeper
 from pigeon.worker.scheduler.runners import Runners
 from pigeon.worker.scheduler.sessions import (
     IGNORED,
-    OWNED,
     Adopted,
-    Candidate,
     Ending,
     Final,
     Owned,
@@ -67,9 +62,6 @@ MOST_STUCK = 200
 """Sessions of which the worker file says why they cannot be started."""
 
 HELD_BY_NOBODY = "its directory is locked by a process that no worker has started"
-
-WITHDRAWN_S = 5.0
-"""Between two looks whether a waiting session has been claimed by another or withdrawn."""
 
 
 class Scheduler:
@@ -105,25 +97,19 @@ class Scheduler:
         self._share = Outage("share")
         self._journal = Outage("journal")
         self._processes = Outage("starting of processes")
-        self._guard = Guard("the journal's row of")
         self._deaths = Deaths()
         self._said: dict[str, str] = {}
         """What runners have said that have not been reaped yet."""
-        self._said_by_others: dict[str, bytes] = {}
         self._first_scan = True
-        self._dirty = True
         self._news_at = clock.monotonic()
-        self._due = {
-            "scan": 0.0,
-            "beat": 0.0,
-            "recover": 0.0,
-            "way": self._news_at + WAY_S,
-            "tick": 0.0,
-            "adopted": 0.0,
-            "sweep": self._news_at + SWEEP_S,
-            "standby": self._news_at + STANDBY_AFTER_S,
-        }
+        self._agenda = Agenda(self._share, self._journal)
+        for name, after_s in (("way", WAY_S), ("sweep", SWEEP_S), ("standby", STANDBY_AFTER_S)):
+            self._agenda.put(name, self._news_at + after_s)
         self._wait_recorder = WaitRecorder(worker, self._journal)
+        self._other_hands = OtherHands(worker, self.sessions, self._agenda, self._wait_recorder)
+        self._rescue = Rescue(
+            worker, self.sessions, self.runners, self._agenda, self._deaths, self._other_hands
+        )
 
     def listen(self) -> None:
         """From now on SIGINT and SIGTERM are orders to stop; before anybody is told that the worker is there."""
@@ -141,8 +127,8 @@ class Scheduler:
         """Serve until stopped twice, or once and nothing runs any more. Returns the exit code."""
         gc.collect()
         gc.freeze()  # forked runners then share these objects' pages instead of copying them
-        self._when("beat", clock.monotonic(), INTERVAL_S, self.sweeper.forget_dead_workers)
-        self._due["beat"] = 0.0
+        self._agenda.run("beat", clock.monotonic(), INTERVAL_S, self.sweeper.forget_dead_workers)
+        self._agenda.put_now("beat")
         try:
             while not self._is_over():
                 self._step()
@@ -168,18 +154,18 @@ class Scheduler:
         self._answer_stops()
         if self._is_over():
             return
-        self._when("way", now, WAY_S, self._check_way)
-        self._when("recover", now, RECOVERY_S, self._recover)
-        self._when("beat", now, INTERVAL_S, self._beat)
-        self._when("adopted", now, ADOPTED_S, self._watch_adopted)
+        self._agenda.run("way", now, WAY_S, self._check_way)
+        self._agenda.run("recover", now, RECOVERY_S, self._recover)
+        self._agenda.run("beat", now, INTERVAL_S, self._beat)
+        self._agenda.run("adopted", now, ADOPTED_S, self._rescue.watch_adopted)
         if self._takes_sessions:
-            if now >= self._due["scan"]:
+            if now >= self._agenda.due("scan"):
                 self._scan(now)
-            self._when("tick", now, 1.0, self._tick)
-            self._when("sweep", now, SWEEP_S, self._sweep)
-            if self._dirty or self.sessions.next_retry() <= now:
+            self._agenda.run("tick", now, 1.0, self._tick)
+            self._agenda.run("sweep", now, SWEEP_S, self._sweep)
+            if min(self._agenda.due("decide"), self.sessions.next_retry()) <= now:
                 self._decide(clock.monotonic())
-            if not self._forks.has_standby and now >= self._due["standby"]:
+            if not self._forks.has_standby and now >= self._agenda.due("standby"):
                 self._make_standby(now)
         self._sleep()
 
@@ -199,35 +185,17 @@ class Scheduler:
         try:
             self._forks.make_standby()
         except OSError:  # no process or descriptor left; it can do without
-            self._due["standby"] = now + RECOVERY_S
-
-    def _when(self, name: str, now: float, every_s: float, action: Callable[[], None]) -> None:
-        """Run `action` if it is due; a failing share or journal is told once and tried again at the next turn."""
-        if now < self._due[name]:
-            return
-        self._due[name] = now + every_s
-        try:
-            action()
-            self._share.works(name)
-        except OSError as error:
-            self._share.fails(outage.words(error), name)
-        except JournalError as error:
-            if not may_pass(error):
-                raise
-            self._journal.fails(error.message)
-            # SQLite may have waited for somebody longer than `every_s`: the rest of the loop has its turn first.
-            self._due[name] = clock.monotonic() + every_s
+            self._agenda.put("standby", now + RECOVERY_S)
 
     def _sleep(self) -> None:
         now = clock.monotonic()
-        until = min(self._due["beat"], self._due["recover"])
+        until = self._agenda.due("beat", "recover")
         if self.sessions.of(Adopted):
-            until = min(until, self._due["adopted"])
+            until = min(until, self._agenda.due("adopted"))
         if self._takes_sessions:
-            until = min(until, self._due["scan"], self._due["tick"])
-            until = min(until, self.sessions.next_retry())
+            until = min(until, self._agenda.due("scan", "tick"), self.sessions.next_retry())
             if not self._forks.has_standby:
-                until = min(until, self._due["standby"])
+                until = min(until, self._agenda.due("standby"))
         poll = select.poll()
         poll.register(self._wakeup, select.POLLIN)
         if poll.poll(max(0.0, until - now) * 1000):
@@ -247,12 +215,12 @@ class Scheduler:
             candidate.needs_sign_of_life = is_doubtful and waiting_clients.is_judged(candidate)
             self.worker.debug.say("queue", f"{candidate.session_id}: seen: {candidate.request.command}")
         if found:
-            self._dirty = True
+            self._agenda.put_now("decide")
             self._news_at = now
         self._first_scan = False
         after = clock.monotonic()
         wait = scan_interval(after - self._news_at, self.poll_ceiling_s)
-        self._due["scan"] = after + max(wait, after - now)
+        self._agenda.put("scan", after + max(wait, after - now))
 
     def _tick(self) -> None:
         """Once a second: signs of life, withdrawals and the journal's record of those that wait."""
@@ -261,11 +229,8 @@ class Scheduler:
             if waiting_clients.is_judged(candidate) and waiting_clients.judge(
                 self.worker.namespace, candidate, now
             ):
-                self._dirty = True
-            if candidate.row is not None:
-                self._drop_if_lost(candidate, candidate.row)
-            elif now - candidate.seen > WITHDRAWN_S:
-                self._drop_if_claimed(candidate, now)
+                self._agenda.put_now("decide")
+            self._other_hands.look(candidate, now)
         self._wait_recorder.record(self.sessions.candidates(), now)
         self.takeovers.watch(list(self.sessions.of(Owned)), now)
 
@@ -280,44 +245,10 @@ class Scheduler:
         if not self.sessions.of(Owned):
             self.sweeper.sweep_workers(now)
 
-    def _drop_if_claimed(self, candidate: Candidate, now: float) -> None:
-        if now - candidate.looked_at < WITHDRAWN_S:
-            return
-        candidate.looked_at = now
-        directory = self.worker.namespace.session(candidate.session_id).directory
-        try:
-            names = files.list_names(directory)
-        except FileNotFoundError:
-            names = [CLAIM_NAME]  # the session has been removed
-        except OSError:
-            return
-        if CLAIM_NAME in names:
-            self._drop(candidate, "claimed by another or withdrawn")
-
-    def _drop_if_lost(self, candidate: Candidate, row: Row) -> None:
-        """A session whose dead runner had not claimed it may be claimed by another worker at any time."""
-        try:
-            if plan.is_lost(self.worker.namespace.session(row.session_id), row):
-                self._drop(candidate, "claimed by another, or removed")
-                self._due["recover"] = 0.0  # which forgets the row
-        except OSError:
-            return
-
-    def _drop(self, candidate: Candidate, why: str) -> None:
-        """It does not wait here any more: it is in other hands."""
-        self._end_wait(candidate)
-        self.sessions.put(candidate.session_id, OWNED)
-        self._dirty = True
-        self.worker.debug.say("queue", f"{candidate.session_id}: {why}")
-
-    def _end_wait(self, candidate: Candidate) -> None:
-        candidate.wait_for(None, None, clock.monotonic())
-        self._wait_recorder.close(candidate)
-
     # Deciding
 
     def _decide(self, now: float) -> None:
-        self._dirty = False
+        self._agenda.put("decide", NEVER)
         free = self.max_jobs - self.runners.slots_taken()
         free_net = self.max_net - self.runners.slots_taken(is_net=True)
         waiting, held, refusing = self.sessions.in_order(), self.runners.held(), self.runners.refusing()
@@ -360,7 +291,7 @@ class Scheduler:
             self.sessions.put(candidate.session_id, Tried(candidate, retry_at, is_retry))
             return
         self._processes.works()
-        self._due["standby"] = now + STANDBY_AFTER_S
+        self._agenda.put("standby", now + STANDBY_AFTER_S)
         state = Running(candidate, pid, now, is_retry, is_beside=bool(beside))
         self.sessions.put(candidate.session_id, state)
 
@@ -376,13 +307,14 @@ class Scheduler:
                 return
             at_work = self.runners.at_work(pid)
             if self._forks.has_lost(pid):
-                self._due["standby"] = clock.monotonic() + RECOVERY_S  # something kills it: not at once again
+                # Something kills it: not at once again.
+                self._agenda.put("standby", clock.monotonic() + RECOVERY_S)
             if at_work is not None:
                 self._ended(*at_work, os.waitstatus_to_exitcode(status))
 
     def _ended(self, session_id: str, state: Running | Ending, code: int) -> None:
         now = clock.monotonic()
-        self._dirty = True
+        self._agenda.put_now("decide")
         self._news_at = now
         self._said.update(self._reasons.take())
         said = self._said.pop(session_id, "")
@@ -401,17 +333,17 @@ class Scheduler:
         if move.look is not Look.AS_EVER:
             # Now means in this very turn: recovery has its look before anything is tried again.
             at = 0.0 if move.look is Look.NOW else now + pause_s
-            self._due["recover"] = min(self._due["recover"], at)
+            self._agenda.put_before("recover", at)
         after = exits.state_after(move.to, state, now, pause_s if move.is_death else None)
         self.sessions.put(session_id, after)
         if isinstance(after, Final):
             self._deaths.forget(session_id)
             if after.is_brief:
-                self._due["sweep"] = min(self._due["sweep"], now + NET_KEEP_S)
+                self._agenda.put_before("sweep", now + NET_KEEP_S)
         if isinstance(after, Tried):
             self._say_why(after, move.is_death, said, code)
         elif isinstance(state, Running) and state.is_retry:
-            self._end_wait(state.candidate)
+            self._other_hands.end_wait(state.candidate)
 
     def _say_why(self, tried: Tried, is_death: bool, said: str, code: int) -> None:
         """Why it has to be tried again; or to be ended, if that has cost too many runners their life."""
@@ -422,58 +354,12 @@ class Scheduler:
             tell(f"pigeon worker: session {candidate.session_id} is left alone: not even its end can be told")
             self.sessions.put(candidate.session_id, IGNORED)
         elif self._deaths.are_many(candidate.session_id):
-            self._refuse(candidate, f": {said or f'its runner died ({_death(code)})'}")
-
-    def _refuse(self, candidate: Candidate, why: str = "") -> None:
-        deaths = self._deaths.of(candidate.session_id)
-        candidate.refusal = (states.FAILED, f"it could not be started in {deaths} attempts{why}")
-
-    def _watch_adopted(self) -> None:
-        for session_id in self.runners.dead():
-            self._due["recover"] = 0.0
-            self._leave_adopted(session_id)
-
-    def _leave_adopted(self, session_id: str) -> None:
-        """Its adopted runner is at work no more."""
-        self._dirty = True
-        candidate = self.sessions.of(Adopted)[session_id].candidate
-        if candidate is None:
-            self.sessions.put(session_id, OWNED)  # final by now, or soon
-        else:
-            candidate.looked_at = 0.0  # claimed, or not: that is looked at before it is tried
-            retry_at = clock.monotonic() + WITHDRAWN_S
-            self.sessions.put(session_id, Tried(candidate, retry_at, held_elsewhere=False))
+            self._rescue.refuse(candidate, f": {said or f'its runner died ({_death(code)})'}")
 
     def _recover(self) -> None:
-        """Adopt runners that live without a scheduler, and give an end to the sessions of those that do not."""
-        found, settled = rescue.look(self.worker, self.sessions, self.runners, self._said_by_others)
+        rows = self._rescue.look()
         self._journal.works()
-        for session_id in settled:
-            self._leave_adopted(session_id)
-        for row in found:
-            self._guard.run(row.session_id, lambda row=row: self._recover_one(row))  # type: ignore[misc]
-
-    def _recover_one(self, row: Row) -> None:
-        session_id = row.session_id
-        may_start = not self._deaths.are_many(session_id)
-        try:
-            decision = rescue.decide(self.worker, row, may_start=may_start)
-            again = rescue.wait_again(self.worker, row) if decision in plan.TRIED_AGAIN else None
-        except OSError:
-            self._due["recover"] = clock.monotonic() + 1.0  # it cannot be said now
-            return
-        if again is not None:
-            if not may_start:
-                self._refuse(again)
-            pause_s = self._deaths.pause_s(session_id)
-            retry_at = clock.monotonic() + pause_s
-            self.sessions.put(session_id, Tried(again, retry_at, False) if pause_s else Waiting(again))
-            self._dirty = True
-            return
-        candidate = self.sessions.candidate_of(session_id)
-        if candidate is not None:
-            self._drop(candidate, "taken up from the journal")
-        self.sessions.put(session_id, rescue.begin_end(self.worker, self._forks, row, decision))
+        self._rescue.recover(rows, self._forks)
 
     # Saying
 
@@ -492,7 +378,7 @@ class Scheduler:
                     f"pigeon worker: taking no new sessions; waiting for {count} running. "
                     "Interrupt again to hang them up"
                 )
-            rescue.tell_net_to_move(self.runners)
+            self._rescue.tell_net_to_move()
             return
         tell(f"pigeon worker: hanging up {count} running sessions")
         self.runners.hang_up()
