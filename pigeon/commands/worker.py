@@ -18,9 +18,10 @@ from pigeon.printing import say, visible
 from pigeon.settings import BY_KEY, options
 from pigeon.wire import way
 from pigeon.wire.names import worker_id
-from pigeon.worker import cwdlock, identity
+from pigeon.worker import identity
 from pigeon.worker.debug import Debug
 from pigeon.worker.handover import Worker
+from pigeon.worker.locks import kinds
 from pigeon.worker.runner import wrap
 from pigeon.worker.scheduler import limits
 from pigeon.worker.scheduler.idleness import Idleness
@@ -89,7 +90,7 @@ def _worker(config: Config) -> tuple[Worker, str]:
         config.worker.net, config.worker.net_permit, config.worker.net_deny, config.worker.net_history
     )
     rules.check()
-    lock = cwdlock.choose(config.worker.lock, mountinfo.filesystem_of(namespace.root))
+    lock = kinds.choose(config.worker.lock, mountinfo.filesystem_of(namespace.root))
     host = socket.gethostname()
     worker = Worker(
         worker_id=worker_id(host, os.getpid()),

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from pigeon.wire.names import Namespace
-from pigeon.worker import cwdlock
+from pigeon.worker.locks import strict
 from tests.helpers import raw
 from tests.helpers.notes import Notes
 from tests.helpers.pigeon import Pigeon
@@ -151,8 +151,8 @@ def test_recovery_frees_both_names_of_a_directory(pigeon: Pigeon) -> None:
     wait_until(lambda: b"ready" in session.output(), 15, "the command")
     namespace = Namespace(str(pigeon.share.worker_path), "test")
     paths = [namespace.lock(str(where)) for where in (link, real)]
-    assert all(cwdlock.strict_holders(path) for path in paths)
+    assert all(strict.holders(path) for path in paths)
     os.kill(runner_of(pigeon, session), signal.SIGKILL)
     assert session.wait_final(30)["state"] == "failed"
-    wait_until(lambda: not any(map(cwdlock.strict_holders, paths)), 15, "both locks to be free")
+    wait_until(lambda: not any(map(strict.holders, paths)), 15, "both locks to be free")
     pigeon.wait_quiet(30)

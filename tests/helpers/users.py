@@ -193,7 +193,7 @@ def _interpreter_of(person: User) -> str:
     said = ""
     for interpreter in (sys.executable, "/usr/bin/python3", "/usr/local/bin/python3"):
         try:
-            probe = person.run([interpreter, "-c", "import pigeon.journal.store, pigeon.worker.cwdlock"])
+            probe = person.run([interpreter, "-c", "import pigeon.journal.store, pigeon.worker.locks.kinds"])
         except PermissionError as error:
             said = str(error)
             continue

@@ -8,7 +8,8 @@ from contextlib import ExitStack
 
 import pytest
 
-from pigeon.worker import cwdlock
+from pigeon.worker.locks import flock
+from pigeon.worker.locks.kinds import KINDS
 from tests.helpers.waiting import wait_until
 from tests.mounts.rigs import Mounts, gluster_mounts, plain_dir, require, two_mounts
 
@@ -35,27 +36,27 @@ def twocache() -> Iterator[Mounts]:
         yield made
 
 
-def test_a_held_lock_excludes_the_other_mount_and_is_not_lost(mounts: Mounts) -> None:
-    lock = cwdlock.try_lock(str(mounts.a / "directory.lock"), cwdlock.FLOCK)
+@pytest.mark.parametrize("mode", KINDS)
+def test_a_held_lock_excludes_the_other_mount_and_is_not_lost(mounts: Mounts, mode: str) -> None:
+    kind = KINDS[mode]
+    lock = kind.try_lock(str(mounts.a / "directory.lock"))
     assert lock is not None
     before = fcntl.fcntl(lock.descriptor, fcntl.F_GETFL)
     assert not lock.is_lost()
     assert fcntl.fcntl(lock.descriptor, fcntl.F_GETFL) == before
-    assert cwdlock.try_lock(str(mounts.b / "directory.lock"), cwdlock.FLOCK) is None
+    assert kind.try_lock(str(mounts.b / "directory.lock")) is None
     lock.release()
-    again = wait_until(
-        lambda: cwdlock.try_lock(str(mounts.b / "directory.lock"), cwdlock.FLOCK), 10, "the lock"
-    )
+    again = wait_until(lambda: kind.try_lock(str(mounts.b / "directory.lock")), 10, "the lock")
     assert again is not None
     again.release()
 
 
 def test_a_lock_that_the_server_dropped_is_lost(twocache: Mounts) -> None:
-    lock = cwdlock.try_lock(str(twocache.a / "directory.lock"), cwdlock.FLOCK)
+    lock = flock.try_lock(str(twocache.a / "directory.lock"))
     assert lock is not None and not lock.is_lost()
     twocache.control.lose_locks("a")
     assert lock.is_lost()
-    other = cwdlock.try_lock(str(twocache.b / "directory.lock"), cwdlock.FLOCK)
+    other = flock.try_lock(str(twocache.b / "directory.lock"))
     assert other is not None and not other.is_lost()
     other.release()
     lock.release()
@@ -65,7 +66,7 @@ def test_a_lock_that_the_server_dropped_is_lost(twocache: Mounts) -> None:
 def test_a_server_that_fails_for_everybody_has_not_dropped_the_lock(
     twocache: Mounts, operations: tuple[str, ...]
 ) -> None:
-    lock = cwdlock.try_lock(str(twocache.a / "directory.lock"), cwdlock.FLOCK)
+    lock = flock.try_lock(str(twocache.a / "directory.lock"))
     assert lock is not None
     fault = twocache.control.fail(operations, "*/directory.lock", "EIO", times=1000)
     assert not lock.is_lost()
@@ -76,7 +77,7 @@ def test_a_server_that_fails_for_everybody_has_not_dropped_the_lock(
 
 
 def test_an_error_that_passes_is_no_loss(twocache: Mounts) -> None:
-    lock = cwdlock.try_lock(str(twocache.a / "directory.lock"), cwdlock.FLOCK)
+    lock = flock.try_lock(str(twocache.a / "directory.lock"))
     assert lock is not None
     fault = twocache.control.fail("read", "*/directory.lock", "EIO")
     assert not lock.is_lost()

@@ -235,7 +235,7 @@ def test_a_runner_that_fails_ends_its_session_with_the_reason(pigeon: Pigeon) ->
 
 
 def test_a_runner_that_fails_before_its_claim_is_not_tried_for_ever(pigeon: Pigeon) -> None:
-    worker = pigeon.worker(env=hooked(pigeon, FAILS % ("pigeon.worker.runner.runner", "try_hold")))
+    worker = pigeon.worker(env=hooked(pigeon, FAILS % ("pigeon.worker.runner.directory_hold", "try_hold")))
     result = pigeon.run("true")
     assert result.code == 255
     assert "could not be started in 3 attempts" in result.words

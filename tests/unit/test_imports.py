@@ -114,7 +114,7 @@ OWNERS = {
     "tomli": ("config",),
     "sqlite_utils": ("journal",),
     "ptyprocess": ("pigeon.worker.relay.command",),
-    "filelock": ("pigeon.worker.cwdlock",),
+    "filelock": ("pigeon.worker.locks.flock", "pigeon.worker.locks.strict"),
     "time": ("pigeon.clock",),
     "cloudpickle": ("pigeon.api.pickling",),  # no dependency: used where programs have it
 }

@@ -1,10 +1,11 @@
-"""The lock of a directory on local filesystems: what asking for its loss does, and does not do."""
+"""The lock of a directory on local filesystems: what each kind promises, and what asking for its loss does not do."""
 
 from __future__ import annotations
 
 import fcntl
 import os
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -14,46 +15,49 @@ from pathlib import Path
 import pytest
 
 from pigeon.mountinfo import Mount
-from pigeon.worker import cwdlock
+from pigeon.settings import BY_KEY
+from pigeon.worker.locks import flock, strict
+from pigeon.worker.locks.kinds import KINDS, break_dead, choose
 
+FLOCK, STRICT = "flock", "strict"
 SHARED_MEMORY = Path("/dev/shm")
 
 
 @pytest.mark.parametrize(
     ("kind", "options", "mode"),
     [
-        ("nfs4", "rw,vers=4.2,local_lock=none", cwdlock.FLOCK),
-        ("nfs", "rw,vers=3,local_lock=none", cwdlock.FLOCK),
-        ("nfs", "rw,vers=3,nolock,local_lock=all", cwdlock.STRICT),
-        ("nfs", "rw,vers=3,local_lock=flock", cwdlock.STRICT),
-        ("nfs", "rw,vers=3,local_lock=posix", cwdlock.FLOCK),
-        ("lustre", "rw,flock,lazystatfs", cwdlock.FLOCK),
-        ("lustre", "rw,localflock", cwdlock.STRICT),
-        ("lustre", "rw,noflock", cwdlock.STRICT),
-        ("ceph", "rw", cwdlock.FLOCK),
-        ("fuse.glusterfs", "rw", cwdlock.FLOCK),
-        ("fuse.sshfs", "rw", cwdlock.STRICT),
-        ("beegfs", "rw", cwdlock.STRICT),
-        ("gpfs", "rw", cwdlock.STRICT),
-        ("panfs", "rw", cwdlock.STRICT),
-        ("virtiofs", "rw", cwdlock.STRICT),
-        ("unknown", "", cwdlock.STRICT),
-        ("ext4", "rw", cwdlock.FLOCK),
-        ("tmpfs", "rw", cwdlock.FLOCK),
-        ("overlay", "rw", cwdlock.FLOCK),
+        ("nfs4", "rw,vers=4.2,local_lock=none", FLOCK),
+        ("nfs", "rw,vers=3,local_lock=none", FLOCK),
+        ("nfs", "rw,vers=3,nolock,local_lock=all", STRICT),
+        ("nfs", "rw,vers=3,local_lock=flock", STRICT),
+        ("nfs", "rw,vers=3,local_lock=posix", FLOCK),
+        ("lustre", "rw,flock,lazystatfs", FLOCK),
+        ("lustre", "rw,localflock", STRICT),
+        ("lustre", "rw,noflock", STRICT),
+        ("ceph", "rw", FLOCK),
+        ("fuse.glusterfs", "rw", FLOCK),
+        ("fuse.sshfs", "rw", STRICT),
+        ("beegfs", "rw", STRICT),
+        ("gpfs", "rw", STRICT),
+        ("panfs", "rw", STRICT),
+        ("virtiofs", "rw", STRICT),
+        ("unknown", "", STRICT),
+        ("ext4", "rw", FLOCK),
+        ("tmpfs", "rw", FLOCK),
+        ("overlay", "rw", FLOCK),
     ],
 )
 def test_the_mount_decides_which_lock(kind: str, options: str, mode: str) -> None:
-    choice = cwdlock.choose("auto", Mount(kind, "rw,relatime", options))
+    choice = choose("auto", Mount(kind, "rw,relatime", options))
     assert (choice.mode, choice.warning) == (mode, None)
-    assert cwdlock.choose("strict", Mount(kind, "rw", options)).mode == cwdlock.STRICT
-    forced = cwdlock.choose("flock", Mount(kind, "rw", options))
-    assert forced.mode == cwdlock.FLOCK
-    assert ('set `lock = "strict"`' in (forced.warning or "")) == (mode == cwdlock.STRICT)
+    assert choose("strict", Mount(kind, "rw", options)).mode == STRICT
+    forced = choose("flock", Mount(kind, "rw", options))
+    assert forced.mode == FLOCK
+    assert ('set `lock = "strict"`' in (forced.warning or "")) == (mode == STRICT)
 
 
 def test_the_reason_names_the_option_that_was_given() -> None:
-    assert "`nolock`" in cwdlock.choose("auto", Mount("nfs", "rw", "rw,nolock,local_lock=all")).reason
+    assert "`nolock`" in choose("auto", Mount("nfs", "rw", "rw,nolock,local_lock=all")).reason
 
 
 @pytest.fixture(params=["disk", "memory"])
@@ -66,21 +70,21 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
         yield Path(directory)
 
 
-@pytest.mark.parametrize("mode", [cwdlock.FLOCK, cwdlock.STRICT])
+@pytest.mark.parametrize("mode", KINDS)
 def test_a_local_lock_is_not_lost(place: Path, mode: str) -> None:
-    lock = cwdlock.try_lock(str(place / "directory.lock"), mode)
+    lock = KINDS[mode].try_lock(str(place / "directory.lock"))
     assert lock is not None
     before = fcntl.fcntl(lock.descriptor, fcntl.F_GETFL)
     assert not lock.is_lost() and not lock.is_lost()
     assert fcntl.fcntl(lock.descriptor, fcntl.F_GETFL) == before
     assert not before & os.O_DIRECT
-    assert cwdlock.try_lock(str(place / "directory.lock"), mode) is None
+    assert KINDS[mode].try_lock(str(place / "directory.lock")) is None
     lock.release()
 
 
 def test_what_somebody_wrote_into_the_lock_file_is_no_loss(place: Path) -> None:
     path = place / "directory.lock"
-    lock = cwdlock.try_lock(str(path), cwdlock.FLOCK)
+    lock = flock.try_lock(str(path))
     assert lock is not None
     path.write_bytes(b"x" * 10_000)
     assert not lock.is_lost()
@@ -91,25 +95,26 @@ def test_a_descriptor_that_cannot_be_read_tells_nothing(tmp_path: Path) -> None:
     """A pipe says ESPIPE or EINVAL; only what a server says of a lock that it has dropped counts."""
     reader, writer = os.pipe()
     os.close(writer)
-    lock = cwdlock.CwdLock(str(tmp_path / "none.lock"), reader, None)
+    lock = flock.FileLock(str(tmp_path / "none.lock"), reader)
     assert not lock.is_lost()
     os.close(reader)
 
 
 HOLDER = """
 import sys, time
-from pigeon.worker import cwdlock
-lock = cwdlock.try_lock(sys.argv[1], "strict")
+from pigeon.worker.locks.kinds import KINDS
+lock = KINDS[sys.argv[2]].try_lock(sys.argv[1])
 print("held", flush=True)
 time.sleep(600)
 """
 
 
-def killed_holder(path: Path) -> int:
-    """A process that took the strict lock and was killed; its pid."""
-    with subprocess.Popen([sys.executable, "-c", HOLDER, str(path)], stdout=subprocess.PIPE) as holder:
+def killed_holder(path: Path, mode: str = STRICT) -> int:
+    """A process that took the lock and was killed; its pid."""
+    words = [sys.executable, "-c", HOLDER, str(path), mode]
+    with subprocess.Popen(words, stdout=subprocess.PIPE) as holder:
         assert holder.stdout and holder.stdout.readline() == b"held\n"
-        assert cwdlock.try_lock(str(path), cwdlock.STRICT) is None
+        assert KINDS[mode].try_lock(str(path)) is None
         holder.send_signal(signal.SIGKILL)
     return holder.pid
 
@@ -121,22 +126,40 @@ def reassign(path: Path, old: int, new: int) -> None:
     text = claim.read_text()
     assert f"\n{old}\n" in text
     claim.write_text(text.replace(f"\n{old}\n", f"\n{new}\n"))
-    assert {holder.pid for holder in cwdlock.strict_holders(str(path))} == {new}
+    assert {holder.pid for holder in strict.holders(str(path))} == {new}
 
 
-def test_what_a_killed_holder_left_is_taken_over(tmp_path: Path) -> None:
+@pytest.mark.parametrize("mode", KINDS)
+def test_what_a_killed_holder_left_is_taken_over(tmp_path: Path, mode: str) -> None:
     path = tmp_path / "directory.lock"
-    killed_holder(path)
-    lock = cwdlock.try_lock(str(path), cwdlock.STRICT)
+    killed_holder(path, mode)
+    lock = KINDS[mode].try_lock(str(path))
     assert lock is not None
     lock.release()
+
+
+@pytest.mark.parametrize("mode", KINDS)
+def test_recovery_frees_what_a_proven_dead_holder_left(tmp_path: Path, mode: str) -> None:
+    path, kind, host = str(tmp_path / "directory.lock"), KINDS[mode], socket.gethostname()
+    pid = killed_holder(Path(path), mode)
+    left = kind.holders(path)
+    assert {(holder.host, holder.pid, holder.is_here) for holder in left} <= {(host, pid, True)}
+    started = left[0].started if left else None
+    assert break_dead(kind, path, "another", pid, started) == 0
+    assert break_dead(kind, path, host, pid, 1) == 0
+    assert break_dead(kind, path, host, pid, started) == len(left)
+    assert kind.holders(path) == []
+
+
+def test_each_kind_may_be_set() -> None:
+    assert BY_KEY["worker.lock"].choices == ("auto", *KINDS)
 
 
 def test_a_process_with_the_dead_holders_number_is_not_the_holder(tmp_path: Path) -> None:
     """After a reboot the numbers are given out anew."""
     path = tmp_path / "directory.lock"
     reassign(path, killed_holder(path), os.getpid())
-    lock = cwdlock.try_lock(str(path), cwdlock.STRICT)
+    lock = strict.try_lock(str(path))
     assert lock is not None
     lock.release()
 
@@ -144,8 +167,8 @@ def test_a_process_with_the_dead_holders_number_is_not_the_holder(tmp_path: Path
 def test_a_claim_whose_process_lives_stays(tmp_path: Path) -> None:
     """Even where the flock beside it is free."""
     path = tmp_path / "directory.lock"
-    held = cwdlock.try_lock(str(path), cwdlock.STRICT)
+    held = strict.try_lock(str(path))
     assert held is not None
     fcntl.flock(held.descriptor, fcntl.LOCK_UN)
-    assert cwdlock.try_lock(str(path), cwdlock.STRICT) is None
+    assert strict.try_lock(str(path)) is None
     held.release()

@@ -67,7 +67,7 @@ def main(args: list[str], globals_: Mapping[str, str]) -> int:
     parser.add_argument(
         "--release",
         metavar="DIRECTORY",
-        help="free the strict lock of DIRECTORY, if its holder on this host is dead",
+        help="free the lock of DIRECTORY, if its holder on this host is dead",
     )
     parser.add_argument(
         "--gone-host",

@@ -18,7 +18,7 @@ from pigeon.wire import directories, files, share, way
 from pigeon.wire.files import Appender
 from pigeon.wire.names import Namespace
 from pigeon.wire.records import heartbeat_line
-from pigeon.worker import cwdlock
+from pigeon.worker.locks import kinds
 
 PASS, WARN, FAIL = "PASS", "WARN", "FAIL"
 
@@ -116,7 +116,7 @@ def check_filesystem(patient: Patient, config: Config) -> list[Finding]:
     if mount.fstype in FILELESS:
         text = f"`{patient.cache}` shows the kernel's own data ({mount.fstype}) and takes no files"
         return [Finding(FAIL, text, "take a directory on the shared filesystem: `--cache DIR`")]
-    choice = cwdlock.choose(config.worker.lock, mount)
+    choice = kinds.choose(config.worker.lock, mount)
     text = f"{mount.fstype} on {mount.mount_point}; lock `{choice.mode}`: {choice.reason}"
     if choice.warning:
         return [Finding(WARN, choice.warning, 'set `lock = "strict"`')]

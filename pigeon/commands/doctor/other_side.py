@@ -24,7 +24,7 @@ from pigeon.wire import directories, files
 from pigeon.wire.documents import KEEP
 from pigeon.wire.files import Appender
 from pigeon.wire.names import check_component
-from pigeon.worker import cwdlock
+from pigeon.worker.locks.flock import try_flock
 
 HELP_S = 10.0
 """Both sides give up after this, within the deadline of a check."""
@@ -45,7 +45,7 @@ def check_other_side(patient: Patient, config: Config) -> list[Finding]:
         files.create(f"{patient.room}/{name}")
     lock = files.open_lock(f"{patient.room}/lock")
     try:
-        cwdlock.try_flock(lock)
+        try_flock(lock)
         submission = _ask_for_help(patient, config)
         return _converse(patient.room, submission)
     finally:
@@ -156,7 +156,7 @@ def _say_hello(room: str) -> None:
     _wait(lambda: "lock" in files.list_names(room), clock.monotonic() + HELP_S)
     fd = files.open_lock(f"{room}/lock")
     try:
-        locked = "acquired" if cwdlock.try_flock(fd) else "excluded"
+        locked = "acquired" if try_flock(fd) else "excluded"
     except OSError as error:
         locked = error.strerror or str(error)
     finally:

@@ -1,4 +1,4 @@
-"""`pigeon doctor --release`: frees a directory from strict locks whose holders are dead.
+"""`pigeon doctor --release`: frees a directory from locks that name holders who are dead.
 
 Promises to free nothing from a holder that lives as far as can be seen. A holder on another host is the user's word
 only, given by that host's name, and not believed against signs of life.
@@ -15,31 +15,34 @@ from pigeon.printing import say
 from pigeon.wire import files
 from pigeon.wire.names import Namespace
 from pigeon.wire.worker_file import WorkerFiles
-from pigeon.worker import cwdlock, identity
+from pigeon.worker import identity
+from pigeon.worker.locks.flock import try_flock
+from pigeon.worker.locks.kind import Holder, Kind
+from pigeon.worker.locks.kinds import KINDS
 from pigeon.worker.scheduler.heartbeat import INTERVAL_S
 
 
 def release(config: Config, directory: str, gone_host: str | None = None) -> int:
-    """Free the strict lock of `directory` from holders on this host that are proven dead, commands included.
+    """Free `directory`, whatever its kind of lock, from holders on this host that are proven dead, commands included.
 
     `gone_host`: and from those on a host that the user knows to be down; refused if that shows signs of life.
     """
     namespace = config.open_namespace()
     path = namespace.lock(directory)
-    claims = cwdlock.strict_holders(path)
-    if not claims:
-        say(f"`{directory}` is not held by a strict lock")
+    held = [(kind, holder) for kind in KINDS.values() for holder in kind.holders(path)]
+    if not held:
+        say(f"`{directory}` is not held by a lock that names its holder")
         return 0
     lock = files.open_lock(path)
     try:
-        # Runner and command hold the flock beside the strict lock: who gets it has proof that neither lives here,
+        # Runner and command hold the flock, whatever else the lock is: who gets it has proof that neither lives here,
         # and nobody can take the directory meanwhile.
-        is_free = cwdlock.try_flock(lock)
+        is_free = try_flock(lock)
         answers = [
-            _release_gone(namespace, path, claim, gone_host)
-            if claim.hostname != cwdlock.own_name()
-            else _release_one(path, claim, is_free=is_free)
-            for claim in claims
+            _release_one(kind, path, holder, is_free=is_free)
+            if holder.is_here
+            else _release_gone(namespace, kind, path, holder, gone_host)
+            for kind, holder in held
         ]
     finally:
         os.close(lock)
@@ -48,30 +51,30 @@ def release(config: Config, directory: str, gone_host: str | None = None) -> int
     return 0 if all(is_done for is_done, _ in answers) else 1
 
 
-def _release_one(path: str, claim: cwdlock.Claim, *, is_free: bool) -> tuple[bool, str]:
-    if not is_free or identity.is_running(claim.pid, None):
-        return False, f"is held by pid {claim.pid}, which lives, or whose command does"
-    cwdlock.break_claim(path, claim.name)
-    return True, f"is freed from pid {claim.pid} on this host, which is dead"
+def _release_one(kind: Kind, path: str, holder: Holder, *, is_free: bool) -> tuple[bool, str]:
+    if not is_free or identity.is_running(holder.pid, None):
+        return False, f"is held by pid {holder.pid}, which lives, or whose command does"
+    kind.break_holder(path, holder)
+    return True, f"is freed from pid {holder.pid} on this host, which is dead"
 
 
 def _release_gone(
-    namespace: Namespace, path: str, claim: cwdlock.Claim, gone_host: str | None
+    namespace: Namespace, kind: Kind, path: str, holder: Holder, gone_host: str | None
 ) -> tuple[bool, str]:
-    host = claim.hostname.partition("?")[0]  # a container's is followed by its pid namespace
+    host = holder.host
     if host != gone_host:
         return False, (
-            f"is held by pid {claim.pid} on {host}: run this there; "
+            f"is held by pid {holder.pid} on {host}: run this there; "
             f"if {host} is down for good, add `--gone-host {host}`"
         )
     worker = _living_worker_of(namespace, host)
     if worker:
         return (
             False,
-            f"is held by pid {claim.pid} on {host}, which lives: the file of its worker {worker} changes",
+            f"is held by pid {holder.pid} on {host}, which lives: the file of its worker {worker} changes",
         )
-    cwdlock.break_claim(path, claim.name)
-    return True, f"is freed from pid {claim.pid} on {host}, as you say that {host} is gone"
+    kind.break_holder(path, holder)
+    return True, f"is freed from pid {holder.pid} on {host}, as you say that {host} is gone"
 
 
 def _living_worker_of(namespace: Namespace, host: str) -> str:

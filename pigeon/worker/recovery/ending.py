@@ -19,8 +19,9 @@ from pigeon.wire import files, publish, states, takeover
 from pigeon.wire.names import new_token
 from pigeon.wire.reading import known_status
 from pigeon.wire.states import Status
-from pigeon.worker import cwdlock, hangup, identity
+from pigeon.worker import hangup, identity
 from pigeon.worker.handover import RunnerExit, Worker
+from pigeon.worker.locks.kinds import KINDS, break_dead
 from pigeon.worker.proof import ProofOfLife, discard_proof, is_noted_command, noted_directory
 from pigeon.worker.recovery import plan
 from pigeon.worker.recovery.plan import Recovery
@@ -55,7 +56,7 @@ def forget(worker: Worker, row: Row) -> int:
     """Carry FORGET out, in a forked process: remove the row of a claim that was lost. Returns a RunnerExit status."""
 
     def remove(resolved: str | None, _leader: int | None) -> None:
-        _free_strict(worker, row, resolved)
+        _free_directory(worker, row, resolved)
         with Journal.open(worker.journal_path, patient=True) as journal:
             journal.forget(row.claim_token, row.epoch + 1)
         worker.debug.say("queue", f"{row.session_id}: is not ours any more, forgotten")
@@ -92,7 +93,7 @@ def _end_taken(worker: Worker, row: Row, resolved: str | None, leader: int | Non
     may_end_processes = row.boot_id == worker.boot and not is_lost
     if may_end_processes and row.state != journal_states.EXITED:
         _end_processes(row.session_id, leader)
-    _free_strict(worker, row, resolved)
+    _free_directory(worker, row, resolved)
     decision, status = _publish(worker, row, is_lost=is_lost)
     if may_end_processes and row.state == journal_states.EXITED and row.locks and row.cwd:
         # The unlock was the dead runner's to make. Nobody else can: only the end of a leftover frees the directory.
@@ -147,16 +148,18 @@ def _end_processes(session_id: str, leader: int | None, *, holding: str | None =
     hangup.carry_out(lambda: not find(), send)
 
 
-def _free_strict(worker: Worker, row: Row, resolved: str | None) -> None:
-    if worker.lock_mode != cwdlock.STRICT or not row.locks:
+def _free_directory(worker: Worker, row: Row, resolved: str | None) -> None:
+    """What the kernel has not freed with the dead runner and its command."""
+    if not row.locks:
         return
     if row.runner_pid is None or row.cwd is None or row.worker_host != worker.host:
         return
     try:
         for name in {row.cwd, resolved or row.cwd}:
-            cwdlock.break_strict(worker.namespace.lock(name), worker.host, row.runner_pid, row.runner_start)
+            path = worker.namespace.lock(name)
+            break_dead(KINDS[worker.lock_mode], path, worker.host, row.runner_pid, row.runner_start)
     except OSError as error:
-        worker.debug.say("failure", f"{row.session_id}: the strict lock could not be freed: {error}")
+        worker.debug.say("failure", f"{row.session_id}: its directory could not be freed: {error}")
 
 
 def _publish(worker: Worker, row: Row, *, is_lost: bool) -> tuple[Recovery, Status]:

@@ -14,13 +14,14 @@ from pigeon import mountinfo
 from pigeon.wire.documents import Request
 from pigeon.wire.names import Namespace
 from pigeon.wire.text import from_bytes, to_bytes, to_here
-from pigeon.worker import cwdlock
+from pigeon.worker.locks.kind import Lock
+from pigeon.worker.locks.kinds import KINDS
 
 
 class HeldDirectory:
     """Its locks, in the order in which they were taken."""
 
-    def __init__(self, cwd: str, leads_to: str, locks: list[cwdlock.CwdLock]) -> None:
+    def __init__(self, cwd: str, leads_to: str, locks: list[Lock]) -> None:
         self._cwd = cwd
         self.leads_to = leads_to
         """The other name under which it is held, if it is another."""
@@ -40,7 +41,7 @@ class HeldDirectory:
         return here != self.leads_to or resolved(self._cwd) != self.leads_to
 
     def is_lost(self) -> bool:
-        """Whether the server has dropped one of the locks (CwdLock.is_lost)."""
+        """Whether the server has dropped one of the locks (Lock.is_lost)."""
         return any(lock.is_lost() for lock in self._locks)
 
     def release(self) -> None:
@@ -50,12 +51,12 @@ class HeldDirectory:
 
 
 def try_hold(namespace: Namespace, cwd: str, mode: str) -> HeldDirectory | None:
-    """The directory, or None if another holds it under one of the names. Raises OSError as cwdlock.try_lock."""
-    locks: list[cwdlock.CwdLock] = []
+    """The directory, or None if another holds it under one of the names. Raises OSError as `Kind.try_lock`."""
+    locks: list[Lock] = []
     held = HeldDirectory(cwd, resolved(cwd), locks)
     try:
         for name in dict.fromkeys((cwd, held.leads_to)):
-            lock = cwdlock.try_lock(namespace.lock(name), mode)
+            lock = KINDS[mode].try_lock(namespace.lock(name))
             if lock is None:
                 held.release()
                 return None
