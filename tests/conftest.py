@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import platform
+import shlex
 import signal
 import sqlite3
 import subprocess
@@ -20,6 +21,7 @@ import pytest
 
 from tests.helpers.pigeon import Pigeon, pigeon_in
 from tests.helpers.share import Share, make_share
+from tests.helpers.surroundings import pigeon_command
 from tests.helpers.waiting import WITNESSES, NotInTime, testimony
 
 # Beside other tests a processor may be had only now and then: no reason to fail.
@@ -46,11 +48,10 @@ def pytest_report_header(config: pytest.Config) -> list[str]:
     """What the results depend on."""
     place = os.environ.get("TMPDIR", "/tmp")
     kind = subprocess.run(["stat", "-f", "-c", "%T", place], capture_output=True, text=True, check=False)
-    command = os.environ.get("PIGEON_TEST_COMMAND", "this interpreter with -m pigeon")
     return [
         f"python {platform.python_version()}, sqlite {sqlite3.sqlite_version}, "
         f"{place} on {kind.stdout.strip() or 'an unknown filesystem'}, uid {os.geteuid()}",
-        f"pigeon: {command}; shares: {os.environ.get('PIGEON_TEST_SHARES', 'below ' + place)}",
+        f"pigeon: {shlex.join(pigeon_command())}; shares: {os.environ.get('PIGEON_TEST_SHARES', 'below ' + place)}",
     ]
 
 

@@ -99,13 +99,12 @@ def test_a_session_that_is_a_symbolic_link(warm: Pigeon) -> None:
     "name", ["status.json", "stream.jsonl", "stdin.jsonl", "control.jsonl", "worker.claim"]
 )
 @pytest.mark.parametrize("kind", ["FIFO", "symbolic link", "directory"])
-def test_another_file_that_is_not_one(pigeon: Pigeon, name: str, kind: str) -> None:
+def test_another_file_that_is_not_one(warm: Pigeon, name: str, kind: str) -> None:
     """No hang, nothing written through a link, and the worker goes on; the session ends where that can be said."""
-    pigeon.worker()
-    session = raw.lay(pigeon)
-    raw.replace(session.directory / "request.json", raw.dump(raw.a_request(session.id, pigeon.work, "true")))
+    session = raw.lay(warm)
+    raw.replace(session.directory / "request.json", raw.dump(raw.a_request(session.id, warm.work, "true")))
     (session.directory / name).unlink(missing_ok=True)
-    precious = pigeon.base / "precious"
+    precious = warm.base / "precious"
     precious.write_bytes(b"precious")
     if kind == "symbolic link":
         (session.directory / name).symlink_to(precious)
@@ -115,10 +114,10 @@ def test_another_file_that_is_not_one(pigeon: Pigeon, name: str, kind: str) -> N
         (session.directory / name).mkdir()
     if name != "status.json":
         raw.put_status(session, "pending")
-    goes_on(pigeon)
+    goes_on(warm)
     if name not in ("status.json", "worker.claim"):
         session.wait_final(30)
-    pigeon.wait_quiet(20)
+    warm.wait_quiet(20)
     assert precious.read_bytes() == b"precious"
 
 

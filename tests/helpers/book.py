@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ from pigeon import clock
 from pigeon.journal.store import Journal
 from tests.helpers.journals import ROOT, STATES, row
 from tests.helpers.processes import Result, run_to_end
+from tests.helpers.surroundings import pigeon_command
 
 
 def at(age_s: float) -> float:
@@ -61,7 +61,7 @@ class Book:
             "PYTHONPATH": str(ROOT),
             "LANG": "C.UTF-8",
         }
-        argv: list[str | bytes] = [sys.executable, "-m", "pigeon", "history", *words]
+        argv: list[str | bytes] = [*pigeon_command(), "history", *words]
         return run_to_end(argv, env={**environ, **(env or {})}, cwd=cwd or self.base)
 
     def table(self, *words: str | bytes, env: dict[str, str] | None = None) -> list[str]:

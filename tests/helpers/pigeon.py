@@ -1,6 +1,6 @@
 """`Pigeon`: real `pigeon` processes on both sides of a share of their own.
 
-The command is `PIGEON_TEST_COMMAND` (words as in a shell) or this interpreter with `-m pigeon`. Every
+The command is `PIGEON_TEST_COMMAND` (words as in a shell) or the one that is installed beside this interpreter. Every
 process is reaped by its handle; what still runs at the end, or a traceback in any log, is an error of the
 test.
 """

@@ -41,9 +41,12 @@ Extra = Mapping[str, str | None]
 
 
 def pigeon_command() -> list[str]:
-    """The words that start the pigeon under test."""
+    """The words that start the pigeon under test: the command as it is installed, which starts faster than `-m`."""
     given = os.environ.get("PIGEON_TEST_COMMAND")
-    return shlex.split(given) if given else [sys.executable, "-m", "pigeon"]
+    if given:
+        return shlex.split(given)
+    installed = Path(sys.executable).with_name("pigeon")
+    return [str(installed)] if installed.exists() else [sys.executable, "-m", "pigeon"]
 
 
 PIGEON = shlex.join(pigeon_command())

@@ -168,7 +168,7 @@ PARSERS: dict[str, tuple[Callable[[], dict[str, Any]], Callable[[bytes], None]]]
 
 
 @pytest.mark.parametrize("kind", PARSERS)
-@settings(max_examples=150)
+@settings(max_examples=60)
 @given(overlay=objects, dropped=st.sets(st.sampled_from(NAMES), max_size=3))
 def test_a_document_with_other_fields(kind: str, overlay: dict[str, Any], dropped: set[str]) -> None:
     make, take = PARSERS[kind]
