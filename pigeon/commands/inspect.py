@@ -200,8 +200,8 @@ def _add_wait(facts: Facts, known: Known) -> None:
     if known.view.state != states.PENDING:
         return
     namespace = Namespace(*_place_of(known))
-    views = collect(namespace, everything=False, cwd=facts.cwd)
-    wait = session_view.wait_of(known.view, views, known.workers, known.live)
+    first = session_view.first_waiting(collect(namespace, everything=False, cwd=facts.cwd))
+    wait = session_view.wait_of(known.view, first, known.workers, known.live)
     if wait is None:
         return
     facts.waits_for = wait.kind

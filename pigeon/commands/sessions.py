@@ -41,7 +41,7 @@ def main(args: list[str], globals_: Mapping[str, str]) -> int:
         return _watch(namespace, arguments.watch, everything=arguments.all, cwd=cwd)
     views = collect(namespace, everything=arguments.all, cwd=cwd)
     workers, live = session_view.live_workers(namespace, patience_s=WATCH_S if views else 0.0)
-    rows = [describe(view, views, workers, live) for view in views]
+    rows = describe(views, workers, live)
     if arguments.json:
         say(json.dumps(rows, indent=2), lines=True)
     elif rows:
@@ -64,7 +64,7 @@ def _watch(namespace: Namespace, interval_s: float, *, everything: bool, cwd: st
         session_view.look(workers, now)
         live = {name for name in workers.workers if workers.lives(name, now, WATCH_S)}
         views = collect(namespace, everything=everything, cwd=cwd)
-        found = [describe(view, views, workers.workers, live) for view in views]
+        found = describe(views, workers.workers, live)
         return table(found, columns)[:rows] if found else [_nothing(namespace)]
 
     with Screen() as screen:

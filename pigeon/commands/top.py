@@ -24,6 +24,9 @@ from pigeon.wire.worker_file import WorkerFile, WorkerFiles
 LIVES_S = 5.0
 """A worker writes its file every second; a mount's cache may hide it for some more."""
 
+ALIGNED = 500
+"""So many sessions share their columns' widths; of more, those on the screen, since each key draws anew."""
+
 _ORDERS: dict[str, tuple[list[str], str]] = {
     "enter": (["attach"], "attach to"),
     "a": (["attach"], "attach to"),
@@ -105,7 +108,7 @@ class Top:
             is_new = now - self._began < LIVES_S
             names = self._workers.workers
             live = {name for name in names if is_new or self._workers.lives(name, now, LIVES_S)}
-            rows = [describe(view, views, self._workers.workers, live) for view in views]
+            rows = describe(views, self._workers.workers, live)
         except PigeonError as error:
             self._said = error.message
             return
@@ -164,20 +167,20 @@ class Top:
         rows = self._picture.rows
         if not rows:
             return [("nothing runs or waits", "2")]
+        place = next((n for n, row in enumerate(rows) if row["session_id"] == self._chosen), 0)
+        first = max(0, min(place - most // 2, len(rows) - (most - 1)))
+        end = first + most - 1
+        if len(rows) > ALIGNED:
+            rows, first, end = rows[first:end], 0, most - 1
         heading, *lines = table(rows, columns)
-        looks = []
-        for row in rows:
+        shown: list[Line] = [(heading, "2")]
+        for row, line in list(zip(rows, lines, strict=True))[first:end]:
             is_troubled = row["worker_alive"] is False or row["client"] == "silent"
             look = "31" if is_troubled else "" if row["state"] == states.RUNNING else "33"
-            looks.append("7" if row["session_id"] == self._chosen else look)
-        place = next((n for n, row in enumerate(rows) if row["session_id"] == self._chosen), 0)
-        first = max(0, min(place - most // 2, len(lines) - (most - 1)))
-        padded = [
-            line + " " * (columns - width(line)) if look == "7" else line
-            for line, look in zip(lines, looks, strict=True)
-        ]
-        shown = list(zip((cut(line, columns) for line in padded), looks, strict=True))
-        return [(heading, "2"), *shown[first : first + most - 1]]
+            if row["session_id"] == self._chosen:
+                line, look = line + " " * (columns - width(line)), "7"
+            shown.append((cut(line, columns), look))
+        return shown
 
     def _obey(self, key: str, screen: Screen) -> bool:
         """Do what the key means; True if the picture may have changed by it."""

@@ -53,13 +53,20 @@ def collect(
 
 
 def describe(
-    view: View, views: Sequence[View], workers: Mapping[str, WorkerFile], live: Collection[str]
+    views: Sequence[View], workers: Mapping[str, WorkerFile], live: Collection[str]
+) -> list[dict[str, object]]:
+    """The sessions of `collect` as `--json` shows them."""
+    first = session_view.first_waiting(views)
+    return [_describe(view, first, workers, live) for view in views]
+
+
+def _describe(
+    view: View, first: Mapping[str, str], workers: Mapping[str, WorkerFile], live: Collection[str]
 ) -> dict[str, object]:
-    """One session as `--json` shows it."""
     request = view.request
     ended = view.state in states.FINAL
     watcher = None if ended else session_view.watcher_of(view, workers, live)
-    wait = session_view.wait_of(view, views, workers, live)
+    wait = session_view.wait_of(view, first, workers, live)
     return {
         "session_id": view.session_id,
         "state": view.state,

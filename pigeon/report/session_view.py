@@ -225,25 +225,32 @@ def watcher_of(view: View, workers: Mapping[str, WorkerFile], live: Collection[s
     return view.owner if view.owner in live else None
 
 
+def first_waiting(views: Iterable[View]) -> dict[str, str]:
+    """Directory -> the oldest session that waits for it and wants it alone. `views`: of one namespace, oldest first."""
+    found: dict[str, str] = {}
+    for view in views:
+        request = view.request
+        if request is not None and request.locks and view.state in ("pending", "claimed"):
+            found.setdefault(request.cwd, view.session_id)
+    return found
+
+
 def wait_of(
-    view: View, views: Iterable[View], workers: Mapping[str, WorkerFile], live: Collection[str]
+    view: View, first: Mapping[str, str], workers: Mapping[str, WorkerFile], live: Collection[str]
 ) -> waits.Wait | None:
-    """For what an unclaimed session waits, as far as the share tells; None for any other. `views`: of its namespace."""
+    """For what an unclaimed session waits, as far as the share tells; None for any other. `first`: `first_waiting`."""
     request = view.request
     if view.state != states.PENDING or request is None:
         return None
-    earlier = [
-        other.session_id
-        for other in views
-        if other.session_id < view.session_id
-        and other.state in ("pending", "claimed")
-        and other.request is not None
-        and other.request.locks
-        and other.request.cwd == request.cwd
-    ]
+    before = first.get(request.cwd, view.session_id)
     living = [worker for name, worker in workers.items() if name in live]
     return waits.why(
-        view.session_id, request.cwd, request.route, living, locks=request.locks, earlier=earlier
+        view.session_id,
+        request.cwd,
+        request.route,
+        living,
+        locks=request.locks,
+        earlier=[before] if before < view.session_id else [],
     )
 
 

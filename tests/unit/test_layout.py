@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from importlib import import_module
 from typing import Any
 
@@ -9,9 +10,14 @@ import pytest
 
 from pigeon import help
 from pigeon.cli_arguments import VERBS
-from pigeon.report.overview import table
+from pigeon.report import session_view
+from pigeon.report.overview import describe, table
+from pigeon.report.session_view import View
 from pigeon.report.text import table_lines
 from pigeon.text import fold, width
+from pigeon.wire.documents import Request
+from pigeon.wire.names import Namespace
+from pigeon.wire.states import Status
 
 LEAST_BROKEN = 24
 """A word that is longer stays whole even where it does not fit."""
@@ -92,3 +98,24 @@ def test_a_table_of_sessions_fits_and_says_what_matters(columns: int) -> None:
 def test_columns_stand_under_each_other_whatever_is_in_them() -> None:
     lines = table_lines(("A", "B"), [("模型", "x"), ("ab", "x"), ("é\u0301", "x"), ("\x1b[2J", "x")], 40)
     assert {width(line[:-1]) for line in lines} == {len("\\x1b[2J") + 2}
+
+
+def test_thousands_of_waiting_sessions_are_gone_through_once() -> None:
+    """Not once for each of them."""
+    looks = 0
+
+    class Counted(list[View]):
+        def __iter__(self) -> Iterator[View]:
+            nonlocal looks
+            looks += 1
+            return super().__iter__()
+
+    views = Counted()
+    for number in range(6):
+        files = Namespace("/nowhere", "test").session(f"17960708031{number:02}-0a2d162b286c")
+        request = Request(files.session_id, ["true"], f"/scratch/{number % 2}")
+        views.append(View(files, [], Status(files.session_id, "pending", created_at=""), request, None))
+    rows = describe(views, {}, set())
+    assert len(rows) == 6
+    assert looks <= 2
+    assert session_view.first_waiting(views) == {f"/scratch/{n}": views[n].session_id for n in (0, 1)}

@@ -73,8 +73,9 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
 
 
 def text(browser: Browser, selector: str) -> str:
-    """What a reader sees of the first element that fits."""
-    return str(browser.value(f"document.querySelector({json.dumps(selector)}).innerText"))
+    """What a reader sees of the first element that fits; a blank that does not break is a blank."""
+    shown = str(browser.value(f"document.querySelector({json.dumps(selector)}).innerText"))
+    return shown.replace("\xa0", " ")
 
 
 def number(browser: Browser, selector: str) -> int:

@@ -29,21 +29,23 @@ const WHOLE = [FIRST - PAD, LAST + PAD];
 
 // Words and numbers
 
+const glued = (text) => text.replaceAll(" ", "\u00a0");  // a number stays beside its unit
+
 function duration(s) {
-  if (s < 0.9995) return `${Math.round(s * 1000)} ms`;
-  if (s < 9.95) return `${s.toFixed(1)} s`;
+  if (s < 0.9995) return glued(`${Math.round(s * 1000)} ms`);
+  if (s < 9.95) return glued(`${s.toFixed(1)} s`);
   s = Math.round(s);
   const two = (n) => String(n).padStart(2, "0");
-  if (s < 60) return `${s} s`;
-  if (s < 3600) return `${Math.floor(s / 60)} min ${two(s % 60)} s`;
-  if (s < 86400) return `${Math.floor(s / 3600)} h ${two(Math.floor((s % 3600) / 60))} min`;
-  return `${Math.floor(s / 86400)} d ${two(Math.floor((s % 86400) / 3600))} h`;
+  if (s < 60) return glued(`${s} s`);
+  if (s < 3600) return glued(`${Math.floor(s / 60)} min ${two(s % 60)} s`);
+  if (s < 86400) return glued(`${Math.floor(s / 3600)} h ${two(Math.floor((s % 3600) / 60))} min`);
+  return glued(`${Math.floor(s / 86400)} d ${two(Math.floor((s % 86400) / 3600))} h`);
 }
 
 function bytes(n) {
   let unit = 0;
   while (n >= 999.5 && unit < 5) { n /= 1024; unit++; }
-  return `${unit && n < 9.95 ? n.toFixed(1) : Math.round(n)} ${["B", "KiB", "MiB", "GiB", "TiB", "PiB"][unit]}`;
+  return glued(`${unit && n < 9.95 ? n.toFixed(1) : Math.round(n)} ${["B", "KiB", "MiB", "GiB", "TiB", "PiB"][unit]}`);
 }
 
 const LOCALE = "en-GB";

@@ -59,7 +59,7 @@ function drawFindings(shown) {
     [`waited ${duration(blocker[1])} in all behind `, mono(short(blocker[0].command, 60))], blocker[0]));
   const ways = new Map();
   for (const s of failed) ways.set(s.ended, (ways.get(s.ended) ?? 0) + 1);
-  const most = [...ways].sort((a, b) => b[1] - a[1]).slice(0, 3).map(([way, n]) => `${way} × ${n}`).join(", ");
+  const most = [...ways].sort((a, b) => b[1] - a[1]).slice(0, 3).map(([way, n]) => glued(`${way} × ${n}`)).join(", ");
   cards.push(failed.length ? finding("bad", count(failed.length, "failure"),
     [`${Math.round((100 * failed.length) / shown.length)} % of the commands: ${most}`], failed[failed.length - 1])
     : finding("", "no failures", ["everything that ended did so well, or was cancelled"]));
