@@ -187,7 +187,7 @@ complete -c pigeon -n '__pigeon_is ping' -l user -x -d 'whom sessions name as re
 complete -c pigeon -n '__pigeon_is ping' -l route -x -d 'a label: sessions go only to workers with the same one (PIGEON_ROUTE)'
 complete -c pigeon -n '__pigeon_is doctor' -s h -l help -d 'show this help message and exit'
 complete -c pigeon -n '__pigeon_is doctor' -l json -d 'as one JSON array'
-complete -c pigeon -n '__pigeon_is doctor' -l release -x -a '(__fish_complete_directories)' -d 'free the strict lock of DIRECTORY, if its holder on this host is dead'
+complete -c pigeon -n '__pigeon_is doctor' -l release -x -a '(__fish_complete_directories)' -d 'free the lock of DIRECTORY, if its holder on this host is dead'
 complete -c pigeon -n '__pigeon_is doctor' -l gone-host -x -d 'with --release: if its holder on HOST is dead, which you know to be down for good'
 complete -c pigeon -n '__pigeon_is doctor' -l config -r -F -d 'read the settings from FILE (PIGEON_CONFIG)'
 complete -c pigeon -n '__pigeon_is doctor' -l cache -x -a '(__fish_complete_directories)' -d 'the shared directory; required from somewhere (PIGEON_CACHE)'

@@ -151,7 +151,7 @@ _pigeon_options[ping]='-h	show this help message and exit
 _pigeon_options[doctor]='-h	show this help message and exit
 --help	show this help message and exit
 --json	as one JSON array
---release=DIRECTORY	free the strict lock of DIRECTORY, if its holder on this host is dead
+--release=DIRECTORY	free the lock of DIRECTORY, if its holder on this host is dead
 --gone-host=HOST	with --release: if its holder on HOST is dead, which you know to be down for good
 --config=FILE	read the settings from FILE (PIGEON_CONFIG)
 --cache=DIR	the shared directory; required from somewhere (PIGEON_CACHE)
