@@ -18,6 +18,12 @@ from pigeon.wire.share import list_names as list_names
 from pigeon.wire.way import UMASK, make_private
 from pigeon.wire.way import Refused as Refused
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    Piece = bytes | memoryview
+
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _WRITE = os.O_WRONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -37,6 +43,9 @@ _NOT_REGULAR = (errno.ELOOP, errno.ENXIO, errno.EISDIR)
 """Of open(2) with our flags: a symbolic link, a socket or FIFO, a directory."""
 
 _NO_LINKS = frozenset((errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EINVAL))
+
+MAX_PIECES = 256
+"""Written in one call as they are: what is joined first is copied, to memory that is new each time."""
 
 _CLAIM_BYTES = 65536
 """No claim is as long."""
@@ -120,19 +129,22 @@ def status_of(path: str) -> os.stat_result:
     return at(path, lambda name, directory: os.stat(name, dir_fd=directory, follow_symlinks=False))
 
 
-def _write_and_close(path: str, fd: int, data: bytes, offset: int) -> None:
-    """All of `data` at `offset`, then close, each result checked: ENOSPC and EDQUOT can come as late as close(2).
+def _write_and_close(path: str, fd: int, pieces: Sequence[Piece], offset: int) -> None:
+    """All pieces at `offset`, then close, each result checked: ENOSPC and EDQUOT can come as late as close(2).
 
     Closing makes a write visible to the other host; fsync(2) makes it durable, too.
     """
     try:
-        view = memoryview(data)
-        while view:
-            written = os.pwrite(fd, view, offset)
+        views = [memoryview(piece) for piece in pieces if piece]
+        while views:
+            written = os.pwritev(fd, views, offset)
             if written <= 0:
                 raise OSError(errno.EIO, "a write took no bytes")
-            view = view[written:]
             offset += written
+            while views and written >= len(views[0]):
+                written -= len(views.pop(0))
+            if written:
+                views[0] = views[0][written:]
         if is_durable(path):
             os.fsync(fd)
     except BaseException:
@@ -144,7 +156,7 @@ def _write_and_close(path: str, fd: int, data: bytes, offset: int) -> None:
     os.close(fd)
 
 
-def write_at(path: str, pieces: list[bytes], offset: int) -> None:
+def write_at(path: str, pieces: Sequence[Piece], offset: int) -> None:
     """All pieces, one behind the other, at `offset` of a file of our own that is there already.
 
     Raises:
@@ -156,14 +168,16 @@ def write_at(path: str, pieces: list[bytes], offset: int) -> None:
     if reason:
         os.close(fd)
         raise Refused(errno.EPERM, reason, path)
-    _write_and_close(path, fd, pieces[0] if len(pieces) == 1 else b"".join(pieces), offset)
+    if len(pieces) > MAX_PIECES:
+        pieces = (b"".join(pieces),)
+    _write_and_close(path, fd, pieces, offset)
 
 
 def create(path: str, data: bytes = b"") -> None:
     """A new file, exclusively. Raises FileExistsError if the name is taken."""
     fd = _open(path, _CREATE)
     _own(fd, 0o600)
-    _write_and_close(path, fd, data, 0)
+    _write_and_close(path, fd, (data,), 0)
 
 
 def create_anew(path: str, data: bytes) -> None:

@@ -130,7 +130,7 @@ def output_line(seq: int, channel: str, data: bytes) -> bytes:
     return line
 
 
-def frame_record(channel: str, data: bytes) -> Record:
+def frame_record(channel: str, data: bytes | memoryview) -> Record:
     """What a reader gives out for a frame of a segment: as if it had been an `output` or `stdin` record."""
     if channel == STDIN:
         return {"type": STDIN, DECODED: data}
@@ -263,8 +263,14 @@ def data_of(record: Record) -> bytes:
     Raises:
         ValueError: it has none, or not in base64.
     """
+    data = payload_of(record)
+    return data if isinstance(data, bytes) else bytes(data)
+
+
+def payload_of(record: Record) -> bytes | memoryview:
+    """The same, as a view where it was read as one: for who only passes it on. Raises as `data_of`."""
     known = record.get(DECODED)
-    if isinstance(known, bytes):
+    if isinstance(known, (bytes, memoryview)):
         return known
     text = record.get("data_b64")
     if not isinstance(text, str):

@@ -19,6 +19,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    Piece = tuple[str, bytes | memoryview]
+
 SEGMENT_BYTES = 16 * 1024 * 1024
 """A segment that has grown to this is followed by the next. What is read goes in pieces of this size, so it is also how
 much more than its window a session can have on the share."""
@@ -28,6 +30,9 @@ MAX_FRAME_BYTES = 256 * 1024
 
 CHUNK_BYTES = 1024 * 1024
 """A poll reads at most this much: about 2 ms of work."""
+
+MAX_BUFFERS = 24
+"""A window of input, and some that are under way."""
 
 PATIENCE_S = 30.0
 """A frame whose checksum is wrong for so long is damage. The page of a late write is there after seconds."""
@@ -140,7 +145,7 @@ class SegmentWriter:
         """Payload bytes that no longer lie on the share."""
         self._session = session
         self._direction = direction
-        self._queue: list[bytes] = []
+        self._queue: list[bytes | memoryview] = []
         self._queued_payload = 0
         self._offset = 0
         self._written = 0
@@ -162,8 +167,9 @@ class SegmentWriter:
     def put(self, channel: str, data: bytes) -> None:
         """Queue a piece of any size."""
         kind = CHANNEL_NUMBERS[channel]
+        view = memoryview(data)
         for start in range(0, len(data), MAX_FRAME_BYTES):
-            piece = data[start : start + MAX_FRAME_BYTES] if len(data) > MAX_FRAME_BYTES else data
+            piece = view[start : start + MAX_FRAME_BYTES]
             self._queue += (frame_header(kind, piece), piece)
             self.queued_bytes += FRAME_BYTES + len(piece)
             self._queued_payload += len(piece)
@@ -228,6 +234,30 @@ class SegmentWriter:
         return path_of(self._session, self._direction, number)
 
 
+class _Buffers:
+    """Memory to read into that is handed out as views, and used again once nobody has one any more: memory that is new
+    each time costs more than reading into it."""
+
+    __slots__ = ("_kept",)
+
+    def __init__(self) -> None:
+        self._kept: list[bytearray] = []
+
+    def free(self) -> bytearray:
+        """One that nobody else uses."""
+        for buffer in self._kept:
+            try:
+                buffer.append(0)  # not while there is a view of it
+            except BufferError:
+                continue
+            buffer.pop()
+            return buffer
+        made = bytearray(CHUNK_BYTES)
+        if len(self._kept) < MAX_BUFFERS:
+            self._kept.append(made)
+        return made
+
+
 class SegmentReader:
     """Where one reader stands in one direction.
 
@@ -246,7 +276,7 @@ class SegmentReader:
         "_direction",
         "_offset",
         "_seen",
-        "_buffer",
+        "_buffers",
         "_wrong_since",
     )
 
@@ -262,11 +292,12 @@ class SegmentReader:
         self._direction = direction
         self._offset = 0
         self._seen = 0
-        self._buffer = bytearray(CHUNK_BYTES)
+        self._buffers = _Buffers()
         self._wrong_since: float | None = None
 
-    def poll(self) -> list[tuple[str, bytes]]:
+    def poll(self) -> list[Piece]:
         """(channel, payload) of the frames that have arrived since the last call, marks included; at most CHUNK_BYTES.
+        A large payload is a view of what has been read.
 
         Raises:
             DamagedSession: what lies at the reader's place has been wrong for PATIENCE_S.
@@ -280,15 +311,16 @@ class SegmentReader:
             if self._wrong_since is not None:
                 # What the page cache holds of a half-arrived append can stay wrong until the page is dropped.
                 os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
-            size = os.preadv(fd, (self._buffer,), self._offset)
+            buffer = self._buffers.free()
+            size = os.preadv(fd, (buffer,), self._offset)
         finally:
             os.close(fd)
         self.cost_s = monotonic() - began
         if self._offset + size > self._seen:
             self.grew = True
             self._seen = self._offset + size
-        data = memoryview(self._buffer)[:size]
-        found: list[tuple[str, bytes]] = []
+        data = memoryview(buffer)[:size]
+        found: list[Piece] = []
         at, is_wrong = (0, False) if self._offset else self._take_header(data)
         if self._offset:
             at, found, is_wrong = self._take_frames(data, at)
@@ -315,10 +347,11 @@ class SegmentReader:
         self._offset = HEADER_BYTES
         return HEADER_BYTES, False
 
-    def _take_frames(self, data: memoryview, at: int) -> tuple[int, list[tuple[str, bytes]], bool]:
+    def _take_frames(self, data: memoryview, at: int) -> tuple[int, list[Piece], bool]:
         """How far whole frames reach, their payloads, and whether what follows them is wrong and not only short."""
         start = at
-        found: list[tuple[str, bytes]] = []
+        found: list[Piece] = []
+        is_much = len(data) * 2 >= CHUNK_BYTES  # a view of a little would keep all of the buffer
         while len(data) - at >= FRAME_BYTES:
             length = int.from_bytes(data[at : at + 4], "little")
             kind = int.from_bytes(data[at + 8 : at + 12], "little")
@@ -334,7 +367,7 @@ class SegmentReader:
                 self._go_to_next()
                 return at, found, False
             if kind in _CHANNELS:
-                found.append((_CHANNELS[kind], bytes(payload)))
+                found.append((_CHANNELS[kind], payload if is_much else bytes(payload)))
             self.total += length
             self.marks += _CHANNELS.get(kind) == MARK
         return self._moved(at, start), found, False

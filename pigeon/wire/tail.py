@@ -205,7 +205,7 @@ class StreamReader:
         """Lines that stand behind something in the segments, or were read together with such."""
         self._bulk: SegmentReader | None = None
         self._is_bulk = False
-        self._frames: list[tuple[str, bytes]] = []
+        self._frames: list[tuple[str, bytes | memoryview]] = []
         """Read, and behind a mark whose line has not come."""
         self._marks = 0
 

@@ -24,14 +24,14 @@ def session(tmp_path: Path) -> SessionFiles:
     return found
 
 
-def failing_writes(chance: random.Random) -> Callable[[int, bytes | memoryview, int], int]:
-    """A pwrite(2) that writes part of what it is given; at times it fails though that was written."""
-    real = os.pwrite
+def failing_writes(chance: random.Random) -> Callable[[int, list[memoryview], int], int]:
+    """A pwritev(2) that writes part of what it is given; at times it fails though that was written."""
 
-    def pwrite(fd: int, data: bytes | memoryview, offset: int) -> int:
-        count = real(fd, bytes(data)[: chance.randrange(1, len(data) + 1)], offset)
+    def pwritev(fd: int, pieces: list[memoryview], offset: int) -> int:
+        data = b"".join(pieces)
+        count = os.pwrite(fd, data[: chance.randrange(1, len(data) + 1)], offset)
         if chance.random() < 0.05:
             raise OSError(errno.ENOSPC, "no room")
         return count
 
-    return pwrite
+    return pwritev

@@ -153,8 +153,8 @@ def test_the_same_again_after_an_error(session: SessionFiles, monkeypatch: pytes
     sender.flush()
     drain(reader)
     chance = random.Random(2)
-    real = os.pwrite
-    monkeypatch.setattr(os, "pwrite", failing_writes(chance))
+    real = os.pwritev
+    monkeypatch.setattr(os, "pwritev", failing_writes(chance))
     sent, got, failures = b"", b"", 0
     for _ in range(150):
         piece = chance.randbytes(chance.randrange(1, 900))
@@ -165,7 +165,7 @@ def test_the_same_again_after_an_error(session: SessionFiles, monkeypatch: pytes
         except OSError:
             failures += 1
         got += text_of(drain(reader))
-    monkeypatch.setattr(os, "pwrite", real)
+    monkeypatch.setattr(os, "pwritev", real)
     sender.end()
     sender.flush()
     assert failures > 10 and got + text_of(drain(reader)) == sent + b"<end>"

@@ -15,6 +15,8 @@ from pigeon.wire.names import SessionFiles
 from pigeon.wire.segments import FRAME_BYTES, HEADER_BYTES, SegmentReader, SegmentWriter
 from tests.wire.conftest import failing_writes
 
+Piece = tuple[str, bytes | memoryview]
+
 
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -23,11 +25,11 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(segments, "CHUNK_BYTES", 1500)
 
 
-def joined(found: list[tuple[str, bytes]]) -> bytes:
+def joined(found: list[Piece]) -> bytes:
     return b"".join(data for _, data in found)
 
 
-def drain(reader: SegmentReader) -> list[tuple[str, bytes]]:
+def drain(reader: SegmentReader) -> list[Piece]:
     """Everything that has arrived."""
     found = reader.poll()
     while reader.has_more:
@@ -90,8 +92,8 @@ def test_the_same_bytes_go_to_the_same_place_after_an_error(
     writer = SegmentWriter(session, "stream", segment_bytes=4096)
     reader = SegmentReader(session, "stream", 1)
     chance = random.Random(2)
-    real = os.pwrite
-    monkeypatch.setattr(os, "pwrite", failing_writes(chance))
+    real = os.pwritev
+    monkeypatch.setattr(os, "pwritev", failing_writes(chance))
     sent, got, failures = [], [], 0
     for _ in range(200):
         piece = chance.randbytes(chance.randrange(1, 900))
@@ -103,7 +105,7 @@ def test_the_same_bytes_go_to_the_same_place_after_an_error(
             failures += 1
         if os.path.exists(segments.path_of(session, "stream", 1)):
             got += drain(reader)
-    monkeypatch.setattr(os, "pwrite", real)
+    monkeypatch.setattr(os, "pwritev", real)
     writer.flush()
     got += drain(reader)
     assert failures > 20 and writer.number > 10, (failures, writer.number)
@@ -174,6 +176,33 @@ def test_a_foreign_segment_is_refused(session: SessionFiles) -> None:
     writer.put("stdout", b"y")
     with pytest.raises(files.Refused):
         writer.flush()
+
+
+def test_what_was_read_is_not_written_over_while_somebody_has_it(session: SessionFiles) -> None:
+    """Large payloads are views; their memory is used again when the last one has gone, and not before."""
+    writer, reader = SegmentWriter(session, "stream"), SegmentReader(session, "stream", 1)
+    kept: list[Piece] = []
+    sent = b""
+    for number in range(40):
+        data = bytes([number]) * 900_000
+        writer.put("stdout", data)
+        writer.flush()
+        found = drain(reader)
+        assert joined(found) == data
+        if number % 3 == 0:
+            kept += found
+            sent += data
+    assert any(isinstance(piece, memoryview) for _, piece in kept)
+    assert joined(kept) == sent
+    assert len(reader._buffers._kept) <= segments.MAX_BUFFERS
+    kept.clear()
+    found.clear()
+    before = len(reader._buffers._kept)
+    for _ in range(10):
+        writer.put("stdout", b"x" * 900_000)
+        writer.flush()
+        drain(reader)
+    assert len(reader._buffers._kept) == before
 
 
 def test_only_whole_names_are_segments() -> None:

@@ -106,9 +106,9 @@ class CallbackFront(Front):
             events.append(self._input.popleft())
         return events
 
-    def output(self, channel: str, data: bytes) -> None:
+    def output(self, channel: str, data: bytes | memoryview) -> None:
         """See Front."""
-        self._on_output(channel, data)
+        self._on_output(channel, bytes(data))
 
     def notice(self, text: str, *, about: str = "notice") -> None:
         """See Front."""

@@ -18,7 +18,7 @@ from pigeon.client.session.upstream import Upstream
 from pigeon.errors import EXIT_CANCELLED, EXIT_PIGEON, DamagedSession, PigeonError
 from pigeon.wire import files, records, states
 from pigeon.wire.pacing import WATCHING, interval, pending_interval, polite
-from pigeon.wire.records import HANGUP, OUTPUT_CLOSED, Exit, Record, data_of
+from pigeon.wire.records import HANGUP, OUTPUT_CLOSED, Exit, Record, payload_of
 from pigeon.wire.tail import StreamReader
 
 TYPE_CHECKING = False
@@ -201,7 +201,7 @@ class Conversation:
     def _take(self, record: Record) -> None:
         if records.type_of(record) == records.OUTPUT:
             try:
-                data = data_of(record)
+                data = payload_of(record)
             except ValueError as error:
                 raise DamagedSession(self._stream.path, self._stream.offset, str(error)) from None
             self._start("has output")

@@ -44,7 +44,7 @@ class DescriptorFront(Front):
                 events.append(Wish(TOOK))
         return events
 
-    def output(self, channel: str, data: bytes) -> None:
+    def output(self, channel: str, data: bytes | memoryview) -> None:
         """See Front."""
         self._output.write(channel, data)
 

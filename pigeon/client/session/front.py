@@ -106,8 +106,11 @@ class Front:
         """
         raise NotImplementedError
 
-    def output(self, channel: str, data: bytes) -> None:
-        """Bytes of the command, of the channel `stdout`, `stderr` or `pty`. Raises OSError as `wait`."""
+    def output(self, channel: str, data: bytes | memoryview) -> None:
+        """Bytes of the command, of the channel `stdout`, `stderr` or `pty`. Raises OSError as `wait`.
+
+        The memory of a view is used again once nobody has one.
+        """
         raise NotImplementedError
 
     def notice(self, text: str, *, about: str = "notice") -> None:

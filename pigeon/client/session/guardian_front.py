@@ -126,10 +126,12 @@ class GuardianFront(Front):
 
     # What goes
 
-    def output(self, channel: str, data: bytes) -> None:
+    def output(self, channel: str, data: bytes | memoryview) -> None:
         """See Front."""
-        if channel == PTY and (self._modes is not None or b"\x1b" in data):
-            self._follow_modes(data)
+        if channel == PTY:
+            data = bytes(data)
+            if self._modes is not None or b"\x1b" in data:
+                self._follow_modes(data)
         self._output.write(channel, data)
 
     def started(self) -> None:

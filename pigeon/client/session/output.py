@@ -30,7 +30,7 @@ class NonBlockingOutput:
         self.is_held = False
         """Everything is kept for now."""
         self._portion = PORTION_BYTES
-        self._waiting: list[bytes] = []
+        self._waiting: list[bytes | memoryview] = []
         kind = os.fstat(fd).st_mode
         if stat.S_ISREG(kind):
             self._portion = 1 << 30
@@ -54,7 +54,7 @@ class NonBlockingOutput:
         """Something has been written and not yet taken."""
         return bool(self._waiting)
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: bytes | memoryview) -> None:
         """Write what can be written now and keep the rest.
 
         Raises:
@@ -118,7 +118,7 @@ class Output:
             if sink.is_waiting and not sink.is_held:
                 poll.register(sink.fd, select.POLLOUT)
 
-    def write(self, channel: str, data: bytes) -> None:
+    def write(self, channel: str, data: bytes | memoryview) -> None:
         """Output of the command. Raises as `NonBlockingOutput.write`."""
         if self._has_progress:
             self.progress("")

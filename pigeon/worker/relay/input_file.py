@@ -9,7 +9,7 @@ from collections.abc import Callable
 from copy import copy
 
 from pigeon.errors import DamagedSession
-from pigeon.wire.records import STDIN, STDIN_EOF, Record, data_of, type_of
+from pigeon.wire.records import STDIN, STDIN_EOF, Record, payload_of, type_of
 from pigeon.wire.tail import StreamReader
 from pigeon.worker.relay.control import poll_if_there
 from pigeon.worker.relay.input_queue import InputQueue
@@ -83,7 +83,7 @@ class InputFile:
                 data = _payload(record, self._reader)
                 self.received_bytes += len(data)
                 if self._trace is not None:
-                    self._trace(data)
+                    self._trace(bytes(data))
                 self._queue.put(data)
         self.has_bulk |= self._reader.bulk_bytes > 0
         self._ends.append((self.received_bytes, _place(self._reader)))
@@ -104,7 +104,7 @@ class InputFile:
         for position, record in enumerate(records):
             if type_of(record) != STDIN:
                 continue
-            data = _payload(record, self._ahead)
+            data = bytes(_payload(record, self._ahead))
             if any(key in data for key in keys):
                 self.received_bytes = self._ahead_bytes
                 self._reader, self._ahead = self._ahead, None
@@ -119,8 +119,8 @@ def _place(reader: StreamReader) -> tuple[int, int]:
     return reader.offset, reader.bulk_bytes
 
 
-def _payload(record: Record, reader: StreamReader) -> bytes:
+def _payload(record: Record, reader: StreamReader) -> bytes | memoryview:
     try:
-        return data_of(record)
+        return payload_of(record)
     except ValueError as error:
         raise DamagedSession(reader.path, reader.offset, str(error)) from None

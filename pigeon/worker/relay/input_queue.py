@@ -22,7 +22,7 @@ class InputQueue:
     def __init__(self, command: Command) -> None:
         self.queued_bytes = 0
         self._command = command
-        self._pieces: list[bytes] = []
+        self._pieces: list[bytes | memoryview] = []
         self._is_searched = True
         self._is_ended = False
         self._end_given = False
@@ -42,12 +42,13 @@ class InputQueue:
         """The keys that would overtake now, and their signals."""
         return self._command.interrupt_keys() if self._command.stdin is not None else {}
 
-    def put(self, data: bytes) -> None:
+    def put(self, data: bytes | memoryview) -> None:
         """Behind everything that waits, but for a key."""
         if self._command.stdin is None:
             return  # the command has closed its input, or an earlier client has ended it
         keys = self._command.interrupt_keys()
-        at = max((data.rfind(key) for key in keys), default=-1)
+        data = bytes(data) if keys else memoryview(data)
+        at = max((data.rfind(key) for key in keys), default=-1) if isinstance(data, bytes) else -1
         if at >= 0 and (self.queued_bytes or self._command.holds_input()):
             self._overtake(keys[data[at]], data[at:])
             return
@@ -87,7 +88,7 @@ class InputQueue:
             self._give_end()
         return took
 
-    def _overtake(self, number: int, data: bytes) -> None:
+    def _overtake(self, number: int, data: bytes | memoryview) -> None:
         """Let the key at the start of `data` act now, in place of everything that has not been read before it.
 
         With the terminal emptied, the key takes its usual way: the line discipline shows it and sends its signal to

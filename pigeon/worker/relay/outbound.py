@@ -241,13 +241,13 @@ class Outbound:
 
 
 def _merged(parts: list[tuple[str, bytes]]) -> list[tuple[str, bytes]]:
-    """Neighbouring pieces of one channel as one piece; the order between channels stays."""
+    """Neighbouring pieces of one channel as one piece, where they are small; the order between channels stays."""
     if len(parts) < 2:
         return parts
     merged: list[tuple[str, list[bytes]]] = []
     for channel, data in parts:
-        if merged and merged[-1][0] == channel:
+        if merged and merged[-1][0] == channel and len(data) < MAX_DATA_BYTES:
             merged[-1][1].append(data)
         else:
             merged.append((channel, [data]))
-    return [(channel, b"".join(pieces)) for channel, pieces in merged]
+    return [(channel, pieces[0] if len(pieces) == 1 else b"".join(pieces)) for channel, pieces in merged]
