@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import statistics
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from pigeon import clock
-from pigeon.client.session import submit
+from pigeon.client.session import context, submit
 from pigeon.commands.arguments import Parser, add_common, load_config, seconds
 from pigeon.config import Config
-from pigeon.errors import PigeonError
+from pigeon.errors import EXIT_PIGEON, PigeonError
 from pigeon.journal.queries import PING
 from pigeon.printing import say
 from pigeon.report import session_view
@@ -19,7 +20,7 @@ from pigeon.wire import files
 from pigeon.wire.claim import read_claim
 from pigeon.wire.documents import BESIDE, KEEP, Request, Requester
 from pigeon.wire.names import Namespace, SessionFiles, new_session_id
-from pigeon.wire.records import EXIT, Exit, event_of
+from pigeon.wire.records import EXIT, NOTICE, WORKER_ERROR, Exit, event_of, message_of
 from pigeon.wire.tail import Tail
 
 
@@ -65,13 +66,36 @@ def main(args: list[str], globals_: Mapping[str, str]) -> int:
 
 def _ping(namespace: Namespace, config: Config, timeout_s: float) -> tuple[float, str] | None:
     """(seconds, who answered); None in time. Raises PigeonError: it was answered by a failure."""
-    request = Request(new_session_id(), list(PING), "/")
+    answer = probe(namespace, config, "/", timeout_s)
+    if answer is None:
+        return None
+    if answer.code not in (0, None):
+        raise PigeonError(f"the worker could not run `true`: exit code {answer.code}")
+    return answer.took_s, _who(namespace, answer.session)
+
+
+@dataclass
+class Answer:
+    """How `true` went over there. `code` None: an older worker does not say."""
+
+    took_s: float
+    code: int | None
+    said: list[str]
+    """What the worker told its user."""
+    session: SessionFiles
+
+
+def probe(namespace: Namespace, config: Config, cwd: str, timeout_s: float) -> Answer | None:
+    """Have a worker run `true` in `cwd`, beside whatever runs there; None if it has not answered in time."""
+    request = Request(new_session_id(), list(PING), cwd)
     request.pty, request.lock, request.route, request.on_disconnect = False, BESIDE, config.route, KEEP
     request.requester = Requester(submit.host_name(), os.getpid(), config.user)
+    context.add(request)
     began = clock.monotonic()
     submission = submit.publish(namespace, request)
     session = submission.session
     tail = Tail(session.stream, ())
+    said: list[str] = []
     while True:
         try:
             records = tail.poll()
@@ -81,13 +105,14 @@ def _ping(namespace: Namespace, config: Config, timeout_s: float) -> tuple[float
             records = []
         now = clock.monotonic()
         for record in records:
-            if event_of(record) == EXIT:
-                code = Exit(record).exit_code
-                if code not in (0, None):
-                    raise PigeonError(f"the worker could not run `true`: exit code {code}")
-                return now - began, _who(namespace, session)
+            event = event_of(record)
+            if event in (NOTICE, WORKER_ERROR):
+                said.append(message_of(record))
+            if event in (EXIT, WORKER_ERROR):
+                code = Exit(record).exit_code if event == EXIT else EXIT_PIGEON
+                return Answer(now - began, code, said, session)
         if now - began > timeout_s:
-            submission.withdraw("`pigeon ping` has left")
+            submission.withdraw("pigeon, who asked, has left")
             return None
         clock.sleep(0.001 if now - began < 1 else 0.02)
 

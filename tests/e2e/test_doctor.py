@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from pigeon import mountinfo
-from pigeon.commands.doctor import checks, sharing
+from pigeon.commands.doctor import checks, other_side, sharing
 from pigeon.config import load
 from pigeon.mountinfo import filesystem_of
 from tests.helpers import raw
@@ -80,8 +80,9 @@ def test_with_a_worker_it_measures_both_ways(warm: Pigeon) -> None:
     assert [line["level"] for line in found["operations"]] == ["PASS"]
     assert warm.workers[0].id in found["workers"][0]["text"]
     texts = [line["text"] for line in found["other side"]]
-    assert [line["level"] for line in found["other side"]] == ["PASS"] * 4, texts
-    for part in ("a new name is seen", "a byte goes", "flock excludes", "the clocks agree"):
+    assert [line["level"] for line in found["other side"]] == ["PASS"] * 5, texts
+    parts = ("a new name is seen", "a byte goes", "flock excludes", "the clocks agree")
+    for part in (*parts, f"`{warm.work}` is the same directory"):
         assert any(text.startswith(part) for text in texts)
     assert left(warm) == []
     session = warm.sessions()[-1]
@@ -288,6 +289,27 @@ def test_a_directory_of_this_machine_alone(pigeon: Pigeon) -> None:
         assert f"`{place}` lies on a filesystem of this machine (tmpfs on {place})" in client.words
     finally:
         unmount(place)
+
+
+@needs_root
+def test_the_current_directory_is_another_one_over_there(
+    pigeon: Pigeon, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = pigeon.directory("local")
+    (place / "inner").mkdir()
+    hide = f'mount -t tmpfs tmpfs {place} && exec "$@"'
+    pigeon.worker(prefix=("unshare", "--mount", "sh", "-c", hide, "sh"))
+    patient = checks.Patient(str(pigeon.share.client_path), "test", None, "user")
+    config = load({}, environ=pigeon.env(), cwd="/")
+    for where, level, text in (
+        (place, checks.WARN, "is another directory than the one here"),
+        (place / "inner", checks.WARN, "does not exist on"),
+        (pigeon.work, checks.PASS, "is the same directory"),
+    ):
+        monkeypatch.chdir(where)
+        (found,) = other_side.judge_directory(patient, config)
+        assert (found.level, f"`{where}`" in found.text) == (level, True)
+        assert text in found.text
 
 
 @needs_root

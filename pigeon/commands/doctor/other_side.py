@@ -17,6 +17,7 @@ from pigeon.client.ask import question
 from pigeon.client.session import submit
 from pigeon.client.session.submit import Submission
 from pigeon.commands.doctor.checks import FAIL, PASS, WARN, Finding, Patient
+from pigeon.commands.ping import probe
 from pigeon.config import Config
 from pigeon.errors import PigeonError
 from pigeon.report import session_view
@@ -28,6 +29,9 @@ from pigeon.worker.locks.flock import try_flock
 
 HELP_S = 10.0
 """Both sides give up after this, within the deadline of a check."""
+
+DIRECTORY_S = 3.0
+"""For one `true`; beside HELP_S it is within the deadline, too."""
 
 NAMES = 5
 BYTES = 10
@@ -47,7 +51,7 @@ def check_other_side(patient: Patient, config: Config) -> list[Finding]:
     try:
         try_flock(lock)
         submission = _ask_for_help(patient, config)
-        return _converse(patient.room, submission)
+        return [*_converse(patient.room, submission), *judge_directory(patient, config)]
     finally:
         os.close(lock)
 
@@ -121,6 +125,24 @@ def _wait(condition: Callable[[], bool], until: float) -> bool:
             return False
         clock.sleep(0.001)
     return True
+
+
+def judge_directory(patient: Patient, config: Config) -> list[Finding]:
+    """Is the current directory the same one over there? Nothing to say if no answer comes: that is said already."""
+    try:
+        cwd = os.getcwd()
+    except OSError:
+        return [Finding(WARN, "the current directory cannot be used", "`cd` to one that exists")]
+    answer = probe(patient.place, config, cwd, DIRECTORY_S)
+    if answer is None:
+        return []
+    if answer.said:
+        return [
+            Finding(
+                WARN, answer.said[0], "commands run in the directory where they are typed: `cd` to another"
+            )
+        ]
+    return [Finding(PASS, f"`{cwd}` is the same directory over there")]
 
 
 def _judge_lock(host: str, locked: str) -> Finding:
