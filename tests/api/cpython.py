@@ -119,6 +119,11 @@ class Results(unittest.TestResult):
         super().__init__()
         self.found: dict[str, str] = {}
 
+    def startTest(self, test: Any) -> None:
+        """Who looks at a run that hangs sees where."""
+        super().startTest(test)
+        print(test.id(), file=sys.stderr, flush=True)
+
     def _note(self, test: Any, text: str) -> None:
         self.found[".".join(str(test.id()).split(".")[-2:])] = text
 
