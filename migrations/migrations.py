@@ -41,6 +41,13 @@ def m004_wrapped(db: Database) -> None:
     db.execute(_WRAPPED_4)
 
 
+@migrations()
+def m005_launched(db: Database) -> None:
+    """By what another worker was started for a session, and where that ran."""
+    for statement in _LAUNCHED_5:
+        db.execute(statement)
+
+
 _SESSIONS_1 = """
 CREATE TABLE sessions (
     -- Texts are TEXT, or BLOB where they are bytes that are not UTF-8. Stamps are unix seconds (UTC) of the worker's
@@ -243,3 +250,10 @@ _DESTINATIONS_INDEX_3 = "CREATE INDEX destinations_last_at ON destinations (last
 _WRAPPED_4 = """
 ALTER TABLE sessions ADD COLUMN wrapped TEXT /* the worker's words before the command, as for a shell; NULL: none */
 """
+
+_LAUNCHED_5 = (
+    "ALTER TABLE sessions ADD COLUMN launcher TEXT"
+    " /* the words before the worker that was started for it, as for a shell; NULL: it ran here */",
+    "ALTER TABLE sessions ADD COLUMN node TEXT /* host of that worker; NULL: not launched, or not yet */",
+    "ALTER TABLE sessions ADD COLUMN engine_job TEXT /* what the engine calls the job; NULL: not known */",
+)

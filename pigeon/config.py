@@ -61,6 +61,7 @@ if TYPE_CHECKING:
         host_timeout: float
         max_stream: int
         wrap: list[str]
+        launcher: list[str]
         scrollback: int
         retention: float
         terminal_retention: float

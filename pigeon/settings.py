@@ -155,6 +155,8 @@ TABLE: tuple[Setting, ...] = (
             variable="PIGEON_ROUTE", flag="--route", metavar="NAME", example='"internet"', harmless=True),
     Setting("worker.wrap", LIST, [], "words before every command, on the worker's host (`nice`, `bwrap`, …); "
             "`{cwd}`, `{session}` and `{tty:WORD}` are filled in"),
+    Setting("worker.launcher", LIST, [], "words before a worker of its own for each session, by which the cluster's "
+            "engine starts it (`srun`, …); filled in like `wrap`"),
     # A client says something every 5 s: less than two heartbeats would hang up commands of clients that are well.
     Setting("worker.client_timeout", SECONDS, 180.0, "silence after which a client counts as lost",
             low=10, harmless=True),

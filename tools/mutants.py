@@ -144,6 +144,7 @@ TABLES = (
         (f"{UNIT}test_sessions.py",),
         members,
     ),
+    Table("pigeon.worker.engine.steps", "LAUNCH_STEPS", (f"{UNIT}test_launch_steps.py",), choices),
     Table("pigeon.worker.hangup", "HANGUP", (f"{UNIT}test_worker_tables.py",), steps),
     Table("pigeon.worker.hangup", "UNKILLABLE_S", (f"{UNIT}test_worker_tables.py",), number),
     Table("pigeon.wire.pacing", "INTERACTIVE", (f"{UNIT}test_pacing.py",), steps),

@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from pigeon.client import frames
 from pigeon.client.following import in_two_processes, options_of
 from pigeon.client.outcome import Outcome
-from pigeon.client.session import attachment
 from pigeon.client.session.conversation import Conversation
 from pigeon.client.session.guardian_front import GuardianFront
 from pigeon.client.session.replay import Reader, replay
@@ -19,7 +18,7 @@ from pigeon.config import Config
 from pigeon.errors import PigeonError
 from pigeon.report import session_view
 from pigeon.report.session_choice import choose
-from pigeon.wire import states
+from pigeon.wire import attachment, states
 from pigeon.wire.tail import StreamReader
 
 

@@ -205,6 +205,7 @@ def _add_wait(facts: Facts, known: Known) -> None:
     if wait is None:
         return
     facts.waits_for = wait.kind
+    facts.launcher = str(wait)
     facts.workers, facts.workers_full, facts.workers_ending = wait.workers, wait.full, wait.ending
     facts.behind = wait.behind or None
     if wait.holder is not None:

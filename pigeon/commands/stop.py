@@ -7,14 +7,13 @@ import signal
 from collections.abc import Mapping
 
 from pigeon import clock
-from pigeon.client.session import attachment
 from pigeon.client.session.submit import withdraw
 from pigeon.commands.arguments import Parser, add_common, add_session, current_directory, load_config
 from pigeon.errors import NotFoundError, PigeonError, ShareError, UsageError
 from pigeon.printing import say
 from pigeon.report import session_view
 from pigeon.report.session_choice import choose
-from pigeon.wire import states, takeover
+from pigeon.wire import attachment, states, takeover
 from pigeon.wire.claim import Claim
 from pigeon.wire.names import TAKEOVER_NAME, Namespace, new_token
 from pigeon.wire.records import HANGUP, client_line, signal_line

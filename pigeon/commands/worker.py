@@ -2,27 +2,39 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import shlex
 import socket
 from collections.abc import Mapping
+from dataclasses import replace
 
 from pigeon import mountinfo, startup
-from pigeon.commands.arguments import Parser, add_common, add_settings, load_config
+from pigeon.cli_arguments import words_of
+from pigeon.commands.arguments import (
+    Parser,
+    add_common,
+    add_settings,
+    current_directory,
+    flags_of,
+    load_config,
+)
 from pigeon.commands.itself import own_command
 from pigeon.config import Config
+from pigeon.config_file import named_path
+from pigeon.errors import UsageError
 from pigeon.journal import place
 from pigeon.journal.store import Journal
 from pigeon.net.far.rules import Rules
 from pigeon.printing import say, visible
 from pigeon.settings import BY_KEY, options
 from pigeon.wire import way
-from pigeon.wire.names import worker_id
-from pigeon.worker import identity
+from pigeon.wire.names import is_session_id, worker_id
+from pigeon.worker import identity, words
 from pigeon.worker.debug import Debug
-from pigeon.worker.handover import Worker
+from pigeon.worker.engine.launcher import job_of
+from pigeon.worker.handover import Launching, Worker
 from pigeon.worker.locks import kinds
-from pigeon.worker.runner import wrap
 from pigeon.worker.scheduler import limits
 from pigeon.worker.scheduler.idleness import Idleness
 from pigeon.worker.scheduler.retention import Retention
@@ -49,14 +61,30 @@ def main(args: list[str], globals_: Mapping[str, str]) -> int:
         action="store_true",
         help="print a unit for systemd; `--user`, `--template` say which kind",
     )
+    parser.add_argument(
+        "--session",
+        metavar="ID",
+        help="serve this session alone, and end with it; what `worker.launcher` starts",
+    )
+    parser.add_argument("--launch", metavar="TOKEN", default="", help=argparse.SUPPRESS)
     if "--print-unit" in args:  # where `--user` names nobody
         from pigeon.commands.unit import print_unit
 
         return print_unit(args, globals_)
-    config = load_config(parser.parse_args(args), globals_)
+    arguments = parser.parse_args(args)
+    only: str | None = arguments.session
+    if only is not None and not is_session_id(only):
+        raise UsageError(f"`{only}` is no session's id", hint="`pigeon sessions` lists them")
+    config = load_config(arguments, globals_)
     limits.check()
-    wrap.check(config.worker.wrap)
-    worker, announcement = _worker(config)
+    words.check(config.worker.wrap, words.WRAP)
+    words.check(config.worker.launcher, words.LAUNCHER)
+    worker, announcement = _worker(config, only)
+    if only is not None:
+        worker = replace(worker, only=only, launch_token=arguments.launch)
+    elif config.worker.launcher:
+        worker = replace(worker, launching=_launching(config, worker, flags_of(arguments, globals_)))
+        announcement += f"\n  sessions are launched by: {shlex.join(config.worker.launcher)}"
     retention = Retention(
         config.worker.retention,
         config.worker.terminal_retention,
@@ -75,14 +103,31 @@ def main(args: list[str], globals_: Mapping[str, str]) -> int:
     scheduler.listen()
     startup.collect_as_usual()
     say(announcement, lines=True, stderr=True, flush=True)
-    return scheduler.run()
+    code = scheduler.run()
+    if only is not None:
+        place.discard(worker.journal_path)
+    return code
 
 
-def _worker(config: Config) -> tuple[Worker, str]:
+def _launching(config: Config, worker: Worker, flags: Mapping[str, str]) -> Launching:
+    """How this worker has its sessions run by others, which see the same share in the same way."""
+    given = dict(flags)
+    named = named_path(flags, os.environ, current_directory())
+    given.update({"config": named[0]} if named is not None else {})
+    given.update(cache=worker.namespace.cache, namespace=worker.namespace.name)
+    said = [f"--lock={worker.lock_mode}", f"--poll-interval={config.worker.poll_interval}", "--log=none"]
+    said += [f"--route={config.worker.route}"] if config.worker.route else []
+    serving = (*worker.own_command, *words_of(given), "worker", *said)
+    return Launching(tuple(config.worker.launcher), serving, config.worker.host_timeout)
+
+
+def _worker(config: Config, only: str | None) -> tuple[Worker, str]:
     """The worker, and what it says when it starts."""
     namespace = config.open_namespace(make=True)
-    explicit = config.worker.journal is not None
-    journal_path = config.worker.journal or place.default_path()
+    explicit = only is None and config.worker.journal is not None
+    journal_path = (
+        place.of_one_session(only) if only is not None else config.worker.journal or place.default_path()
+    )
     place.check(journal_path, explicit)
     with Journal.open(journal_path, verify=True) as journal:
         journal_path = journal.path  # one name for all workers with this journal, whatever links lead to it
@@ -104,6 +149,7 @@ def _worker(config: Config) -> tuple[Worker, str]:
         max_stream_bytes=config.worker.max_stream,
         scrollback_bytes=config.worker.scrollback,
         wrap=tuple(config.worker.wrap),
+        job=job_of(os.environ),
         own_command=own_command(),
         debug=Debug(enabled=config.worker.debug, environ=os.environ),
         net_rules=rules.to_text(),

@@ -6,7 +6,7 @@ _pigeon_tables() {
     case $2 in
     # <!-- made by tools/docs: bash_options -->
     '') all='-t --tty -T --no-tty --no-lock -d --detach -n --no-input -q --quiet --keep -v --verbose --config --cache --namespace --user --route --claim-timeout --worker-timeout -e --escape-char --driven-by -h --help -V --version' ;;
-    worker) all='-h --help --max-jobs --poll-interval --idle-exit --debug --journal --lock --log --print-unit --config --cache --namespace --user --route' ;;
+    worker) all='-h --help --max-jobs --poll-interval --idle-exit --debug --journal --lock --log --print-unit --session --config --cache --namespace --user --route' ;;
     history) all='-h --help --cwd --since --until --failed --state --command --all --sort --stats --net -n --json --csv --path --html --journal --config --cache --namespace --user --route' ;;
     sessions) all='-h --help --all --cwd --json --watch --config --cache --namespace --user --route' ;;
     inspect) all='-h --help --json -o --output --here --journal --config --cache --namespace --user --route' ;;
@@ -32,7 +32,7 @@ _pigeon_tables() {
 _pigeon_value() {
     case "$1 $2" in
     # <!-- made by tools/docs: bash_values -->
-    history\ -n | *\ --namespace | *\ --user | *\ --route | *\ --claim-timeout | *\ --worker-timeout | *\ -e | *\ --escape-char | *\ --driven-by | *\ --max-jobs | *\ --poll-interval | *\ --idle-exit | *\ --since | *\ --until | *\ --command | *\ --watch | *\ -o | *\ --output | *\ --timeout | *\ --signal | *\ --interval | *\ --count | *\ --gone-host | *\ --older-than | *\ --direct | *\ -L | *\ -R | *\ -D) : ;;
+    history\ -n | *\ --namespace | *\ --user | *\ --route | *\ --claim-timeout | *\ --worker-timeout | *\ -e | *\ --escape-char | *\ --driven-by | *\ --max-jobs | *\ --poll-interval | *\ --idle-exit | *\ --session | *\ --since | *\ --until | *\ --command | *\ --watch | *\ -o | *\ --output | *\ --timeout | *\ --signal | *\ --interval | *\ --count | *\ --gone-host | *\ --older-than | *\ --direct | *\ -L | *\ -R | *\ -D) : ;;
     *\ --config | *\ --journal | *\ --cwd | *\ --html) _pigeon_files ;;
     *\ --cache | *\ --release) _pigeon_directories ;;
     *\ --lock) _pigeon_words 'auto flock strict' ;;

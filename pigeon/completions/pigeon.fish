@@ -92,6 +92,7 @@ complete -c pigeon -n '__pigeon_is worker' -l journal -r -F -d 'the journal'\''s
 complete -c pigeon -n '__pigeon_is worker' -l lock -x -a 'auto flock strict' -d 'how a directory is locked: `auto` decides by the filesystem (auto)'
 complete -c pigeon -n '__pigeon_is worker' -l log -x -a 'auto commands ids none' -d 'a line at each start and end of a command, without its bytes: `commands`; `ids` leaves its text out; `auto`: `commands` where stderr is no terminal (auto)'
 complete -c pigeon -n '__pigeon_is worker' -l print-unit -d 'print a unit for systemd; `--user`, `--template` say which kind'
+complete -c pigeon -n '__pigeon_is worker' -l session -x -d 'serve this session alone, and end with it; what `worker.launcher` starts'
 complete -c pigeon -n '__pigeon_is worker' -l config -r -F -d 'read the settings from FILE (PIGEON_CONFIG)'
 complete -c pigeon -n '__pigeon_is worker' -l cache -x -a '(__fish_complete_directories)' -d 'the shared directory; required from somewhere (PIGEON_CACHE)'
 complete -c pigeon -n '__pigeon_is worker' -l namespace -x -d 'clients and workers of one namespace see each other; default: the value of `user` (PIGEON_NAMESPACE)'

@@ -42,6 +42,7 @@ _pigeon_options[worker]='-h	show this help message and exit
 --lock={auto,flock,strict}	how a directory is locked: `auto` decides by the filesystem (auto)
 --log=[{auto,commands,ids,none}]	a line at each start and end of a command, without its bytes: `commands`; `ids` leaves its text out; `auto`: `commands` where stderr is no terminal (auto)
 --print-unit	print a unit for systemd; `--user`, `--template` say which kind
+--session=ID	serve this session alone, and end with it; what `worker.launcher` starts
 --config=FILE	read the settings from FILE (PIGEON_CONFIG)
 --cache=DIR	the shared directory; required from somewhere (PIGEON_CACHE)
 --namespace=NAME	clients and workers of one namespace see each other; default: the value of `user` (PIGEON_NAMESPACE)

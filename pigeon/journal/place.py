@@ -52,6 +52,24 @@ def default_path() -> str:
     return f"{directory}/journal.db"
 
 
+def of_one_session(session_id: str) -> str:
+    """A journal for a worker that serves one session, and for as long as it does: on this host's own disk."""
+    return f"{private_directory()}/session-{session_id}.db"
+
+
+def discard(path: str) -> None:
+    """Remove such a journal with what lies beside it. What cannot be removed stays."""
+    for name in (path, *(path + suffix for suffix in (*SIDECARS, LOCK))):
+        try:
+            os.unlink(name)
+        except OSError:
+            pass
+    try:
+        os.rmdir(path + PROOFS)
+    except OSError:
+        pass
+
+
 def private_directory() -> str:
     """The directory of this user's journal below /var/tmp."""
     return f"{PRIVATE_BASE}/pigeon-{os.geteuid()}"

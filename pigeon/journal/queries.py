@@ -1,7 +1,7 @@
 """What the journal's tables hold, as typed rows, and the questions that `pigeon history` and recovery ask.
 
-Reads only: every function takes an open connection and changes nothing. `stored` and `loaded` are the one place
-that knows how a Python value stands in a column, so that what was written is found and read again byte for byte.
+Reads only. `stored` and `loaded` are the one place that knows how a Python value stands in a column, so that what was
+written is found and read again byte for byte.
 """
 
 from __future__ import annotations
@@ -70,6 +70,9 @@ class Row:
     stdin_bytes: int | None = None
     signals: int | None = None
     wrapped: str | None = None
+    launcher: str | None = None
+    node: str | None = None
+    engine_job: str | None = None
 
     @property
     def locks(self) -> bool:
@@ -249,8 +252,9 @@ def _words(text: object) -> list[str]:
 
 
 _SELECT = f"SELECT {', '.join(COLUMNS)} FROM sessions"
-_UNFINISHED = f"state <> '{states.FINAL}'"
-"""As the schema's partial index has it: as a parameter it would not be used."""
+_UNFINISHED = (
+    f"state <> '{states.FINAL}'"  # as the schema's partial index has it, not a parameter: or it is not used
+)
 
 
 def count(connection: Connection) -> int:
@@ -267,9 +271,7 @@ def get(connection: Connection, claim_token: str) -> Row | None:
 def unfinished(connection: Connection, cache: str, namespace: str) -> list[Row]:
     """The rows of a namespace that have no final state, oldest claim first."""
     sql = f"{_SELECT} WHERE cache = ? AND namespace = ? AND {_UNFINISHED} ORDER BY rowid"
-    return [
-        row_of(values) for values in connection.execute(sql, (stored(cache), stored(namespace))).fetchall()
-    ]
+    return list(map(row_of, connection.execute(sql, (stored(cache), stored(namespace))).fetchall()))
 
 
 def proofs(connection: Connection) -> set[str]:
@@ -349,7 +351,7 @@ _TABLES = ("sessions", "waits", "events")
 def claims_of(connection: Connection, session_id: str) -> list[Row]:
     """Every row of a session: more than one only if two workers of this journal tried it and one has not ended."""
     sql = f"{_SELECT} WHERE session_id = ? ORDER BY rowid"
-    return [row_of(values) for values in connection.execute(sql, (stored(session_id),)).fetchall()]
+    return list(map(row_of, connection.execute(sql, (stored(session_id),)).fetchall()))
 
 
 def waits_of(connection: Connection, session_id: str) -> list[Wait]:

@@ -4,7 +4,8 @@
                          │            │         │    │         │
      (claim lost:        │            │         │    └──► exited ◄┘
       row forgotten) ◄───┤            │         │          │
-                         └────────────┴─────────┴───► final ◄── (running, too)
+                         ├────────────┴─────────┴───► final ◄── (running, too)
+                         └──► launched (a worker started for it has the claim) ──► final
 
 Each step is one compare-and-set on the claim's token, its epoch and the states that the step may begin in.
 """
@@ -13,6 +14,9 @@ from __future__ import annotations
 
 CLAIMING = "claiming"
 """The claim is about to be made. Whether it was, the share says."""
+
+LAUNCHED = "launched"
+"""A worker that was started for this session alone has the claim, and all that follows from it. Its end is copied."""
 
 CLAIMED = "claimed"
 """The claim is ours, and nothing has been started."""
@@ -28,7 +32,8 @@ FINAL = "final"
 """The session has its end, on the share as well."""
 
 STEPS: dict[str, frozenset[str]] = {
-    CLAIMING: frozenset((CLAIMED, FINAL)),
+    CLAIMING: frozenset((CLAIMED, LAUNCHED, FINAL)),
+    LAUNCHED: frozenset((FINAL,)),
     CLAIMED: frozenset((STARTING, FINAL)),
     STARTING: frozenset((RUNNING, EXITED, FINAL)),
     RUNNING: frozenset((EXITED, FINAL)),

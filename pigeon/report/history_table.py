@@ -224,6 +224,10 @@ def _facts(row: Row, look: Look) -> Iterator[tuple[str, str]]:
     yield "mode", f"on {on}, lock {lock}, on disconnect {lost}"
     yield "asked by", f"{_or(row.requester_user)} on {_or(row.requester_host)}, pid {_or(row.requester_pid)}"
     yield "worker", f"{_or(row.worker_id)}{f', route {visible(row.route)}' if row.route else ''}"
+    yield (
+        "launched",
+        f"on {_or(row.node)}, job {_or(row.engine_job)}, by {visible(row.launcher)}" if row.launcher else "",
+    )
     yield "share", f"namespace {_or(row.namespace)} in {_or(row.cache)}"
     yield "pids", f"runner {_or(row.runner_pid)}, command {_or(row.command_pid)}"
     yield "claim", f"{visible(row.claim_token)}, epoch {row.epoch}"

@@ -42,6 +42,8 @@ class Facts:
     """Who that is."""
     waits_for: str | None = None
     """The kind of `wire.waits.Wait`, while nobody has claimed it."""
+    launcher: str = ""
+    """Of a session that waits in a launcher: in which, and what the engine says."""
     workers: int = 0
     workers_full: int = 0
     workers_ending: int = 0
@@ -142,6 +144,11 @@ VERDICTS: tuple[Rule, ...] = (
         "waits, client gone",
         lambda f: f.state == "pending" and f.client == "silent" and not f.keeps,
         lambda _: "waits unclaimed, but its client is gone: no worker will start it",
+    ),
+    (
+        "waits in a launcher",
+        lambda f: f.waits_for == waits.LAUNCHER,
+        lambda f: f"waits for {f.launcher}",
     ),
     (
         "waits for the directory",

@@ -12,9 +12,23 @@ from pigeon.wire.names import SessionFiles
 
 
 class Claim:
-    """The content of `worker.claim`. `pairs`: all that stands there, for who shows it to a person."""
+    """The content of `worker.claim`. `pairs`: all that stands there, for who shows it to a person.
 
-    __slots__ = ("pairs", "token", "worker_id", "worker_host", "worker_pid", "withdrawn_by", "features")
+    `launch`: the token of the launch that has brought the worker about; "" for one that nobody has launched. `job`:
+    what the cluster's engine calls the allocation in which the worker runs.
+    """
+
+    __slots__ = (
+        "pairs",
+        "token",
+        "worker_id",
+        "worker_host",
+        "worker_pid",
+        "withdrawn_by",
+        "features",
+        "launch",
+        "job",
+    )
 
     def __init__(self, pairs: dict[str, str]) -> None:
         self.pairs = pairs
@@ -23,6 +37,8 @@ class Claim:
         self.worker_host = pairs.get("worker_host", "")
         self.worker_pid = pairs.get("worker_pid", "")
         self.withdrawn_by = pairs.get("withdrawn_by", "")
+        self.launch = pairs.get("launch", "")
+        self.job = pairs.get("job", "")
         self.features = frozenset(pairs.get("features", "").split(",")) - {""}
 
     @property
@@ -48,8 +64,11 @@ class Claim:
         return ATTACH in self.features
 
 
-def worker_claim(host: str, pid: int, worker_id: str, token: str) -> bytes:
+def worker_claim(
+    host: str, pid: int, worker_id: str, token: str, *, launch: str = "", job: str = ""
+) -> bytes:
     """The text of a worker's claim. The same arguments give the same bytes, so a repeated attempt knows its own."""
+    beside = {"launch": launch, "job": job}
     return _encode(
         {
             "worker_host": host,
@@ -57,6 +76,7 @@ def worker_claim(host: str, pid: int, worker_id: str, token: str) -> bytes:
             "worker_id": worker_id,
             "claim_token": token,
             "features": ",".join(WORKER_FEATURES),
+            **{key: value for key, value in beside.items() if value},
         }
     )
 

@@ -63,6 +63,10 @@ def polite(wait_s: float, cost_s: float) -> float:
     return max(wait_s, cost_s) if cost_s > SLOW_LOOK_S else wait_s
 
 
+CLIENT_GONE_S = 2 * HEARTBEAT_S + 2.0
+"""A waiting session whose client shows no sign of life for so long is cancelled."""
+
+
 class Silence:
     """How long a peer has been silent, as this process can honestly know (FORMAT.md, "Liveness").
 

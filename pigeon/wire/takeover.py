@@ -129,7 +129,7 @@ def outcome(session: SessionFiles, by: str, owner: str) -> Status:
     does not will not come.
     """
     silent = f"its worker {owner} has been silent for too long"
-    code = _exit_in(session)
+    code = exit_in(session)
     if code is not None:
         state, exit_code = states.state_of(code), states.exit_code_of(code)
         error = f"{silent} after the command had ended; ended by {by}"
@@ -160,7 +160,7 @@ def claim_of(session: SessionFiles) -> claim.Claim:
         return claim.Claim({})
 
 
-def _exit_in(session: SessionFiles) -> int | None:
+def exit_in(session: SessionFiles) -> int | None:
     """The return code in the exit event, if the stream has one: it is the last record."""
     try:
         fd = files.open_checked(session.stream)

@@ -10,7 +10,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
-    from pigeon.wire.worker_file import RunningEntry, WorkerFile
+    from pigeon.wire.worker_file import LaunchedEntry, RunningEntry, WorkerFile
 
 DIRECTORY = "directory"
 """Another session's command has the directory: `Wait.holder`."""
@@ -27,6 +27,9 @@ SLOT = "slot"
 BEHIND = "behind"
 """Another session that waits wants the same directory and came earlier: `Wait.behind`."""
 
+LAUNCHER = "launcher"
+"""The cluster's engine has been asked to start a worker for it: `Wait.launch`, on `Wait.host`."""
+
 STUCK = "stuck"
 """A living worker of its route has tried to start it, and cannot: `Wait.stuck` says why."""
 
@@ -37,7 +40,7 @@ TURN = "turn"
 class Wait:
     """The reason, and what belongs to it. `workers`: those of its route that live; `full`: of these."""
 
-    __slots__ = ("kind", "holder", "host", "behind", "stuck", "workers", "full", "ending")
+    __slots__ = ("kind", "holder", "host", "behind", "stuck", "workers", "full", "ending", "launch")
 
     def __init__(self, kind: str) -> None:
         self.kind = kind
@@ -45,12 +48,15 @@ class Wait:
         self.host = ""
         self.behind = ""
         self.stuck = ""
+        self.launch: LaunchedEntry | None = None
         self.workers = 0
         self.full = 0
         self.ending = 0
 
     def __str__(self) -> str:
         """What follows "waits for"."""
+        if self.launch is not None:
+            return f"the launcher of {self.host}" + (f": {self.launch.says}" if self.launch.says else "")
         if self.holder is not None:
             return f"the directory, held by {self.holder.session_id}"
         if self.kind == BEHIND:
@@ -80,8 +86,13 @@ def why(
     result = Wait(TURN)
     result.workers, result.full = len(fitting), sum(worker.is_full for worker in fitting)
     result.ending = len(of_route) - len(fitting)
+    for worker in of_route:
+        result.launch = worker.launch_of(session_id)
+        if result.launch is not None:
+            result.kind, result.host = LAUNCHER, worker.host
+            return result
     for worker in living if locks else ():
-        for entry in worker.entries:
+        for entry in (*worker.entries, *worker.launched):
             if entry.session_id != session_id and entry.holds(cwd):  # else it is being tried
                 result.kind, result.holder, result.host = DIRECTORY, entry, worker.host
                 return result

@@ -46,6 +46,26 @@ class RunningEntry:
         }
 
 
+class LaunchedEntry(RunningEntry):
+    """What a worker says of a session that it has a worker of its own started for, by the cluster's engine.
+
+    `says`: the engine's last words. `is_open`: nobody has claimed it, its client lives, and so it is to be started.
+    """
+
+    __slots__ = ("says", "is_open")
+
+    def __init__(self, running: RunningEntry, says: str, *, is_open: bool) -> None:
+        super().__init__(
+            running.session_id, running.cwd, running.command, running.since_s, locks=running.locks
+        )
+        self.says = says
+        self.is_open = is_open
+
+    def document(self) -> Document:
+        """As it stands in the worker file."""
+        return {**super().document(), "says": self.says, "open": self.is_open}
+
+
 class WorkerFile:
     """What a worker says of itself. `running` is None where an older worker does not say what it runs."""
 
@@ -59,6 +79,7 @@ class WorkerFile:
         "started_at",
         "is_draining",
         "running",
+        "launched",
         "stuck",
     )
 
@@ -72,6 +93,7 @@ class WorkerFile:
         self.started_at = utc_text()
         self.is_draining = False
         self.running: Sequence[RunningEntry] | None = None
+        self.launched: Sequence[LaunchedEntry] = ()
         self.stuck: Mapping[str, str] = {}
         """By session: why it could not be started when it was its turn, and is tried again."""
 
@@ -82,8 +104,13 @@ class WorkerFile:
 
     @property
     def is_full(self) -> bool:
-        """It runs as many commands as it may."""
-        return self.max_jobs is not None and len(self.entries) >= self.max_jobs
+        """It runs, or has had launched, as many commands as it may."""
+        return self.max_jobs is not None and len(self.entries) + len(self.launched) >= self.max_jobs
+
+    def launch_of(self, session_id: str) -> LaunchedEntry | None:
+        """The session, if it is having a worker started for it that has not claimed it yet."""
+        found = (entry for entry in self.launched if entry.session_id == session_id and entry.is_open)
+        return next(found, None)
 
     def fits(self, route: str | None) -> bool:
         """Whether it takes sessions of this route, sooner or later."""
@@ -112,6 +139,7 @@ class WorkerFile:
                 "max_jobs": self.max_jobs,
                 "version": self.version,
                 "draining": self.is_draining,
+                **({"launched": [one.document() for one in self.launched]} if self.launched else {}),
                 **({"stuck": dict(self.stuck)} if self.stuck else {}),
             }
         )
@@ -139,6 +167,13 @@ def parse_worker_file(data: bytes, worker_id: str) -> WorkerFile:
     running = document.get("running")
     if isinstance(running, list):
         found.running = [_entry(one) for one in running if isinstance(one, dict)]
+    launched = document.get("launched")
+    if isinstance(launched, list):
+        found.launched = [
+            LaunchedEntry(_entry(one), text_of(one, "says"), is_open=one.get("open") is True)
+            for one in launched
+            if isinstance(one, dict)
+        ]
     stuck = document.get("stuck")
     if isinstance(stuck, dict):
         found.stuck = {name: reason for name, reason in stuck.items() if isinstance(reason, str)}

@@ -17,6 +17,26 @@ from pigeon.worker.service_log import NONE, ServiceLog
 
 
 @dataclass(frozen=True)
+class Launching:
+    """How a worker has its sessions run elsewhere (worker/engine/)."""
+
+    words: tuple[str, ...]
+    """`worker.launcher`."""
+    serving: tuple[str, ...]
+    """This pigeon again as a worker with the same settings; which session is said behind them."""
+    host_timeout_s: float
+
+
+@dataclass(frozen=True)
+class Launch:
+    """One session is to be run elsewhere. `token`: that of its row in the journal, which the other worker's claim
+    repeats. `judges_client`: nothing is started once its client is dead."""
+
+    token: str
+    judges_client: bool
+
+
+@dataclass(frozen=True)
 class Worker:
     """The worker that a runner belongs to, and its settings."""
 
@@ -39,7 +59,15 @@ class Worker:
     reasons: int = -1
     """Where a runner says why it could not try its session (reasons.py)."""
     wrap: tuple[str, ...] = ()
-    """Words before every command (worker/runner/wrap.py)."""
+    """Words before every command (worker/words.py)."""
+    launching: Launching | None = None
+    """It starts a worker of its own for each session, instead of running it."""
+    only: str | None = None
+    """The one session that it serves; None: all of its route."""
+    launch_token: str = ""
+    """Of the launch that has brought it about; "" for a worker that a person has started."""
+    job: str = ""
+    """What the cluster's engine calls the allocation that it runs in; "" outside of one."""
 
     @property
     def proof_directory(self) -> str:
@@ -61,6 +89,8 @@ class Assignment:
     row: Row | None = None
     """The journal row of a claim to take up again (recovery)."""
     is_first_try: bool = True
+    launch: Launch | None = None
+    """Have it run elsewhere."""
     beside: frozenset[str] = frozenset()
     """Sessions of the same job: while one of them has the directory, this one need not."""
     given_at: float = field(default_factory=clock.boottime)
@@ -68,6 +98,11 @@ class Assignment:
         default_factory=lambda: {from_here(name): from_here(value) for name, value in os.environ.items()}
     )
     """The worker's own, as a request has its."""
+
+    @property
+    def launch_token(self) -> str:
+        """Under which it is run elsewhere; "" if it runs here."""
+        return self.launch.token if self.launch is not None else ""
 
 
 @dataclass(frozen=True)

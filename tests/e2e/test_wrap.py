@@ -7,20 +7,20 @@ import sqlite3
 import pytest
 
 from pigeon.errors import ConfigError
-from pigeon.worker.runner.wrap import check, wrapped
+from pigeon.worker.words import WRAP, check, filled
 from tests.helpers.pigeon import Pigeon
 
 
 def test_what_is_filled_in() -> None:
     words = ["run", "{cwd}:{session}", "{{cwd}}", "{tty:-t}", "{tty:--at={cwd}}"]
     known = {"cwd": "/a b", "session_id": "17-ab"}
-    assert wrapped(words, **known, pty=True) == ["run", "/a b:17-ab", "{cwd}", "-t", "--at=/a b"]
-    assert wrapped(words, **known, pty=False) == ["run", "/a b:17-ab", "{cwd}"]
-    assert wrapped([], **known, pty=True) == []
+    assert filled(words, WRAP, **known, pty=True) == ["run", "/a b:17-ab", "{cwd}", "-t", "--at=/a b"]
+    assert filled(words, WRAP, **known, pty=False) == ["run", "/a b:17-ab", "{cwd}"]
+    assert filled([], WRAP, **known, pty=True) == []
     for bad in ["{cwdd}"], ["a{"], ["a}"], ["{tty:}"], ["{tty:-t}", "x"]:
         with pytest.raises(ConfigError):
-            check(bad)
-    check(words)
+            check(bad, WRAP)
+    check(words, WRAP)
 
 
 def test_every_command_is_wrapped_and_the_journal_says_in_what(pigeon: Pigeon) -> None:

@@ -116,6 +116,7 @@ def test_a_whole_file(where: Where) -> None:
         terminal_retention = 1
         journal_retention = 2
         wrap = ["nice"]
+        launcher = ["srun"]
         net = false
         max_net = 3
         net_permit = ["*.example.org:443"]

@@ -97,13 +97,19 @@ ROOMS: dict[str, set[str]] = {
     "pigeon.worker": {"base", "wire", "journal"},
     "pigeon.worker.relay": {"base", "wire", "pigeon.worker"},
     "pigeon.worker.runner": {"base", "wire", "config", "journal", "pigeon.worker", "pigeon.worker.relay"},
+    # It ends what it has to refuse as a runner does, and takes a runner's place in the journal.
+    "pigeon.worker.engine": {"base", "wire", "journal", "pigeon.worker", "pigeon.worker.runner"},
     "pigeon.worker.recovery": {"base", "wire", "journal", "pigeon.worker"},
     "pigeon.worker.scheduler": {"base", "wire", "journal", "pigeon.worker", "pigeon.worker.recovery"},
 }
 # What `import pigeon` offers programs is loaded when they ask for it.
 FRONT = {"pigeon": "api"}
 # What a single module may import besides: the scheduler starts runners here, and knows them nowhere else.
-DOORS: dict[str, set[str]] = {"pigeon.worker.scheduler.forks": {"pigeon.worker.runner"}}
+DOORS: dict[str, set[str]] = {
+    "pigeon.worker.scheduler.forks": {"pigeon.worker.runner", "pigeon.worker.engine"},
+    # What the processes at launched sessions say is theirs to write, and the scheduler's to read.
+    "pigeon.worker.scheduler.runners": {"pigeon.worker.engine"},
+}
 # In commands/, and no verbs: what they share, the command that is none of pigeon's, and what `worker --print-unit` and
 # pigeon's own questions to itself are.
 NO_VERBS = {"arguments", "itself", "run", "unit"}

@@ -12,6 +12,7 @@ from pigeon.worker.recovery.plan import RECOVERY, TRIED_AGAIN, Facts, Finding, R
 GRID = """
             LOST    TAKEN_OVER    UNSTARTABLE  SOUND
 claiming    FORGET  CLAIM_AGAIN   CLAIM_AGAIN  CLAIM_AGAIN
+launched    FOLLOW  FOLLOW        FOLLOW       FOLLOW
 claimed     CLOSE   END_AS_TAKEN  END_AS_LOST  START
 starting    CLOSE   END_AS_TAKEN  END_AS_LOST  END_AS_LOST
 running     CLOSE   END_AS_TAKEN  END_AS_LOST  END_AS_LOST
@@ -41,8 +42,8 @@ def test_each_case(state: str, finding: str, decision: str) -> None:
     assert decide(state, FACTS[finding]) is Recovery[decision]
 
 
-def test_only_what_was_surely_not_started_waits_for_its_turn_again() -> None:
-    assert {one.name for one in TRIED_AGAIN} == {"CLAIM_AGAIN", "START"}
+def test_only_what_was_surely_not_started_here_waits_for_its_turn_again() -> None:
+    assert {one.name for one in TRIED_AGAIN} == {"CLAIM_AGAIN", "START", "FOLLOW"}
 
 
 def test_the_table_has_a_cell_for_each_case_and_no_other() -> None:
@@ -73,7 +74,8 @@ def test_what_may_have_started_is_never_started_again(facts: Facts) -> None:
 def test_what_is_anothers_is_left_to_him(facts: Facts) -> None:
     for state in RECOVERY:
         untouched = decide(state, facts) in (Recovery.FORGET, Recovery.CLOSE)
-        assert untouched == facts.is_lost
+        assert untouched == (facts.is_lost and state != states.LAUNCHED)
+        assert (decide(state, facts) is Recovery.FOLLOW) == (state == states.LAUNCHED)
 
 
 @pytest.mark.parametrize("facts", ALL_FACTS, ids=str)

@@ -56,6 +56,10 @@ CASES: dict[str, tuple[dict[str, Any], str]] = {
         {"state": "pending", "waits_for": "turn", "cwd": "/x", "locked_by": 77},
         "waits for the lock on /x, which pid 77 took for no session that is known here",
     ),
+    "waits in a launcher": (
+        {"state": "pending", "waits_for": "launcher", "launcher": "the launcher of n: job 7 queued"},
+        "waits for the launcher of n: job 7 queued",
+    ),
     "workers ending": ({"state": "pending", "waits_for": "ending"}, "are ending and take no more"),
     "no worker": (
         {"state": "pending", "waits_for": "worker", "age_s": 7200.0},

@@ -6,7 +6,7 @@ import pytest
 
 from pigeon.text import cut, duration, typed, width
 from pigeon.wire import waits
-from pigeon.wire.worker_file import RunningEntry, WorkerFile
+from pigeon.wire.worker_file import LaunchedEntry, RunningEntry, WorkerFile
 
 ME = "1700000000000-00000000000a"
 OTHER = "1700000000000-00000000000b"
@@ -24,6 +24,10 @@ def worker(
 
 def entry(session_id: str = OTHER, cwd: str = "/d", locks: bool = True) -> RunningEntry:
     return RunningEntry(session_id, cwd, ["bash", "-lc", "make"], 5.0, locks=locks)
+
+
+def launched(session_id: str = OTHER, *, is_open: bool = True) -> LaunchedEntry:
+    return LaunchedEntry(entry(session_id), "job 7 queued", is_open=is_open)
 
 
 def why(
@@ -51,6 +55,14 @@ def why(
         (why(worker("w", entry(ME))), waits.TURN),
         (why(worker("w", entry(), route="gpu")), waits.DIRECTORY),
         (why(worker("w", entry(cwd="/e"), max_jobs=1)), waits.SLOT),
+        (why(worker(launched=[launched(ME)])), waits.LAUNCHER),
+        (why(worker("w", entry(), launched=[launched(ME)])), waits.LAUNCHER),
+        (why(worker(launched=[launched(ME)], is_draining=True)), waits.LAUNCHER),
+        (why(worker(launched=[launched(ME)]), route="gpu"), waits.WORKER),
+        (why(worker(launched=[launched(ME, is_open=False)])), waits.TURN),
+        (why(worker(launched=[launched()])), waits.DIRECTORY),
+        (why(worker(launched=[launched()]), locks=False), waits.TURN),
+        (why(worker(launched=[launched()], max_jobs=1), locks=False), waits.SLOT),
         (why(worker("w", entry(cwd="/e"), max_jobs=1), worker()), waits.TURN),
         (why(worker("w", entry(cwd="/e"), max_jobs=1), earlier=(OTHER,)), waits.SLOT),
     ],

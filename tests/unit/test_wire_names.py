@@ -127,6 +127,8 @@ ALLOWED: dict[str, set[str]] = {
     "report/overview.py": _SHOWN,
     "report/page.py": _SHOWN,
     "settings.py": {"hangup"},  # a choice
+    "worker/engine/dispatch.py": _JOURNAL,
+    "worker/engine/end.py": _JOURNAL | {"stream_bytes"},
     "worker/relay/relay.py": {"attached", "client_lost", "hangup"},  # events of the journal
     "worker/row.py": _JOURNAL,
     "worker/runner/journal_row.py": _JOURNAL | {"stream_bytes"},
@@ -213,6 +215,7 @@ LOCAL = (
     "journal/",
     "net/",
     "toml_memory.py",
+    "worker/engine/note.py",
     "worker/proof.py",
 )
 CHANGES = set("link mkdir makedirs remove rename replace rmdir symlink truncate unlink".split())

@@ -20,7 +20,8 @@ from pigeon.journal.states import (
 from pigeon.worker.hangup import HANGUP, UNKILLABLE_S, Steps
 
 LIFE = {
-    "claiming": "claimed final",
+    "claiming": "claimed launched final",
+    "launched": "final",
     "claimed": "starting final",
     "starting": "running exited final",
     "running": "exited final",

@@ -176,10 +176,12 @@ class Lab:
         lines = self.ask("squeue", "-h", "-a", "-o", "%i|%T|%j|%N").splitlines()
         return [Job(*line.split("|")) for line in lines]
 
-    def cancel_all(self) -> None:
-        """Take every job away."""
-        for job in self.jobs():
-            self.ask("scancel", job.id)
+    def calm_down(self) -> None:
+        """Take every job away, and wait until the nodes are idle. Raises LabError."""
+        if self.jobs():
+            self.ask("scancel", f"--user={getpass.getuser()}")
+            self._wait(lambda: not self.jobs(), "empty queue")
+        self.wait_idle()
 
     def tell(self) -> str:
         """The ends of the daemons' logs."""

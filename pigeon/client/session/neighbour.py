@@ -11,8 +11,7 @@ import os
 import stat
 
 from pigeon import procfs
-from pigeon.client.session import attachment
-from pigeon.wire import files
+from pigeon.wire import attachment, files
 from pigeon.wire.documents import MAX_REQUEST_BYTES, BadDocument
 from pigeon.wire.names import attachment_number
 from pigeon.wire.records import DETACHED, HANGUP, client_line, quoted

@@ -19,6 +19,8 @@ WATCHED_S = 2.5
 """A worker that lives has changed its file within this: it does so every second."""
 
 COMMAND_COLUMNS = 40
+LAUNCHER_COLUMNS = 160
+"""Of what the cluster's engine says."""
 
 LIVES_S = 10.0
 """And one that has not for so long is not believed any more."""
@@ -90,6 +92,12 @@ class Workers:
         if wait.kind == waits.STUCK:
             text = f"waiting for a worker that can start the session: {wait.stuck}"
             return Reason(wait.kind, text, "Ctrl-C leaves")
+        if wait.launch is not None:
+            text = f"waiting in the launcher of {wait.host} for {duration(wait.launch.since_s)}"
+            said = cut(wait.launch.says, LAUNCHER_COLUMNS)
+            # Its first words are told at once, others when it is time to tell again: some engines say much.
+            kind = f"{wait.kind}, told" if said else wait.kind
+            return Reason(kind, f"{text}: {said}" if said else text, "Ctrl-C leaves")
         if wait.holder is not None:
             held = f"waiting for this directory, held by {_describe(wait.holder)} on {wait.host}"
             return Reason(f"held by {wait.holder.session_id}", held, "Ctrl-C leaves, `--no-lock` runs beside")

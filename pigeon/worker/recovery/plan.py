@@ -31,10 +31,12 @@ class Recovery(Enum):
     END_AS_LOST = "never start it again: end what is left of its processes, publish `failed`, 255"
     END_AS_TAKEN = "others have begun to end it: publish the end that their takeover means"
     PUBLISH = "publish the result that the journal holds"
+    FOLLOW = "a worker that was started for it has the session: wait for its end, and write it down"
 
 
-TRIED_AGAIN = frozenset((Recovery.CLAIM_AGAIN, Recovery.START))
-"""The session waits for its turn once more. All others need a process that ends it, or the row."""
+TRIED_AGAIN = frozenset((Recovery.CLAIM_AGAIN, Recovery.START, Recovery.FOLLOW))
+"""The session waits for its turn once more, be it only to be watched. All others need a process that ends it, or the
+row."""
 
 
 class Finding(Enum):
@@ -53,6 +55,12 @@ RECOVERY: dict[str, dict[Finding, Recovery]] = {
         Finding.TAKEN_OVER: Recovery.CLAIM_AGAIN,
         Finding.UNSTARTABLE: Recovery.CLAIM_AGAIN,
         Finding.SOUND: Recovery.CLAIM_AGAIN,
+    },
+    states.LAUNCHED: {
+        Finding.LOST: Recovery.FOLLOW,
+        Finding.TAKEN_OVER: Recovery.FOLLOW,
+        Finding.UNSTARTABLE: Recovery.FOLLOW,
+        Finding.SOUND: Recovery.FOLLOW,
     },
     states.CLAIMED: {
         Finding.LOST: Recovery.CLOSE,
@@ -148,15 +156,21 @@ def is_lost(session: SessionFiles, row: Row) -> bool:
             return False
     except FileNotFoundError:
         return files.is_removed(session)
-    return claim.read_claim(session).token != row.claim_token  # ours is whole, and has it
+    return not _is_of(claim.read_claim(session), row)  # ours is whole, and has it
 
 
 def is_anothers(session: SessionFiles, row: Row) -> bool:
     """Whether the claim says that the session is somebody else's, whatever the row says."""
     try:
-        return claim.read_claim(session).token not in ("", row.claim_token)
+        found = claim.read_claim(session)
+        return bool(found.token) and not _is_of(found, row)
     except OSError:
         return False  # the share does not say now; the row was ours to begin with
+
+
+def _is_of(found: claim.Claim, row: Row) -> bool:
+    """Whether it is the row's own claim, or that of the worker which was started for this row."""
+    return row.claim_token in (found.token, found.launch)
 
 
 def is_taken_over(session: SessionFiles) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from pigeon import __version__, clock
@@ -44,7 +44,7 @@ class JournalRow:
         session's, and that nobody has ended it; may raise Superseded.
         """
         row = task.row
-        self.token = row.claim_token if row else new_token()
+        self.token = row.claim_token if row else (task.launch.token if task.launch else new_token())
         self.epoch = row.epoch if row else 1
         self._worker = worker
         self._task = task
@@ -90,9 +90,15 @@ class JournalRow:
             **made_by,
             "slot_wait_s": task.slot_wait_s,
             "lock_wait_s": task.lock_wait_s,
-            "wrapped": shlex.join(launch.wrapper(task, self._worker)) or None,
+            **self._before_the_command(),
             **self._owner,
         }
+
+    def _before_the_command(self) -> dict[str, object]:
+        launching = self._worker.launching
+        if self._task.launch is None or launching is None:
+            return {"wrapped": shlex.join(launch.wrapper(self._task, self._worker)) or None}
+        return {"launcher": shlex.join(launching.words)}
 
     def forget(self) -> None:
         """The claim was lost. A row that cannot be removed now is that of a dead runner, soon."""
@@ -133,6 +139,21 @@ class JournalRow:
             "was its file replaced?"
         )
         return True
+
+    def launched(self, *, node: str, job: str) -> None:
+        """A worker that was started for the session has claimed it. Raises Superseded."""
+        if self._task.row is None or self._task.row.state != journal_states.LAUNCHED:
+            self._step(
+                journal_states.LAUNCHED,
+                node=node,
+                engine_job=job or None,
+                claimed_at=clock.wall(),
+                **self._owner,
+            )
+
+    def copied(self, columns: Mapping[str, object]) -> None:
+        """The session has its end, which another worker brought about. Raises Superseded."""
+        self._step(journal_states.FINAL, final_at=clock.wall(), **dict[str, Any](columns))
 
     def running(self, pid: int | None, started_at: float | None) -> None:
         """The command runs, and may go on for long."""
@@ -178,6 +199,23 @@ class JournalRow:
                 return
             with Journal.open(self._worker.journal_path) as journal:
                 journal.event(self._task.session_id, event, **detail)
+        except JournalError:
+            pass
+
+    def begin_wait(self, reason: str) -> None:
+        """The session waits from now on. May be lost."""
+        session_id, by = self._task.session_id, self._worker.worker_id
+        self._keep_books(lambda journal: journal.begin_wait(session_id, by, reason, None, clock.wall()))
+
+    def end_wait(self, reason: str, waited_s: float) -> None:
+        """It does no longer. May be lost."""
+        session_id, by = self._task.session_id, self._worker.worker_id
+        self._keep_books(lambda journal: journal.end_wait(session_id, by, reason, waited_s))
+
+    def _keep_books(self, write: Callable[[Journal], None]) -> None:
+        try:
+            with Journal.open(self._worker.journal_path, brief=True) as journal:
+                write(journal)
         except JournalError:
             pass
 

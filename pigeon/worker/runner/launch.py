@@ -11,14 +11,13 @@ from pigeon.errors import EXIT_PIGEON
 from pigeon.wire import events
 from pigeon.wire.documents import Request
 from pigeon.wire.text import to_bytes, to_here
-from pigeon.worker import identity
+from pigeon.worker import identity, words
 from pigeon.worker.handover import Assignment, Worker
 from pigeon.worker.relay.command import TOO_LONG, CannotStart, Command, NoTerminal, find_program
 from pigeon.worker.relay.command import start as start_command
 from pigeon.worker.relay.outbound import Outbound
 from pigeon.worker.relay.process_context import ProcessContext
 from pigeon.worker.runner.held_directory import HeldDirectory, other_directory
-from pigeon.worker.runner.wrap import wrapped
 
 _TERMINFO = (
     "/etc/terminfo",
@@ -183,7 +182,9 @@ def wrapper(task: Assignment, worker: Worker) -> list[str]:
     request = task.request
     if request.verb is not None:
         return []
-    return wrapped(worker.wrap, cwd=request.cwd, session_id=request.session_id, pty=request.pty)
+    return words.filled(
+        worker.wrap, words.WRAP, cwd=request.cwd, session_id=request.session_id, pty=request.pty
+    )
 
 
 def _find_wrapper(name: str, environ: Mapping[str, str]) -> str:

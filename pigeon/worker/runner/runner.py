@@ -207,6 +207,8 @@ class Runner:
             (row.worker_pid if row else None) or worker.pid,
             (row.worker_id if row else None) or worker.worker_id,
             self._row.token,
+            launch=worker.launch_token,
+            job=worker.job,
         )
         try:
             won = self._ownership.until_it_works(lambda: claim.try_claim(self.session, self._row.token, text))

@@ -36,12 +36,16 @@ MOST_VANISHED = 10_000
 
 
 class Catalog:
-    """Brings what it finds into `sessions`, and out again what is gone. `route`: this worker's own."""
+    """Brings what it finds into `sessions`, and out again what is gone. `route`: this worker's own. `only`: the one
+    session that it is to find; None: all."""
 
-    def __init__(self, sessions: Sessions, namespace: Namespace, route: str | None) -> None:
+    def __init__(
+        self, sessions: Sessions, namespace: Namespace, route: str | None, *, only: str | None = None
+    ) -> None:
         self.sessions = sessions
         self.namespace = namespace
         self.route = route
+        self._only = only
         self._guard = Guard("the session", requests.Unpublished)
         self._vanished: dict[str, None] = {}
         """Gone without having been seen final, in the order of their going."""
@@ -53,6 +57,8 @@ class Catalog:
             OSError: `sessions/` could not be listed now.
         """
         names = files.list_names(self.namespace.sessions)
+        if self._only is not None:
+            names = [name for name in names if name == self._only]
         fresh = [name for name in names if name not in self.sessions]
         if len(names) < len(self.sessions) + len(fresh):
             self._remember(self.sessions.keep_only(set(names)))

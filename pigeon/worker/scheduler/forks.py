@@ -12,6 +12,7 @@ from typing import NoReturn
 from pigeon import trace
 from pigeon.errors import PigeonError
 from pigeon.worker.debug import tell
+from pigeon.worker.engine import dispatch
 from pigeon.worker.handover import Assignment, Worker
 from pigeon.worker.runner import runner, standby
 from pigeon.worker.runner.standby import Standby
@@ -38,6 +39,9 @@ class Forks:
     def run(self, task: Assignment) -> int:
         """A runner for the task; its pid. Raises OSError as `make_standby`."""
         trace.mark("scheduler: starts a runner")
+        launching, launch = self._worker.launching, task.launch
+        if launching is not None and launch is not None:
+            return self.fork(lambda stop: dispatch.run(self._worker, launching, launch, task, stop))
         return self._use_standby(task) or self.fork(lambda stop: runner.run(self._worker, task, stop))
 
     def make_standby(self) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pigeon import __version__
 from pigeon.wire import files
 from pigeon.wire.names import Namespace
-from pigeon.wire.worker_file import RunningEntry, WorkerFile
+from pigeon.wire.worker_file import LaunchedEntry, RunningEntry, WorkerFile
 
 INTERVAL_S = 1.0
 """Older clients refuse to submit when no worker file is younger than 3 s by their clock."""
@@ -24,9 +24,18 @@ class Heartbeat:
         self._file.max_jobs = max_jobs
         self._file.version = __version__
 
-    def beat(self, running: Sequence[RunningEntry], stuck: Mapping[str, str], *, draining: bool) -> None:
-        """Say what runs now, and what should and cannot. Raises OSError; the next beat says it again."""
-        self._file.running, self._file.stuck, self._file.is_draining = running, stuck, draining
+    def beat(
+        self,
+        running: Sequence[RunningEntry],
+        launched: Sequence[LaunchedEntry],
+        stuck: Mapping[str, str],
+        *,
+        draining: bool,
+    ) -> None:
+        """Say what runs now, here and elsewhere, and what should and cannot. Raises OSError; the next beat says it
+        again."""
+        self._file.running, self._file.launched = running, launched
+        self._file.stuck, self._file.is_draining = stuck, draining
         files.replace(self._path, self._file.encode())
 
     def stop(self) -> None:

@@ -12,6 +12,7 @@ import signal
 from dataclasses import replace
 
 from pigeon import clock
+from pigeon.journal import states as journal_states
 from pigeon.journal.queries import Row
 from pigeon.journal.store import Journal
 from pigeon.wire import files, states
@@ -189,7 +190,8 @@ def _wait_again(worker: Worker, row: Row) -> Candidate:
         request, problem = Request(row.session_id, ["-"], row.cwd or "/"), "its request.json is gone"
     refusal = (states.FAILED, problem) if problem else None
     candidate = Candidate(row.session_id, request, clock.wall(), clock.monotonic(), refusal=refusal, row=row)
-    candidate.needs_sign_of_life = is_judged(candidate)
+    # What another worker runs is only watched: that is no matter of its client's.
+    candidate.needs_sign_of_life = is_judged(candidate) and row.state != journal_states.LAUNCHED
     return candidate
 
 

@@ -11,8 +11,9 @@ from collections.abc import Collection, Iterator
 
 from pigeon.journal.queries import Row
 from pigeon.wire.documents import NET_COMMAND
-from pigeon.wire.worker_file import RunningEntry
+from pigeon.wire.worker_file import LaunchedEntry, RunningEntry
 from pigeon.worker import identity
+from pigeon.worker.engine import note
 from pigeon.worker.proof import signal_holder
 from pigeon.worker.recovery import plan
 from pigeon.worker.scheduler.queue import Holder
@@ -102,18 +103,28 @@ class Runners:
         return found | {name for name, one in adopted if one.row.command == NET_COMMAND}
 
     def describe(self, now: float) -> list[RunningEntry]:
-        """Those that run a command, for the worker file (FORMAT.md, "workers/")."""
+        """Those that run a command here, for the worker file (FORMAT.md, "workers/")."""
+        return [entry for entry, launch in self._entries(now) if not launch]
+
+    def launched(self, now: float) -> list[LaunchedEntry]:
+        """Those that have a worker of their own started."""
         found = []
+        for entry, launch in self._entries(now):
+            if launch:
+                said = note.read(self._proof_directory, launch)
+                found.append(LaunchedEntry(entry, said.says, is_open=said.is_open))
+        return found
+
+    def _entries(self, now: float) -> Iterator[tuple[RunningEntry, str]]:
+        """Each, and the token of its launch; "" if it runs here."""
         for session_id, running in self._sessions.of(Running).items():
             request, locks = running.candidate.request, running.candidate.locks
             entry = RunningEntry(session_id, request.cwd, request.command, now - running.since, locks=locks)
-            found.append(entry)
+            yield entry, running.launch
         for session_id, one in self._sessions.of(Adopted).items():
             row = one.row
-            found.append(
-                RunningEntry(session_id, row.cwd or "", row.command, now - one.since, locks=row.locks)
-            )
-        return found
+            entry = RunningEntry(session_id, row.cwd or "", row.command, now - one.since, locks=row.locks)
+            yield entry, row.claim_token if row.launcher is not None else ""
 
     def hang_up(self) -> None:
         """Order each to end its command. An ender is left to that, which it is bringing about already."""

@@ -1,8 +1,7 @@
 """The `pigeon worker` process: finds sessions, decides, forks runners, watches them end, recovers.
 
 It never touches a command's bytes nor a user's directory, whose mount may hang. It forks without threads and with no
-SQLite connection open; a runner that it forked outlives it, and the next scheduler with the same journal watches it
-again.
+SQLite connection open; a runner that it forked outlives it, and the next scheduler with the journal watches it.
 """
 
 from __future__ import annotations
@@ -26,6 +25,7 @@ from pigeon.worker.scheduler import exits, outage, queue, waiting_clients
 from pigeon.worker.scheduler.agenda import NEVER, Agenda
 from pigeon.worker.scheduler.catalog import Catalog
 from pigeon.worker.scheduler.deaths import Deaths
+from pigeon.worker.scheduler.elsewhere import Elsewhere
 from pigeon.worker.scheduler.exits import Look
 from pigeon.worker.scheduler.forks import STANDBY_AFTER_S, Forks
 from pigeon.worker.scheduler.heartbeat import INTERVAL_S, Heartbeat
@@ -46,14 +46,15 @@ from pigeon.worker.scheduler.sessions import (
     Tried,
     Waiting,
 )
+from pigeon.worker.scheduler.single import Single
 from pigeon.worker.scheduler.wait_records import WaitRecorder
 
 RECOVERY_S = 10.0
 """Between two looks for runners of this journal that died without their scheduler seeing it."""
 
 WAY_S = 10.0
-"""Between two looks at the whole way to the share: somebody may have opened a directory above to others, or moved the
-share away and put another in its place. A listing checks no more than what it lists."""
+"""Between two looks at the whole way to the share: somebody may have opened a directory above to others, or put another
+share in its place. A listing checks no more than what it lists."""
 
 ADOPTED_S = 0.2
 """Between two looks at runners that another scheduler forked, whose end no signal tells."""
@@ -83,7 +84,7 @@ class Scheduler:
         self.max_net = max_net
         self.poll_ceiling_s = poll_ceiling_s
         self.sessions = Sessions()
-        self.catalog = Catalog(self.sessions, worker.namespace, route)
+        self.catalog = Catalog(self.sessions, worker.namespace, route, only=worker.only)
         self.sweeper = Sweeper(worker, self.sessions, retention)
         self.takeovers = Takeovers(worker, host_timeout_s, self._settled)
         self.runners = Runners(self.sessions, worker.proof_directory)
@@ -105,6 +106,8 @@ class Scheduler:
         self._agenda = Agenda(self._share, self._journal)
         for name, after_s in (("way", WAY_S), ("sweep", SWEEP_S), ("standby", STANDBY_AFTER_S)):
             self._agenda.put(name, self._news_at + after_s)
+        self._single = Single(worker, self.sessions, self._agenda)
+        self._elsewhere = Elsewhere(worker, self.runners, self._agenda)
         self._wait_recorder = WaitRecorder(worker, self._journal)
         self._other_hands = OtherHands(worker, self.sessions, self._agenda, self._wait_recorder)
         self._rescue = Rescue(
@@ -138,10 +141,11 @@ class Scheduler:
         return 0
 
     def _on_stop(self, _number: int, _frame: object) -> None:
-        self.stops += 1
+        self.stops += 1 if self._single.session_id is None else 2  # nothing else that it could let go on
 
     def _is_over(self) -> bool:
-        return self.stops > 0 and len(self.runners) == 0
+        ends = self.stops > 0 and len(self.runners) == 0
+        return ends or self._single.is_served(clock.monotonic())
 
     def _step(self) -> None:
         now = clock.monotonic()
@@ -158,6 +162,8 @@ class Scheduler:
         self._agenda.run("recover", now, RECOVERY_S, self._recover)
         self._agenda.run("beat", now, INTERVAL_S, self._beat)
         self._agenda.run("adopted", now, ADOPTED_S, self._rescue.watch_adopted)
+        self._elsewhere.hear(now)
+        self._single.ask(now)
         if self._takes_sessions:
             if now >= self._agenda.due("scan"):
                 self._scan(now)
@@ -178,7 +184,7 @@ class Scheduler:
         if share.renew(self.worker.namespace):
             self._forks.dismiss_standby()  # it was forked with the old one's descriptors
             tell(
-                "pigeon worker: another directory has taken the place of the namespace, and is served from now on"
+                "pigeon worker: another directory has taken the namespace's place, and is served from now on"
             )
 
     def _make_standby(self, now: float) -> None:
@@ -189,7 +195,7 @@ class Scheduler:
 
     def _sleep(self) -> None:
         now = clock.monotonic()
-        until = self._agenda.due("beat", "recover")
+        until = min(self._agenda.due("beat", "recover"), self._elsewhere.due, self._single.due)
         if self.sessions.of(Adopted):
             until = min(until, self._agenda.due("adopted"))
         if self._takes_sessions:
@@ -220,7 +226,7 @@ class Scheduler:
         self._first_scan = False
         after = clock.monotonic()
         wait = scan_interval(after - self._news_at, self.poll_ceiling_s)
-        self._agenda.put("scan", after + max(wait, after - now))
+        self._agenda.put("scan", after + max(self._single.scan_pause_s(wait), after - now))
 
     def _tick(self) -> None:
         """Once a second: signs of life, withdrawals and the journal's record of those that wait."""
@@ -234,8 +240,7 @@ class Scheduler:
         self._wait_recorder.record(self.sessions.candidates(), now)
         self.takeovers.watch(list(self.sessions.of(Owned)), now)
 
-    def _settled(self, session_id: str, is_final: bool) -> None:
-        """A session of another has its end, or is gone."""
+    def _settled(self, session_id: str, is_final: bool) -> None:  # one of another's; else it is gone
         self.sessions.put(session_id, Final(clock.monotonic()) if is_final else IGNORED)
 
     def _sweep(self) -> None:
@@ -255,10 +260,8 @@ class Scheduler:
         for verdict in queue.decide(waiting, held, free, now, free_net=free_net, refusing=refusing):
             candidate = verdict.session.candidate
             if verdict.reason is None and _is_retry(verdict.session):
-                self._launch(
-                    verdict.session, verdict.beside
-                )  # only a try: it goes on waiting unless that succeeds
-                continue
+                self._launch(verdict.session, verdict.beside)
+                continue  # only a try: it goes on waiting unless that succeeds
             if candidate.wait_for(verdict.reason, verdict.behind, now) and verdict.reason is not None:
                 behind = f" behind {verdict.behind}" if verdict.behind else ""
                 self.worker.debug.say("lock", f"{candidate.session_id}: waits for {verdict.reason}{behind}")
@@ -279,6 +282,7 @@ class Scheduler:
             refusal=candidate.refusal,
             row=candidate.row,
             is_first_try=isinstance(session, Waiting),
+            launch=self._elsewhere.launch_of(candidate),
             beside=beside,
         )
         try:
@@ -291,8 +295,9 @@ class Scheduler:
             self.sessions.put(candidate.session_id, Tried(candidate, retry_at, is_retry))
             return
         self._processes.works()
-        self._agenda.put("standby", now + STANDBY_AFTER_S)
-        state = Running(candidate, pid, now, is_retry, is_beside=bool(beside))
+        if self._single.session_id is None:
+            self._agenda.put("standby", now + STANDBY_AFTER_S)
+        state = Running(candidate, pid, now, is_retry, is_beside=bool(beside), launch=task.launch_token)
         self.sessions.put(candidate.session_id, state)
 
     # Ends
@@ -365,7 +370,9 @@ class Scheduler:
 
     def _beat(self) -> None:
         stuck = dict(list(self.sessions.stuck().items())[:MOST_STUCK])
-        self._heartbeat.beat(self.runners.describe(clock.monotonic()), stuck, draining=self.stops > 0)
+        now = clock.monotonic()
+        running, launched = self.runners.describe(now), self.runners.launched(now)
+        self._heartbeat.beat(running, launched, stuck, draining=self.stops > 0)
 
     def _answer_stops(self) -> None:
         if self.stops == self._said_stops:

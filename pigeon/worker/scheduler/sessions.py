@@ -131,6 +131,8 @@ class Running:
     """Its wait for the directory goes on until the runner turns out to have got it."""
     is_beside: bool = False
     """It runs beside another of its own job, and takes no slot."""
+    launch: str = ""
+    """The token under which it is run elsewhere; "" for one that runs here."""
 
 
 @dataclass(slots=True)

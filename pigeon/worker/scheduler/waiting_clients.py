@@ -5,14 +5,11 @@ from __future__ import annotations
 from pigeon.errors import DamagedSession
 from pigeon.wire import files, states
 from pigeon.wire.names import Namespace
-from pigeon.wire.pacing import HEARTBEAT_S
+from pigeon.wire.pacing import CLIENT_GONE_S, HEARTBEAT_S
 from pigeon.wire.records import companion_of
 from pigeon.wire.tail import Tail
 from pigeon.worker.scheduler.queue import DIRECTORY
 from pigeon.worker.scheduler.sessions import Candidate
-
-SIGN_OF_LIFE_S = 2 * HEARTBEAT_S + 2.0
-"""A waiting session whose client shows none for this long is cancelled."""
 
 OVERDUE_S = HEARTBEAT_S + 2.0
 """One that has shown none for this long may have died; it is not started until it shows one."""
@@ -51,7 +48,7 @@ def judge(namespace: Namespace, candidate: Candidate, now: float) -> bool:
     if grew and candidate.needs_sign_of_life:
         candidate.needs_sign_of_life = False
         changed = True
-    if silence >= SIGN_OF_LIFE_S:
+    if silence >= CLIENT_GONE_S:
         candidate.needs_sign_of_life = False
         candidate.refusal = (
             states.CANCELLED,

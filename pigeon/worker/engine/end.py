@@ -1,0 +1,37 @@
+"""How a session ended that another worker ran, as the journal's columns say it."""
+
+from __future__ import annotations
+
+from pigeon import clock
+from pigeon.wire import takeover
+from pigeon.wire.names import SessionFiles
+from pigeon.wire.states import Status
+
+
+def columns_of(session: SessionFiles, status: Status) -> dict[str, object]:
+    """Of a final status, and of the exit event if there is one. Stamps are those of the other host's clock."""
+    started, ended = _seconds(status.started_at), _seconds(status.finished_at)
+    try:
+        return_code = takeover.exit_in(session)
+    except OSError:
+        return_code = None
+    return {
+        "outcome": status.state,
+        "exit_code": status.exit_code,
+        "return_code": return_code,
+        "ended_by": status.ended_by,
+        "error": status.error,
+        "started_at": started,
+        "ended_at": ended if started is not None else None,
+        "run_s": max(0.0, ended - started) if started is not None and ended is not None else None,
+        "stream_bytes": status.stream_bytes,
+    }
+
+
+def _seconds(stamp: str | None) -> float | None:
+    """With its fraction, which `clock.utc_seconds` leaves out."""
+    whole = clock.utc_seconds(stamp) if stamp else None
+    if stamp is None or whole is None:
+        return None
+    fraction = stamp[19:].rstrip("Z")
+    return whole + (float(fraction) if fraction[:1] == "." and fraction[1:].isdigit() else 0.0)
