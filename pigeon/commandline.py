@@ -19,6 +19,8 @@ from __future__ import annotations
 
 import os
 
+from pigeon.printing import quote
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -26,7 +28,6 @@ if TYPE_CHECKING:
 _SHELLS = ("sh", "bash", "zsh", "dash", "ksh", "ash")
 _LETTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_")
 _NAME = _LETTERS | frozenset("0123456789")
-_SAFE = _NAME | frozenset("@%+=:,./-")
 _PLAIN = _NAME | frozenset(".-")
 _NUMERIC = frozenset("0123456789+-.,:/_%")
 
@@ -36,13 +37,6 @@ SHORTEST_PLAIN_REPAIRED = 8
 
 LONGEST_TEXT_BYTES = 120_000
 """The kernel takes at most 128 KiB as one argument, however much it takes in all."""
-
-
-def quote(word: str) -> str:
-    """`word` as one word of a POSIX shell, whatever it holds; what needs no quotes gets none."""
-    if word and _SAFE.issuperset(word):
-        return word
-    return "'" + word.replace("'", "'\"'\"'") + "'"
 
 
 def is_name(text: str) -> bool:

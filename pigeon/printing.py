@@ -17,6 +17,16 @@ if TYPE_CHECKING:
     from typing import TextIO
 
 
+_PLAIN = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_@%+=:,./-")
+
+
+def quote(word: str) -> str:
+    """`word` as one word of a POSIX shell, whatever it holds; what needs no quotes gets none. `shlex` loads slowly."""
+    if word and _PLAIN.issuperset(word):
+        return word
+    return "'" + word.replace("'", "'\"'\"'") + "'"
+
+
 def visible(text: str) -> str:
     """`text` on one line, with an escape for everything that a terminal would act upon."""
     if text.isascii() and text.isprintable():

@@ -11,8 +11,8 @@ from pigeon.client.session import submit
 from pigeon.client.session.conversation import Conversation
 from pigeon.client.session.guardian_front import GuardianFront
 from pigeon.client.tty import is_terminal, window_size
-from pigeon.commandline import quote
 from pigeon.config import Config
+from pigeon.printing import quote
 from pigeon.wire.documents import BESIDE, CLIENT_FEATURES, Request, Requester
 from pigeon.wire.names import new_session_id
 

@@ -170,7 +170,8 @@ def facts_of(known: Known) -> Facts:
             request.locks,
             request.keeps,
         )
-        if request.acknowledges or known.attachment:
+        facts.window_bytes = newest.window_bytes(view, known.attachment, known.read_bytes)
+        if facts.window_bytes is not None:
             facts.unread_bytes = max(0, newest.written_bytes(view) - known.read_bytes)
         facts.untaken_bytes = max(0, known.input_bytes - known.taken_bytes)
         _add_wait(facts, known)

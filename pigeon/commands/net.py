@@ -7,12 +7,11 @@ import json
 import os
 from collections.abc import Mapping
 
-from pigeon.commandline import quote
 from pigeon.commands.arguments import Parser, add_common, add_forwards, flags_of, load_config, plan_of
 from pigeon.commands.itself import own_command
 from pigeon.errors import EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND, PigeonError, UsageError
 from pigeon.net.near.environment import PROXY_VARIABLE
-from pigeon.printing import complain, say
+from pigeon.printing import complain, quote, say
 
 _EPILOG = """\
 examples:

@@ -8,7 +8,6 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
-from pigeon.commandline import quote
 from pigeon.commands.arguments import Parser, add_common, add_forwards, flags_of, load_config, plan_of
 from pigeon.commands.itself import own_command
 from pigeon.errors import PigeonError
@@ -16,7 +15,7 @@ from pigeon.net.loop import IN, Loop
 from pigeon.net.near import places
 from pigeon.net.near.assembly import Built, Plan, build
 from pigeon.net.near.environment import url, variables
-from pigeon.printing import say
+from pigeon.printing import quote, say
 
 
 def main(args: list[str], globals_: Mapping[str, str]) -> int:

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import json
 import re
-import shlex
 import sqlite3
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
 from pigeon.journal import states
+from pigeon.text import typed
 
 Connection = sqlite3.Connection
 
@@ -91,8 +91,8 @@ class Row:
 
     @property
     def text(self) -> str:
-        """The command as a person would type it: a shell's text, or the words, quoted."""
-        return self.command[2] if self.is_text else shlex.join(self.command)
+        """The command as it was typed (`text.typed`)."""
+        return typed(self.command)
 
     @property
     def is_text(self) -> bool:

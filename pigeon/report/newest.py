@@ -6,8 +6,10 @@ import os
 from collections.abc import Iterator
 
 from pigeon import clock
+from pigeon.errors import DamagedSession
 from pigeon.report.session_view import View
 from pigeon.wire import files, segments, states
+from pigeon.wire.documents import BULK
 from pigeon.wire.names import attachment_number, is_control
 from pigeon.wire.pacing import HEARTBEAT_S
 from pigeon.wire.records import (
@@ -25,11 +27,14 @@ from pigeon.wire.records import (
     client_event_of,
     decode_line,
     event_of,
+    features_in,
     offset_of,
     quoted,
     stamp_of,
     type_of,
 )
+from pigeon.wire.tail import Tail
+from pigeon.worker.relay import window
 
 STEP_BYTES = 256 * 1024
 FARTHEST_BYTES = 8 * 1024 * 1024
@@ -129,6 +134,23 @@ def read_bytes(view: View, number: int) -> int:
         if type_of(record) == ACK:
             return (offset_of(record) or 0) + bulk_bytes_of(record)
     return 0
+
+
+def window_bytes(view: View, number: int, printed_bytes: int) -> int | None:
+    """How far the output may run ahead of what that client has printed; None: as far as it likes."""
+    request = view.request
+    if number:  # every attacher acknowledges, and says first what it knows
+        try:
+            first = Tail(view.files.control(number), ()).poll()[:1]
+        except (OSError, DamagedSession):
+            return None
+        return window.window_bytes(
+            takes_bulk=any(BULK in features_in(one) for one in first), is_watched=False
+        )
+    if request is None or not request.acknowledges:
+        return None
+    is_watched = request.pty and request.acknowledges_often and printed_bytes > 0
+    return window.window_bytes(takes_bulk=request.takes_bulk, is_watched=is_watched)
 
 
 def written_bytes(view: View, stem: str = segments.STREAM) -> int:

@@ -53,7 +53,7 @@ class Sum:
 
 def program(row: Row) -> str:
     """The program that a command names: its first word that is no assignment, without its directory."""
-    words = row.text.split(None, 8) if row.is_text else row.command
+    words = row.command[2].split(None, 8) if row.is_text else row.command
     for word in words:
         name, equals, _ = word.partition("=")
         if not (equals and name.isidentifier()):

@@ -63,6 +63,8 @@ class Facts:
     output_quiet_s: float | None = None
     unread_bytes: int = 0
     """Output written and not acknowledged by the client."""
+    window_bytes: int | None = None
+    """So far the output may run ahead of the client; then the command waits. None: as far as it likes."""
     untaken_bytes: int = 0
     """Input written and not taken by the command."""
     runner_state: str | None = None
@@ -77,6 +79,10 @@ class Facts:
     unanswered_s: float = 0.0
     trouble: str | None = None
     """The share's trouble that the runner noted and that is not over."""
+
+
+def _bytes(count: int) -> str:
+    return f"{count >> 20} MiB" if count >= 1 << 20 else f"{count >> 10} KiB"
 
 
 def _holder(f: Facts) -> str:
@@ -239,13 +245,13 @@ VERDICTS: tuple[Rule, ...] = (
     ),
     (
         "client does not read",
-        lambda f: f.unread_bytes > 16 * 1024 * 1024,
-        lambda f: f"held up: its client has {f.unread_bytes >> 20} MiB of output still to read",
+        lambda f: f.window_bytes is not None and f.unread_bytes >= f.window_bytes,
+        lambda f: f"held up: its client has {_bytes(f.unread_bytes)} of output still to read",
     ),
     (
         "does not read its input",
         lambda f: f.untaken_bytes > 1024 * 1024,
-        lambda f: f"runs; the command has {f.untaken_bytes >> 20} MiB of input that it does not read",
+        lambda f: f"runs; the command has {_bytes(f.untaken_bytes)} of input that it does not read",
     ),
     (
         "no client",

@@ -17,6 +17,7 @@ import errno
 import os
 import stat
 
+from pigeon.printing import quote
 from pigeon.wire.names import Namespace
 
 TYPE_CHECKING = False
@@ -275,7 +276,7 @@ class Way:
         open_to = found.st_mode & 0o022
         if not open_to:
             return
-        remedy = f"`chmod go-w {_quoted(path)}`"
+        remedy = f"`chmod go-w {quote(path)}`"
         if open_to == 0o020 and _is_our_group(found.st_gid):
             if self._trust == TRUST_GROUP:
                 return
@@ -300,7 +301,7 @@ def _hold(name: str, parent: int, path: str) -> int:
         found = os.stat(name, dir_fd=parent, follow_symlinks=False)
         what = "is a symbolic link" if stat.S_ISLNK(found.st_mode) else "is not a directory"
         raise _refused(
-            path, what, f"`mv {_quoted(path)} {_quoted(path + '.old')}`, if it is not yours to keep"
+            path, what, f"`mv {quote(path)} {quote(path + '.old')}`, if it is not yours to keep"
         ) from None
     except OSError as error:
         error.filename = path
@@ -316,12 +317,6 @@ def _is_root_outside(uid: int) -> bool:
     from pigeon.trust import is_unmapped
 
     return is_unmapped(uid)
-
-
-def _quoted(path: str) -> str:
-    """As a shell reads it; without shlex, which is slow to load."""
-    is_plain = all(c.isalnum() or c in "/._-+,@%" for c in path) and path.isascii()
-    return path if is_plain else "'" + path.replace("'", "'\\''") + "'"
 
 
 # Making directories

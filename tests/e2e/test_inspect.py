@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from pigeon.wire.records import ack_line
 from tests.helpers import raw
 from tests.helpers.notes import Notes
 from tests.helpers.pigeon import Pigeon
@@ -198,6 +199,34 @@ def test_input_that_is_not_read(warm: Pigeon) -> None:
     waits_for_rule(warm, session, "does not read its input")
     client.signal(signal.SIGTERM)
     assert client.wait().code == 143
+
+
+def asks(*features: str, pty: bool) -> dict[str, Any]:
+    """Parts of the request of a client that knows these."""
+    terminal = {"stdin_isatty": pty, "stdout_isatty": pty, "size": None, "pty": pty}
+    return {"client": {"version": "1", "features": ["heartbeat", "ack", *features]}, "terminal": terminal}
+
+
+def test_unread_output_within_the_window_holds_nothing_up(warm: Pigeon) -> None:
+    """A reader of segments has one of 24 MiB."""
+    session = raw.publish(warm, "head -c 20000000 /dev/zero; exec sleep 60", **asks("bulk", pty=False))
+    wait_until(lambda: report(warm, session)["facts"]["unread_bytes"] >= 20_000_000, 30, "the output")
+    assert report(warm, session)["facts"]["window_bytes"] == 24 << 20
+    waits_for_rule(warm, session, "processes")
+    assert warm.run("stop", session.id).code == 0
+
+
+def test_a_terminal_that_shows_nothing_more_holds_its_command_up(warm: Pigeon) -> None:
+    """Whose window is far smaller."""
+    text = "echo ready; while [ ! -e go ]; do sleep 0.01; done; exec yes"
+    session = raw.publish(warm, text, stdin=None, **asks("bulk", "ack_often", pty=True))
+    wait_until(lambda: b"ready" in session.output(), 15, "the command")
+    raw.append(session, "control.jsonl", ack_line(1))
+    (warm.work / "go").touch()
+    assert "held up: its client has" in waits_for_rule(warm, session, "client does not read")
+    facts = report(warm, session)["facts"]
+    assert (facts["window_bytes"], facts["unread_bytes"] < 2 << 20) == (512 << 10, True)
+    assert warm.run("stop", session.id).code == 0
 
 
 @pytest.mark.slow

@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pigeon import commandline
+from pigeon.printing import quote
 from pigeon.settings import DEFAULT_ENV_EXCLUDE
 
 SHELL = ["bash", "-lc"]
@@ -73,7 +74,7 @@ def test_an_assigned_value_arrives_as_it_was(value: str) -> None:
 
 @given(st.text())
 def test_quoting_means_what_shlex_means(word: str) -> None:
-    quoted = commandline.quote(word)
+    quoted = quote(word)
     assert shlex.split(quoted) == [word]
     assert (quoted == word) == (shlex.quote(word) == word)
 
@@ -213,7 +214,7 @@ def test_an_assigned_value_is_put_right_too() -> None:
 )  # fmt: skip
 def test_a_word_that_may_be_meant_stays(word: str) -> None:
     text, notes = repaired("echo", word, there={"A": "something else"}, here={"A": word})
-    assert (text, notes) == (f"echo {commandline.quote(word)}", [])
+    assert (text, notes) == (f"echo {quote(word)}", [])
 
 
 @pytest.mark.parametrize(
@@ -280,7 +281,8 @@ def test_patterns_of_the_usual_kinds_need_no_import() -> None:
     )
     root = Path(__file__).resolve().parents[2]
     done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True)
-    assert set(done.stdout.split()) <= {"__future__", "pigeon", "pigeon.commandline", "pigeon.settings"}
+    ours = {"pigeon", "pigeon.commandline", "pigeon.printing", "pigeon.settings"}
+    assert set(done.stdout.split()) <= {"__future__", *ours}
     assert done.returncode == 0, done.stderr
 
 

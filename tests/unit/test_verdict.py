@@ -88,7 +88,7 @@ CASES: dict[str, tuple[dict[str, Any], str]] = {
     "client gone": ({"state": "running", "client": "silent"}, "runs, but its client is gone"),
     "client suspended": ({"state": "running", "client": "suspended"}, "its client is suspended"),
     "client does not read": (
-        {"state": "running", "client": "alive", "unread_bytes": 64 * MIB},
+        {"state": "running", "client": "alive", "unread_bytes": 64 * MIB, "window_bytes": 64 * MIB},
         "held up: its client has 64 MiB of output still to read",
     ),
     "does not read its input": (

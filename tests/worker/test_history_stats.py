@@ -78,7 +78,7 @@ def test_the_program_of_a_command(words: list[str], name: str) -> None:
 
 def test_the_table_of_sums(book: Book) -> None:
     lines = book.table("--stats", "directory")
-    assert lines[0].split() == "DIRECTORY COMMANDS FAILED RAN WAITED LONGEST IN/OUT".split()
+    assert lines[0].split() == "DIRECTORY COMMANDS FAILED RAN WAITED LONGEST IN/OUT (commands)".split()
     assert lines[1].split()[:6] == ["/a", "2", "-", "40s", "1m20s", "1m20s"]
     assert lines[1].endswith("█" * 12)
     assert lines[-1].split()[:3] == ["total", "4", "1"]

@@ -88,7 +88,6 @@ class OwnerState:
         self._claim: Claim | None = None
         self._silence = Silence()
         self._next_look = 0.0
-        self._next_claim_look = 0.0
         self._made_telling: Telling | None = None
         self.finds_no_room = False
         """The share was full when the session had last been silent for long."""

@@ -11,7 +11,6 @@ from pigeon.net.catch.decide import INVENTED
 A: Final = 1
 AAAA: Final = 28
 NO_ERROR: Final = 0
-SERVER_FAILURE: Final = 2
 NO_SUCH_NAME: Final = 3
 
 _HEAD = struct.Struct("!HHHHHH")

@@ -55,7 +55,6 @@ class _Session:
         self.is_ready = False
         self.is_leaving = False
         self.pigeon = ""
-        self.arrivals: set[Plug] = set()
         self.stream = Stream(
             network.loop,
             lane.reading,

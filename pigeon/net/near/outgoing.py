@@ -34,7 +34,6 @@ class Outgoing(Plug):
         by: int = frames.BY_PROGRAM,
         answered: Answered | None = None,
     ) -> None:
-        self._mux: Mux | None = None
         super().__init__(loop, None, lambda _: over(self))  # type: ignore[arg-type]  # known once there is a session
         self.wish = wish
         self.by = by

@@ -17,19 +17,9 @@ from pigeon.wire.names import SessionFiles
 from pigeon.wire.records import BULK_AFTER_BYTES, CHANNELS, MAX_DATA_BYTES, PTY
 from pigeon.wire.segments import SEGMENT_BYTES
 from pigeon.wire.stream import StreamWriter
+from pigeon.worker.relay.window import window_bytes
 
 READ_BYTES = 256 * 1024
-WINDOW_BYTES = 64 * 1024 * 1024
-"""How far the stream may run ahead of a client that acknowledges."""
-
-BULK_WINDOW_BYTES = 24 * 1024 * 1024
-"""The same for one that reads segments: three of its acknowledgements. What is under way when a command is killed has
-still to be read, which takes a tenth of a second for so much."""
-
-EYES_BYTES = 512 * 1024
-"""The same on a terminal, for a client that acknowledges as often as this needs: what has been sent is shown, however
-long that takes, so behind a flood an interrupting key would give the prompt back only after a window."""
-
 UNSEEN_S = 2.0
 """A terminal that has shown nothing for so long after the start is another's now (a job in the background): its command
 goes on as one on pipes does."""
@@ -88,7 +78,7 @@ class Outbound:
         self.channel_bytes = dict.fromkeys(CHANNELS, 0)
         self.acknowledged: int | None = None
         self.is_watched = False
-        """The client acknowledges as often as EYES_BYTES needs."""
+        """The client acknowledges as often as a terminal's window needs."""
         self.last_output = 0.0
         self.brisk_until = 0.0
         self._seq = 0
@@ -130,8 +120,7 @@ class Outbound:
         if self.acknowledged is None:
             return True
         ahead = self.stream.lines.end - self.acknowledged + self.stream.bulk_bytes - self.acknowledged_bulk
-        window = BULK_WINDOW_BYTES if self.takes_bulk else WINDOW_BYTES
-        return ahead < (EYES_BYTES if self.is_watched else window)
+        return ahead < window_bytes(takes_bulk=self.takes_bulk, is_watched=self.is_watched)
 
     def judge_watching(self, running_s: float) -> None:
         """Whether the window may be as small as a terminal's. `running_s`: since the start."""
