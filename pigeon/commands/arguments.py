@@ -86,6 +86,17 @@ def add_session(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_sessions(parser: argparse.ArgumentParser) -> None:
+    """SESSION…, likewise; `arguments.sessions` is a list of words, or [None]."""
+    parser.add_argument(
+        "sessions",
+        nargs="*",
+        default=[None],
+        metavar="SESSION",
+        help="ids, or unique beginnings of them or of their random parts; without, the only one of this directory",
+    )
+
+
 def add_forwards(parser: argparse.ArgumentParser) -> None:
     """`-L`, `-R`, `-D`, `-g`, as ssh has them, and what goes with them."""
     group = parser.add_argument_group("forwarding")

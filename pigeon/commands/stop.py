@@ -1,4 +1,4 @@
-"""`pigeon stop SESSION`: end a session from any machine that sees the share."""
+"""`pigeon stop SESSION…`: end sessions from any machine that sees the share."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from collections.abc import Mapping
 
 from pigeon import clock
 from pigeon.client.session.submit import withdraw
-from pigeon.commands.arguments import Parser, add_common, add_session, current_directory, load_config
+from pigeon.commands.arguments import Parser, add_common, add_sessions, current_directory, load_config
+from pigeon.config import Config
 from pigeon.errors import NotFoundError, PigeonError, ShareError, UsageError
-from pigeon.printing import say
+from pigeon.printing import complain, say
 from pigeon.report import session_view
 from pigeon.report.session_choice import choose
 from pigeon.wire import attachment, states, takeover
@@ -26,9 +27,9 @@ def main(args: list[str], globals_: Mapping[str, str]) -> int:
     """Stop, signal or, with --force, give an end to a session whose owner is silent. Raises PigeonError."""
     parser = Parser(
         prog="pigeon stop",
-        description="End a session: withdraw it while it waits, hang its command up while it runs.",
+        description="End sessions: withdraw those that wait, hang up the commands of those that run.",
     )
-    add_session(parser)
+    add_sessions(parser)
     parser.add_argument(
         "--signal", metavar="N", help="send this signal (a number or a name) instead of hanging up"
     )
@@ -42,15 +43,35 @@ def main(args: list[str], globals_: Mapping[str, str]) -> int:
     number = _signal_number(arguments.signal) if arguments.signal is not None else None
     config = load_config(arguments, globals_)
     namespace = config.open_namespace()
-    view = session_view.view(namespace, choose(namespace, arguments.session, current_directory()))
+    cwd = current_directory()
+    ids = [
+        choose(namespace, typed, cwd) for typed in arguments.sessions
+    ]  # nothing is ended before all are known
+    code = 0
+    for session_id in ids:
+        try:
+            _end(namespace, session_id, config, number, force=arguments.force)
+        except PigeonError as error:
+            if session_id == ids[-1]:
+                raise
+            code = error.exit_code
+            complain(error.message)
+            if error.hint:
+                complain(f"hint: {error.hint}")
+    return code
+
+
+def _end(namespace: Namespace, session_id: str, config: Config, number: int | None, *, force: bool) -> None:
+    view = session_view.view(namespace, session_id)
     if view.state in states.FINAL:
         say(f"session {view.session_id} has ended already: {view.state}", stderr=True)
-        return 0
+        return
     try:
         # What is pending and unclaimed has no owner to be silent: giving it up takes the claim itself.
-        if arguments.force and view.state != states.PENDING:
-            return _force(namespace, view, config.worker.host_timeout)
-        return _stop(namespace, view, number)
+        if force and view.state != states.PENDING:
+            _force(namespace, view, config.worker.host_timeout)
+        else:
+            _stop(namespace, view, number)
     except BrokenPipeError:
         raise
     except OSError as error:
@@ -60,7 +81,7 @@ def main(args: list[str], globals_: Mapping[str, str]) -> int:
         ) from error
 
 
-def _stop(namespace: Namespace, view: session_view.View, number: int | None) -> int:
+def _stop(namespace: Namespace, view: session_view.View, number: int | None) -> None:
     if view.claim is None and number is not None:
         raise PigeonError(
             f"session {view.session_id} has not been started: there is nothing to signal",
@@ -70,7 +91,7 @@ def _stop(namespace: Namespace, view: session_view.View, number: int | None) -> 
         created = view.status.created_at if view.status else clock.utc_text()
         if withdraw(view.files, created, "stopped by `pigeon stop` before it ran"):
             say(f"session {view.session_id} is withdrawn")
-            return 0
+            return
         view = session_view.view(namespace, view.session_id)  # somebody was faster
     owner = view.claim or Claim({})
     if owner.is_withdrawal:
@@ -83,7 +104,7 @@ def _stop(namespace: Namespace, view: session_view.View, number: int | None) -> 
             f"session {view.session_id} is run by an older worker, which only listens to its own client",
             hint="press Ctrl-C there, or stop the command on its host",
         )
-    return _tell(namespace, view, number)
+    _tell(namespace, view, number)
 
 
 def _signal_number(text: str) -> int:
@@ -97,22 +118,22 @@ def _signal_number(text: str) -> int:
     return number
 
 
-def _tell(namespace: Namespace, view: session_view.View, number: int | None) -> int:
+def _tell(namespace: Namespace, view: session_view.View, number: int | None) -> None:
     """As a visitor: the runner does what it says and goes on listening to its client."""
     line = client_line(HANGUP) if number is None else signal_line(0, number)
     attachment.create(view.files, visitor_records=line)
     if number is not None:
         say(f"session {view.session_id}: signal {number} is on its way")
-        return 0
+        return
     until = clock.monotonic() + WAIT_S
     while clock.monotonic() < until:
         try:
             state = session_view.view(namespace, view.session_id).state
         except NotFoundError:
-            return 0
+            return
         if state in states.FINAL:
             say(f"session {view.session_id}: {state}")
-            return 0
+            return
         clock.sleep(0.1)
     raise PigeonError(
         f"session {view.session_id} has not ended within {WAIT_S:.0f} s; its worker may be gone",
@@ -120,7 +141,7 @@ def _tell(namespace: Namespace, view: session_view.View, number: int | None) -> 
     )
 
 
-def _force(namespace: Namespace, view: session_view.View, host_timeout_s: float) -> int:
+def _force(namespace: Namespace, view: session_view.View, host_timeout_s: float) -> None:
     say(
         f"watching the owner of {view.session_id} for {host_timeout_s:.0f} s of silence (`[worker] host_timeout`); "
         "Ctrl-C gives up",
@@ -137,7 +158,7 @@ def _force(namespace: Namespace, view: session_view.View, host_timeout_s: float)
     by = f"pigeon stop on {os.uname().nodename}"
     if takeover.end(view.files, new_token(), by, view.owner or "?", stalled=stalled):
         say(f"session {view.session_id} has been given an end; its command is not run again")
-        return 0
+        return
     state = session_view.view(namespace, view.session_id).state
     if state not in states.FINAL:
         raise PigeonError(
@@ -145,4 +166,3 @@ def _force(namespace: Namespace, view: session_view.View, host_timeout_s: float)
             hint="try again, if it stays so",
         )
     say(f"session {view.session_id} has got an end meanwhile: {state}")
-    return 0

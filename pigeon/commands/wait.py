@@ -6,7 +6,14 @@ import sys
 from collections.abc import Mapping
 
 from pigeon import clock
-from pigeon.commands.arguments import Parser, add_common, current_directory, load_config, seconds
+from pigeon.commands.arguments import (
+    Parser,
+    add_common,
+    add_sessions,
+    current_directory,
+    load_config,
+    seconds,
+)
 from pigeon.errors import EXIT_PIGEON, NotFoundError, ShareError
 from pigeon.printing import complain
 from pigeon.report import session_view
@@ -34,12 +41,7 @@ def main(args: list[str], globals_: Mapping[str, str]) -> int:
         description="Wait until sessions have ended, and end with the exit code of the last one named. "
         "Nothing is printed, and Ctrl-C ends the waiting only.",
     )
-    parser.add_argument(
-        "sessions",
-        nargs="*",
-        metavar="SESSION",
-        help="ids, or unique beginnings of them or of their random parts; without, the only one of this directory",
-    )
+    add_sessions(parser)
     parser.add_argument(
         "--timeout", type=seconds, metavar="TIME", help="give up after TIME, with exit code 124"
     )
@@ -48,7 +50,7 @@ def main(args: list[str], globals_: Mapping[str, str]) -> int:
     config = load_config(arguments, globals_)
     namespace = config.open_namespace()
     cwd = current_directory()
-    ids = [choose(namespace, typed, cwd) for typed in arguments.sessions or [None]]
+    ids = [choose(namespace, typed, cwd) for typed in arguments.sessions]
     until = None if arguments.timeout is None else clock.monotonic() + arguments.timeout
     code = 0
     for session_id in ids:

@@ -53,7 +53,7 @@ complete -c pigeon -n __pigeon_is_first -a inspect -d 'tell everything that is k
 complete -c pigeon -n __pigeon_is_first -a attach -d 'take over a running session'
 complete -c pigeon -n __pigeon_is_first -a wait -d 'wait until sessions have ended, and end with the exit code of the last one named'
 complete -c pigeon -n __pigeon_is_first -a logs -d 'print what a session has written, its stderr to stderr'
-complete -c pigeon -n __pigeon_is_first -a stop -d 'end a session'
+complete -c pigeon -n __pigeon_is_first -a stop -d 'end sessions'
 complete -c pigeon -n __pigeon_is_first -a top -d 'show the workers, what runs, and what waits for whom, until `q`'
 complete -c pigeon -n __pigeon_is_first -a ping -d 'have a worker run `true`, and tell how long it takes from the request to its end'
 complete -c pigeon -n __pigeon_is_first -a doctor -d 'look whether the share can be used from here, and what it really does'

@@ -226,7 +226,7 @@ inspect:tell everything that is known of a session, from the share and from its 
 attach:take over a running session
 wait:wait until sessions have ended, and end with the exit code of the last one named
 logs:print what a session has written, its stderr to stderr
-stop:end a session
+stop:end sessions
 top:show the workers, what runs, and what waits for whom, until `q`
 ping:have a worker run `true`, and tell how long it takes from the request to its end
 doctor:look whether the share can be used from here, and what it really does

@@ -35,6 +35,21 @@ def test_a_running_one_is_hung_up(warm: Pigeon) -> None:
     assert "has ended already: cancelled" in again.words
 
 
+def test_several(pigeon: Pigeon) -> None:
+    """None is ended if a name is wrong; one that cannot be ended does not save the others."""
+    clients, sessions = zip(*(pigeon.begin("true") for _ in range(3)), strict=True)
+    ids = [session.id for session in sessions]
+    wrong = pigeon.run("stop", ids[0], "nosuch")
+    assert (wrong.code, wrong.stdout) == (1, b"")
+    (sessions[1].directory / "worker.claim").write_text("worker_host=elsewhere\nworker_pid=1\n")
+    stopped = pigeon.run("stop", *ids)
+    assert stopped.code == 255
+    assert stopped.stdout.decode().splitlines() == [f"session {one} is withdrawn" for one in (ids[0], ids[2])]
+    assert "run by an older worker" in stopped.words
+    assert [clients[n].wait().code for n in (0, 2)] == [130, 130]
+    clients[1].kill()
+
+
 def test_one_that_waits_is_withdrawn(pigeon: Pigeon) -> None:
     client, session = pigeon.begin("touch ran")
     assert pigeon.run("stop", session.id, "--signal", "TERM").code == 255
