@@ -25,8 +25,8 @@ PENDING_STATUS_S = 0.5
 STATUS: Steps = ((300.0, 1.0), (float("inf"), 2.0))
 """Between two looks at the status of a running session, by the seconds of silence. Only a look tells of an end that
 has no exit event (a killed runner, a takeover), and whoever waits for that should not wait much longer than for any
-other end. Once a second is two or three in a hundred of the visits of an idle session in its first minutes; after
-five, when the stream itself is looked at four times a second, it would be one in ten, and once in two seconds does."""
+other end. In the first minutes of an idle session a look each second is two or three of a hundred visits to the share.
+After five minutes the stream is looked at four times a second, and a look each two seconds is one visit in ten."""
 
 LAST_WORDS_S = 3.0
 """After a hang-up the session may take this long to end, and its output to be taken; then the client leaves."""
