@@ -161,7 +161,7 @@ def _talk(mine: frames.FramePipe, invocation: Invocation, *, speaks: bool) -> Ou
     settings, request, notes = prepare(invocation)
     trace.mark("client: request prepared")
     namespace = settings.open_namespace()
-    submission = submit.publish(namespace, request)
+    submission = submit.publish(namespace, request, _end_of_input(request))
     trace.mark("client: published")
     mine.tell("published", session=request.session_id)
     # Only now: a worker can be at it meanwhile.
@@ -183,6 +183,15 @@ def _talk(mine: frames.FramePipe, invocation: Invocation, *, speaks: bool) -> Ou
 
         ring(invocation.words, took_s, outcome.code)
     return outcome
+
+
+def _end_of_input(request: Request) -> bytes:
+    """What stands in the session's input from the beginning, where it is known that there will be none."""
+    if request.pty or not submit.is_over(0):
+        return b""
+    from pigeon.wire.records import stdin_eof_line
+
+    return stdin_eof_line(0)
 
 
 def prepare(invocation: Invocation) -> tuple[config.Config, Request, list[str]]:
@@ -274,7 +283,7 @@ def _detached(invocation: Invocation) -> int:
     namespace = settings.open_namespace()
     from pigeon.wire.records import stdin_eof_line
 
-    submit.publish(namespace, request, typed=b"" if request.pty else stdin_eof_line(0))
+    submit.publish(namespace, request, b"" if request.pty else stdin_eof_line(0))
     try:
         say(request.session_id, flush=True)
     except BrokenPipeError:

@@ -83,6 +83,7 @@ def test_what_a_true_costs(rig: Rig) -> None:
     assert rig.pigeon.run("true").code == 0
     rig.pigeon.wait_quiet()
     counted = Counted(rig, began)
+    print(counted.tell())
     # What takes longer than usual sees heartbeats, and the state `running` is published.
     assert counted.changes("a") <= 14 + counted.seconds, counted.tell()
     assert counted.changes("b") <= 30 + 4 * counted.seconds, counted.tell()

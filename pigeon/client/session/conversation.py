@@ -56,6 +56,8 @@ class Conversation:
         )
         self._now = clock.monotonic()
         self.upstream = Upstream(self.session, self.owner, options, attachment, self._now)
+        if submission.input_bytes:
+            self.upstream.ended_before(submission.input_bytes)
         self.end = SessionEnd(self.session, self._now)
         self.departure = Departure(submission, options, front, self.upstream, self.end)
         self._reading = ShareTrouble(self.session.directory, self._tell_trouble)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import stat
 
 from pigeon import __version__, procfs
@@ -37,15 +38,29 @@ def _pipe(fd: int) -> str:
     return f"{found.st_dev}:{found.st_ino}" if stat.S_ISFIFO(found.st_mode) else ""
 
 
+def is_over(fd: int) -> bool:
+    """Whether nothing can be read from it, now or later: /dev/null, or a pipe that is empty and has no writer."""
+    found = os.fstat(fd)
+    if not stat.S_ISFIFO(found.st_mode):
+        return stat.S_ISCHR(found.st_mode) and found.st_rdev == os.makedev(1, 3)
+    poll = select.poll()
+    poll.register(fd, select.POLLIN)
+    return poll.poll(0) == [(fd, select.POLLHUP)]
+
+
 class Submission:
     """A session as one client has submitted it, or has found it."""
 
-    __slots__ = ("namespace", "session", "request", "_token")
+    __slots__ = ("namespace", "session", "request", "input_bytes", "_token")
 
-    def __init__(self, namespace: Namespace, session: SessionFiles, request: Request) -> None:
+    def __init__(
+        self, namespace: Namespace, session: SessionFiles, request: Request, input_bytes: int = 0
+    ) -> None:
         self.namespace = namespace
         self.session = session
         self.request = request
+        self.input_bytes = input_bytes
+        """So long is stdin.jsonl as it was published; its end is the input's, then."""
         self._token = ""
 
     def withdraw(self, reason: str, exit_code: int = EXIT_CANCELLED) -> bool:
@@ -54,8 +69,10 @@ class Submission:
         return withdraw(self.session, self.request.created_at, reason, exit_code, token=self._token)
 
 
-def publish(namespace: Namespace, request: Request, typed: bytes = b"") -> Submission:
-    """Make the session's files; with status.json, which comes last, workers can see it. `typed`: the first input.
+def publish(namespace: Namespace, request: Request, end_of_input: bytes = b"") -> Submission:
+    """Make the session's files; with status.json, which comes last, workers can see it.
+
+    `end_of_input`: the record of it (`stdin_eof_line`), where there is no input.
 
     Raises:
         ShareError: the shared directory is missing, or something could not be written; what was begun is removed again.
@@ -66,15 +83,15 @@ def publish(namespace: Namespace, request: Request, typed: bytes = b"") -> Submi
     try:
         _make_directory(namespace, session)
         files.create(session.stream)
-        files.create(session.stdin(), typed)
+        files.create(session.stdin(), end_of_input)
         files.create(session.control())
-        files.replace(session.request, request.encode(__version__))
+        files.create(session.request, request.encode(__version__))  # nobody looks before there is a status
         status = Status(request.session_id, states.PENDING, created_at=request.created_at)
         files.replace(session.status, status.encode())
     except OSError as error:
         _remove(session)  # nobody can have claimed it
         raise _unusable(namespace.cache, error) from error
-    return Submission(namespace, session, request)
+    return Submission(namespace, session, request, len(end_of_input))
 
 
 def _remove(session: SessionFiles) -> None:

@@ -55,7 +55,7 @@ class Upstream:
         """What input goes into, once it goes into segments."""
         self.input = Appender(session.stdin(attachment))
         self.control = Appender(session.control(attachment))
-        self.heartbeat_at = now
+        self.heartbeat_at = now if attachment else now + HEARTBEAT_S  # to be published is a sign of life, too
         self._peer = peer
         self._options = options
         self._input_seq = 0
@@ -145,6 +145,12 @@ class Upstream:
         """The command has ended: nobody reads the input any more."""
         if self._bulk is not None:
             self._bulk.clear()
+
+    def ended_before(self, written_bytes: int) -> None:
+        """The end of the input was published with the session, in so many bytes of its file."""
+        self.has_ended = True
+        self._input_seq = 1
+        self.input.offset = written_bytes
 
     def say(self, event: str) -> None:
         """A `client` record."""

@@ -9,8 +9,16 @@ from __future__ import annotations
 
 import os
 import resource
-import signal
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import signal as plain
+else:
+    try:
+        import _signal as plain  # `signal` makes an enum's member of each number: 600 calls for each session
+    except ImportError:
+        import signal as plain
 
 LIMITS = {
     "cpu": resource.RLIMIT_CPU,
@@ -85,13 +93,13 @@ def _lower(mine: int, theirs: int | None) -> int:
 
 def hear_all_signals() -> None:
     """Ignore and block no signal any more: a command would inherit that (execve(2)). What is caught, it does not."""
-    for number in signal.valid_signals():
-        if signal.getsignal(number) == signal.SIG_IGN:
+    for number in plain.valid_signals():
+        if plain.getsignal(number) == plain.SIG_IGN:
             try:
-                signal.signal(number, _nothing)
+                plain.signal(number, _nothing)
             except (OSError, ValueError):
                 pass  # of the C library's own
-    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+    plain.pthread_sigmask(plain.SIG_SETMASK, ())
 
 
 def _nothing(_number: int, _frame: object) -> None:

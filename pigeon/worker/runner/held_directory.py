@@ -90,6 +90,8 @@ def other_directory(request: Request, host: str) -> list[str]:
     if here.st_ino == inode:
         if not theirs or mountinfo.is_network(theirs):
             return []  # as it should be, and the only case that costs nothing
+        if request.requester.host == host and here.st_mtime_ns == modified:
+            return []  # the same to the nanosecond, and on a host of the same name
         ours = mountinfo.filesystem_of(to_here(request.cwd)).fstype
         is_one = request.requester.host == host and ours == theirs
         if is_one or mountinfo.is_network(ours):
