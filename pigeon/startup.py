@@ -43,7 +43,7 @@ COMMAND = """
     client client.frames client.outcome client.signals client.tty
     client.terminal client.terminal.escapes client.terminal.giveup client.terminal.leaving client.terminal.raw
     client.terminal.window client.terminal.guardian client.following
-    wire wire.text wire.names wire.way wire.share wire.files wire.jsontext wire.documents wire.states
+    trust wire wire.text wire.names wire.way wire.share wire.files wire.jsontext wire.documents wire.states
     client.session client.session.context client.session.submit commands.run
 """.split()
 """By a command, before its session is published."""

@@ -3,7 +3,8 @@
 Whoever can write a directory on the way, or owns one, can put other directories in place of ours, and what lies in
 them is run as us. So before anything is looked at, each directory from `/` to the resolved cache, and each symbolic
 link that is followed to get there, is ours or root's and cannot be written by others unless it is sticky, as ssh and
-cron ask it of their files. Below the cache no link is followed, and from the namespace on everything is ours alone.
+cron ask it of their files (`trust.py` has the rule, and goes the way). Below the cache no link is followed, and from
+the namespace on everything is ours alone.
 
 What was checked is then held open, and all that lies below is reached from there (openat(2)): a directory that is
 exchanged later changes nothing. The descriptors are O_PATH: they serve to go on from and cost no open on a file
@@ -18,11 +19,21 @@ import os
 import stat
 
 from pigeon.printing import quote
+from pigeon.trust import (
+    NOBODY,
+    OURS,
+    Fault,
+    directory_fault,
+    is_our_group,
+    link_fault,
+    mode_fault,
+    reach,
+)
 from pigeon.wire.names import Namespace
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from pigeon.trust import Judge
 
 TRUST_USER = "user"
 TRUST_GROUP = "group"
@@ -30,9 +41,6 @@ TRUST_GROUP = "group"
 can: run commands as us."""
 
 _HOLD = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-
-_MOST_LINKS = 40
-"""As path_resolution(7)."""
 
 _KEPT = 4
 """Directories of sessions that are held besides the namespace's own: who works with one opens it once, and who looks at
@@ -59,14 +67,14 @@ def _refused(path: str, what: str, remedy: str) -> Refused:
 class Way:
     """To one namespace. `trust`: TRUST_USER or TRUST_GROUP."""
 
-    __slots__ = ("_cache", "_faults", "_held", "_root", "_trust", "is_durable", "prefix")
+    __slots__ = ("_cache", "_faults", "_held", "_root", "_group", "is_durable", "prefix")
 
     def __init__(self, namespace: Namespace, trust: str, faults: list[Refused] | None = None) -> None:
         """`faults`: where what is wrong is noted, instead of being raised, as far as one can look on all the same."""
         self._faults = faults
         self._cache = namespace.cache
         self._root = namespace.root
-        self._trust = trust
+        self._group = OURS if trust == TRUST_GROUP else NOBODY
         self._held: dict[str, int] = {}
         self.prefix = f"{namespace.root}/"
         self.is_durable = False
@@ -83,7 +91,7 @@ class Way:
         """
         found: dict[str, int] = {}
         try:
-            found[self._cache] = self._reach_cache()
+            found[self._cache] = reach(self._cache, self._judge_shared)[0]
             above = f"{self._cache}/namespaces"
             for path in (above, self._root, *(f"{self.prefix}{part}" for part in _PARTS)):
                 parent, _, name = path.rpartition("/")
@@ -92,7 +100,7 @@ class Way:
                         found[parent],
                         name,
                         path,
-                        self._check_shared if path == above else self._check_own,
+                        self._judge_shared if path == above else self._judge_own,
                         make,
                     )
                 except FileNotFoundError:
@@ -124,63 +132,9 @@ class Way:
             os.close(fd)
         self._held = {}
 
-    # Up to the cache
-
-    def _reach_cache(self) -> int:
-        """A descriptor of the cache; links on the way are followed by this code, not by the kernel."""
-        fd = os.open("/", _HOLD)
-        shown: list[str] = []
-        ahead = self._cache.split("/")[::-1]
-        links = 0
-        try:
-            self._check_shared(os.fstat(fd), "/")
-            while ahead:
-                name = ahead.pop()
-                if name in ("", "."):
-                    continue
-                path = "/" + "/".join([*shown, name])
-                try:
-                    inner = os.open(name, _HOLD, dir_fd=fd)
-                except NotADirectoryError:
-                    target = self._read_link(fd, name, path)
-                    links += 1
-                    if links > _MOST_LINKS:
-                        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), path) from None
-                    ahead += target.split("/")[::-1]
-                    if target.startswith("/"):
-                        root = os.open("/", _HOLD)
-                        os.close(fd)
-                        fd, shown = root, []
-                    continue
-                except OSError as error:
-                    error.filename = path
-                    raise
-                os.close(fd)
-                fd = inner
-                if name == "..":
-                    del shown[-1:]
-                else:
-                    shown.append(name)
-                self._check_shared(os.fstat(fd), "/" + "/".join(shown))
-        except BaseException:
-            os.close(fd)
-            raise
-        return fd
-
-    def _read_link(self, fd: int, name: str, path: str) -> str:
-        """Where the link `name` in the directory `fd` leads; NotADirectoryError if it is none."""
-        found = os.stat(name, dir_fd=fd, follow_symlinks=False)
-        if not stat.S_ISLNK(found.st_mode):
-            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), path)
-        if found.st_uid not in (0, os.geteuid()) and not _is_root_outside(found.st_uid):
-            self._refuse(path, f"is a symbolic link of uid {found.st_uid}", _OTHER_CACHE)
-        return os.readlink(name, dir_fd=fd)
-
     # Below it
 
-    def _enter(
-        self, parent: int, name: str, path: str, check: Callable[[os.stat_result, str], None], make: bool
-    ) -> int:
+    def _enter(self, parent: int, name: str, path: str, judge: Judge, make: bool) -> int:
         try:
             fd = _hold(name, parent, path)
         except FileNotFoundError:
@@ -195,7 +149,7 @@ class Way:
                 raise
             fd = _hold(name, parent, path)
         try:
-            check(os.fstat(fd), path)
+            judge(path, os.fstat(fd), False)
         except BaseException:
             os.close(fd)
             raise
@@ -217,7 +171,7 @@ class Way:
                 raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
             return self._held[path]
         parent, _, name = path.rpartition("/")
-        fd = self._enter(self.directory(parent), name, path, self._check_own, False)
+        fd = self._enter(self.directory(parent), name, path, self._judge_own, False)
         self._keep(path, fd)
         return fd
 
@@ -249,7 +203,7 @@ class Way:
         Raises Refused.
         """
         found = os.fstat(fd)
-        self._check_own(found, path)
+        self._judge_own(path, found)
         held = self._held.get(path)
         if held is not None:
             before = os.fstat(held)
@@ -258,34 +212,36 @@ class Way:
 
     # What is safe
 
-    def _check_shared(self, found: os.stat_result, path: str) -> None:
-        """Of a directory that others may use too: `/` to the cache, and `namespaces`."""
-        is_of_group = self._trust == TRUST_GROUP and _is_our_group(found.st_gid)
-        if found.st_uid not in (0, os.geteuid()) and not is_of_group and not _is_root_outside(found.st_uid):
-            self._refuse(path, f"belongs to uid {found.st_uid}", _OTHER_CACHE)
-        if not found.st_mode & stat.S_ISVTX:
-            self._check_mode(found, path)
+    def _judge_shared(self, path: str, found: os.stat_result, _in_open: bool) -> None:
+        """Of a directory that others may use too, or a link: `/` to the cache, and `namespaces`.
 
-    def _check_own(self, found: os.stat_result, path: str) -> None:
+        In a container, the root of its host may have made them in a directory that all can write (DESIGN.md, 17).
+        """
+        if stat.S_ISLNK(found.st_mode):
+            fault = link_fault(path, found, in_open=False)
+        else:
+            fault = directory_fault(path, found, passed=True, group=self._group)
+        if fault is not None:
+            self._refuse(fault, self._mend(fault, found) or _OTHER_CACHE)
+
+    def _judge_own(self, path: str, found: os.stat_result, _in_open: bool = False) -> None:
         if found.st_uid != os.geteuid():
-            what = f"belongs to uid {found.st_uid}, not to {os.geteuid()}"
-            self._refuse(path, what, "take another `namespace`, or another `cache`")
-        self._check_mode(found, path)
+            fault = Fault(path, f"belongs to another user (uid {found.st_uid}), not to {os.geteuid()}")
+            self._refuse(fault, "take another `namespace`, or another `cache`")
+        open_to = mode_fault(path, found, passed=False, group=self._group)
+        if open_to is not None:
+            self._refuse(open_to, self._mend(open_to, found) or f"`chmod go-w {quote(path)}`")
 
-    def _check_mode(self, found: os.stat_result, path: str) -> None:
-        open_to = found.st_mode & 0o022
-        if not open_to:
-            return
-        remedy = f"`chmod go-w {quote(path)}`"
-        if open_to == 0o020 and _is_our_group(found.st_gid):
-            if self._trust == TRUST_GROUP:
-                return
+    def _mend(self, fault: Fault, found: os.stat_result) -> str:
+        if fault.remedy is None:
+            return ""
+        remedy = f"`{fault.remedy}`"
+        if found.st_mode & 0o022 == 0o020 and is_our_group(found.st_gid):
             remedy += '; or `share_trust = "group"`, if all of its group may run commands as you'
-        what = f"can be written by others (mode {stat.S_IMODE(found.st_mode):04o})"
-        self._refuse(path, what, remedy)
+        return remedy
 
-    def _refuse(self, path: str, what: str, remedy: str) -> None:
-        error = _refused(path, what, remedy)
+    def _refuse(self, fault: Fault, remedy: str) -> None:
+        error = _refused(fault.path, fault.reason, remedy)
         if self._faults is None:
             raise error
         self._faults.append(error)
@@ -306,17 +262,6 @@ def _hold(name: str, parent: int, path: str) -> int:
     except OSError as error:
         error.filename = path
         raise
-
-
-def _is_our_group(gid: int) -> bool:
-    return gid == os.getegid() or gid in os.getgroups()
-
-
-def _is_root_outside(uid: int) -> bool:
-    """Whether a directory's owner, seen from within a container, is taken for the root of its host (DESIGN.md, 17)."""
-    from pigeon.trust import is_unmapped
-
-    return is_unmapped(uid)
 
 
 # Making directories

@@ -114,7 +114,7 @@ def test_what_belongs_to_another(users: Users, person: Makes, where: str) -> Non
     path = OPEN[where](in_use(victim))
     users.attacker.own(path, mode=0o755)
     try:
-        assert_all_refuse(victim, path, f"belongs to uid {users.attacker.uid}")
+        assert_all_refuse(victim, path, f"belongs to another user (uid {users.attacker.uid})")
     finally:
         users.victim.own(path)
 
@@ -132,8 +132,10 @@ def test_a_link_of_another_on_the_way_to_the_cache(users: Users, person: Makes, 
     victim.configure(cache=str(link))
     worker = victim.start_worker("--cache", str(link))
     assert worker.wait(20).returncode == 255
-    assert f"`{link}` is a symbolic link of uid {users.attacker.uid}" in worker.err
-    assert_refused(victim.run("true", options=("--cache", str(link))), link, "is a symbolic link of uid")
+    assert f"`{link}` is a symbolic link of another user (uid {users.attacker.uid})" in worker.err
+    assert_refused(
+        victim.run("true", options=("--cache", str(link))), link, "is a symbolic link of another user"
+    )
     users.victim.own(link)  # his own link is his own choice
     assert "no worker" in victim.run("true", options=("--cache", str(link), "--claim-timeout", "0.1")).words
     assert not (victim.base / "proof").exists()
@@ -147,9 +149,9 @@ def test_who_is_first_in_a_common_cache_gets_nothing(users: Users, person: Makes
     namespaces = directory_of(users.attacker, common / "namespaces", 0o755)
     root = directory_of(users.attacker, namespaces / "test", 0o755)
     (root / "sessions").symlink_to(evil / "sessions")
-    assert_all_refuse(victim, namespaces, f"belongs to uid {users.attacker.uid}")
+    assert_all_refuse(victim, namespaces, f"belongs to another user (uid {users.attacker.uid})")
     users.attacker.own(namespaces, mode=0o1777)
-    assert_all_refuse(victim, namespaces, f"belongs to uid {users.attacker.uid}")
+    assert_all_refuse(victim, namespaces, f"belongs to another user (uid {users.attacker.uid})")
     assert not (victim.base / "proof").exists()
 
 
@@ -168,7 +170,10 @@ def test_a_common_cache_serves_each_in_a_namespace_of_his_own(
     both[0].configure(namespace=both[1].user.name)
     result = both[0].run("true")
     assert_refused(
-        result, both[1].namespace.root, f"belongs to uid {users.attacker.uid}", "another `namespace`"
+        result,
+        both[1].namespace.root,
+        f"belongs to another user (uid {users.attacker.uid})",
+        "another `namespace`",
     )
 
 

@@ -336,7 +336,7 @@ def test_a_client_that_gives_up_loads_nothing_slow(tmp_path: Path) -> None:
 CLIENT = set(
     """
     pigeon pigeon.cli pigeon.cli_arguments pigeon.clock pigeon.commandline pigeon.config pigeon.config_file
-    pigeon.errors pigeon.printing pigeon.procfs pigeon.settings pigeon.startup pigeon.trace
+    pigeon.errors pigeon.printing pigeon.procfs pigeon.settings pigeon.startup pigeon.trace pigeon.trust
     pigeon.commands pigeon.commands.run
     pigeon.client pigeon.client.following pigeon.client.frames pigeon.client.outcome pigeon.client.session
     pigeon.client.session.context pigeon.client.session.conversation pigeon.client.session.departure
