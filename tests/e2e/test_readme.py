@@ -21,7 +21,8 @@ BLOCKS = [
     (page, *found)
     for page in (*ENGLISH, "pigeon/README.zh-CN.md")  # a translation has the same blocks
     for found in BLOCK.findall((ROOT / page).read_text(encoding="utf-8"))
-    if found[0] != "drain"  # test_service.py, which has a worker to drain
+    if found[0]
+    not in ("drain", "sbatch")  # test_service.py has a worker to drain, engine/test_docs.py an engine
 ]
 ANY_BLOCK = re.compile(r"```sh\n(.*?)```", re.DOTALL)
 
