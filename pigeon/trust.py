@@ -36,6 +36,9 @@ _HOLD = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 ROOT = 0
 
+OVERFLOW_UID = 65534
+"""As which the kernel shows everybody whom a user namespace does not map (user_namespaces(7))."""
+
 NOBODY = "nobody"
 PRIVATE = "private"
 OURS = "ours"
@@ -65,7 +68,7 @@ def file_fault(path: str, found: os.stat_result) -> Fault | None:
 
     Says nothing about the way to it.
     """
-    if found.st_uid not in (os.geteuid(), ROOT):
+    if found.st_uid not in (os.geteuid(), ROOT) or is_nobody_known():
         return _of_another(path, found)
     return _open_to_others(path, found) if found.st_mode & _OTHERS_WRITE else None
 
@@ -107,7 +110,7 @@ def mode_fault(path: str, found: os.stat_result, *, passed: bool, group: str) ->
 def link_fault(path: str, found: os.stat_result, *, in_open: bool) -> Fault | None:
     """What is unsafe about a symbolic link on the way, wherever it lies."""
     if is_strangers(found, in_open=in_open):
-        return Fault(path, f"is a symbolic link of another user (uid {found.st_uid})")
+        return Fault(path, f"is a symbolic link of another user ({_number(found)})")
     return None
 
 
@@ -117,11 +120,18 @@ def is_strangers(found: os.stat_result, *, in_open: bool) -> bool:
     That one is recognised only where nobody else could have put it (`in_open`): its number stands for all users whom
     the container does not know.
     """
-    return found.st_uid not in (os.geteuid(), ROOT) and (in_open or not is_unmapped(found.st_uid))
+    if found.st_uid in (os.geteuid(), ROOT) and not is_nobody_known():
+        return False
+    return in_open or not is_unmapped(found.st_uid)
 
 
 def _of_another(path: str, found: os.stat_result) -> Fault:
-    return Fault(path, f"belongs to another user (uid {found.st_uid})")
+    return Fault(path, f"belongs to another user ({_number(found)})")
+
+
+def _number(found: os.stat_result) -> str:
+    is_unknown = is_unmapped(found.st_uid)
+    return f"uid {found.st_uid}{', which may be anybody in this user namespace' if is_unknown else ''}"
 
 
 def _open_to_others(path: str, found: os.stat_result) -> Fault:
@@ -230,6 +240,11 @@ def _target(name: str, directory: int, path: str, judge: Judge, in_open: bool) -
 
 
 # Users and groups
+
+
+def is_nobody_known() -> bool:
+    """Whether this process is itself nobody in its user namespace: then a stranger's files look like its own."""
+    return os.geteuid() == OVERFLOW_UID and is_unmapped(OVERFLOW_UID)
 
 
 def is_unmapped(uid: int) -> bool:

@@ -38,9 +38,15 @@ def _text(value: bytes) -> str:
     return value.decode("utf-8", "surrogateescape")
 
 
+ERRORS = (sqlite3.Error, UnicodeDecodeError)
+"""What the module raises for a file that it cannot use: SQLite's words about a damaged one may quote bytes of it."""
+
+KEEP_A_COPY = f"keep a copy, then move it away to begin a new one, or {OTHER_PLACE}"
+
 _REASONS = {
     sqlite3.SQLITE_NOTADB: "is not an SQLite database; it was left as it is",
     sqlite3.SQLITE_CORRUPT: "is damaged; it was left as it is",
+    sqlite3.SQLITE_FORMAT: "is damaged; it was left as it is",
     sqlite3.SQLITE_FULL: "cannot be written: no space is left on its disk",
     sqlite3.SQLITE_BUSY: "is held by another process",
     sqlite3.SQLITE_CANTOPEN: "cannot be opened: it or its directory may not be read or written",
@@ -49,7 +55,9 @@ _REASONS = {
 
 _REMEDIES = {
     sqlite3.SQLITE_NOTADB: f"move it away to begin a new one, or {OTHER_PLACE}",
-    sqlite3.SQLITE_CORRUPT: f"keep a copy, then move it away to begin a new one, or {OTHER_PLACE}",
+    sqlite3.SQLITE_CORRUPT: KEEP_A_COPY,
+    sqlite3.SQLITE_FORMAT: KEEP_A_COPY,
+    sqlite3.SQLITE_ERROR: KEEP_A_COPY,
     sqlite3.SQLITE_FULL: "make room on that disk",
     sqlite3.SQLITE_BUSY: "see with `fuser` which process holds it",
 }
@@ -74,9 +82,16 @@ PASSING = frozenset(
 """SQLite's codes for that."""
 
 
-def explain(path: str, error: sqlite3.Error) -> JournalError:
+def code_of(error: Exception) -> int:
+    """SQLite's code for what went wrong (sqlite.org/rescode.html), without its extension; 0: none was given."""
+    if isinstance(error, UnicodeDecodeError):
+        return sqlite3.SQLITE_CORRUPT
+    return int(getattr(error, "sqlite_errorcode", 0)) & 0xFF
+
+
+def explain(path: str, error: Exception) -> JournalError:
     """SQLite's error in words: what about the journal, and what to do."""
-    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    code = code_of(error)
     reason = _REASONS.get(code, f"cannot be used: {error}")
     kind = JournalUnavailable if code in PASSING else JournalError
     return kind(f"the journal `{path}` {reason}", hint=_REMEDIES.get(code, OTHER_PLACE))

@@ -21,7 +21,15 @@ import pigeon
 from pigeon import clock
 from pigeon.errors import JournalError
 from pigeon.journal import place
-from pigeon.journal.connection import BUSY_S, OTHER_PLACE, JournalUnavailable, connect, explain
+from pigeon.journal.connection import (
+    BUSY_S,
+    ERRORS,
+    OTHER_PLACE,
+    JournalUnavailable,
+    code_of,
+    connect,
+    explain,
+)
 
 _LOCK_POLL_S = 0.02
 
@@ -80,7 +88,7 @@ def look(path: str, busy_s: float = BUSY_S) -> tuple[str, sqlite3.Connection | N
     except BaseException as error:
         if connection is not None:
             connection.close()
-        if isinstance(error, sqlite3.Error):
+        if isinstance(error, ERRORS):
             raise explain(path, error) from error
         raise
 
@@ -90,9 +98,9 @@ def _first_look(path: str, busy_s: float) -> sqlite3.Connection:
     connection = connect(path, mode="ro", busy_s=busy_s)
     try:
         connection.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchall()
-    except sqlite3.Error as error:
+    except ERRORS as error:
         connection.close()
-        readable = error.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN)
+        readable = code_of(error) in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN)
         if not readable or (os.path.exists(f"{path}-wal") and os.path.getsize(f"{path}-wal")):
             raise
         # A copy on a read-only disk, say: SQLite cannot put its files beside it, and nobody can change it either.
@@ -158,7 +166,7 @@ def settle(path: str, busy_s: float = BUSY_S) -> sqlite3.Connection:
     try:
         with _locked(path):
             _bring_up(path)
-    except sqlite3.Error as error:
+    except ERRORS as error:
         raise explain(path, error) from error
     except OSError as error:
         raise JournalError(

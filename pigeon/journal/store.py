@@ -18,8 +18,8 @@ from collections.abc import Callable, Mapping
 
 from pigeon import clock
 from pigeon.errors import JournalError
-from pigeon.journal import place, queries, schema, states
-from pigeon.journal.connection import BRIEF_S, BUSY_S, connect, explain
+from pigeon.journal import place, queries, schema, soundness, states
+from pigeon.journal.connection import BRIEF_S, BUSY_S, ERRORS, connect, explain
 from pigeon.journal.queries import COLUMNS, Row, stored, to_json
 from pigeon.journal.writing import Result, Trouble, Writer, until_it_passes
 
@@ -76,12 +76,12 @@ class Journal:
         guard = schema.settle(path, busy_s)
         try:
             if verify:
-                _verify(path, guard)
+                soundness.verify(path, guard)
             connection = connect(path, mode="rw")
             connection.execute(f"PRAGMA wal_autocheckpoint = {_LOG_PAGES}").fetchall()
         except BaseException as error:
             guard.close()
-            if isinstance(error, sqlite3.Error):
+            if isinstance(error, ERRORS):
                 raise explain(path, error) from error
             raise
         return cls(Writer(path, connection, on_trouble), guard)
@@ -328,12 +328,3 @@ def _known(columns: Mapping[str, object]) -> dict[str, object]:
     strange = columns.keys() - set(COLUMNS)
     assert not strange, f"the journal has no columns {sorted(strange)}"
     return {name: stored(value) for name, value in columns.items()}
-
-
-def _verify(path: str, connection: sqlite3.Connection) -> None:
-    found = [str(line) for (line,) in connection.execute("PRAGMA quick_check(1)").fetchall()]
-    if found != ["ok"]:
-        raise JournalError(
-            f"the journal `{path}` is damaged ({found[0]}); it was left as it is",
-            hint="keep a copy, then move it away to begin a new one, or pass `--journal PATH` with another place",
-        )

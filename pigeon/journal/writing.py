@@ -15,7 +15,7 @@ from sqlite_utils import Database
 
 from pigeon import clock
 from pigeon.backoff import Backoff
-from pigeon.journal.connection import BUSY_S, PASSING, JournalUnavailable, explain
+from pigeon.journal.connection import BUSY_S, ERRORS, PASSING, JournalUnavailable, code_of, explain
 
 Result = TypeVar("Result")
 Trouble = Callable[[str], None]
@@ -25,6 +25,21 @@ _STEP_BUSY_MS = 2000
 
 _BOOKKEEPING_BUSY_MS = 100
 """Writers hold the database for a millisecond; who holds it for longer is stuck, and bytes must go on moving."""
+
+_OF_ONE_ROW = (
+    sqlite3.SQLITE_CONSTRAINT,
+    sqlite3.SQLITE_MISMATCH,
+    sqlite3.SQLITE_TOOBIG,
+    sqlite3.SQLITE_RANGE,
+    sqlite3.SQLITE_MISUSE,
+    0,
+)
+"""Codes (0: none) of what is wrong with one session's values, or with a statement of ours, and not with the journal."""
+
+
+def _is_triggered(error: Exception) -> bool:
+    """A trigger has refused it: the journal has none of ours."""
+    return getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_CONSTRAINT_TRIGGER
 
 
 def until_it_passes(attempt: Callable[[], Result], on_trouble: Trouble | None) -> Result:
@@ -70,7 +85,7 @@ class Writer:
                 self._set("synchronous", "FULL" if durable else "NORMAL")
                 with self._retrying() if failed else self.db.atomic():
                     return write(failed)
-            except sqlite3.DatabaseError as error:
+            except ERRORS as error:
                 self._tell(error)
             failed = True
             clock.sleep(backoff.failed())
@@ -86,13 +101,12 @@ class Writer:
             self.db.rollback()
             raise
 
-    def _tell(self, error: sqlite3.DatabaseError) -> None:
+    def _tell(self, error: Exception) -> None:
         """Report an error that a step waits for; raise one that waiting does not mend."""
-        code = getattr(error, "sqlite_errorcode", 0)
-        if code & 0xFF in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT):
+        if code_of(error) in _OF_ONE_ROW and not _is_triggered(error):
+            raise error  # the rows of others can be written all the same
+        if code_of(error) not in PASSING:
             raise explain(self.path, error) from error
-        if code & 0xFF not in PASSING:
-            raise error  # a bug of ours: a constraint, a statement that is wrong
         if self.on_trouble is not None:
             self.on_trouble(f"the journal `{self.path}` cannot be written yet ({error}); waiting")
 
@@ -105,7 +119,7 @@ class Writer:
                 return write()
             with self.db.atomic():
                 return write()
-        except sqlite3.DatabaseError:
+        except ERRORS:
             return 0
 
     def read(self, question: Callable[[], Result]) -> Result:
@@ -117,7 +131,7 @@ class Writer:
         try:
             self._set("busy_timeout", int(BUSY_S * 1000))
             return question()
-        except sqlite3.DatabaseError as error:
+        except ERRORS as error:
             raise explain(self.path, error) from error
 
     def _set(self, pragma: str, value: object) -> None:

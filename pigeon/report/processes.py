@@ -6,6 +6,7 @@ import os
 from dataclasses import dataclass
 
 from pigeon import clock
+from pigeon.wire.files import status_of
 from pigeon.worker import identity
 
 SAMPLE_S = 0.2
@@ -74,7 +75,7 @@ def state_of(pid: int, started: int | None) -> str:
 def flock_holder(path: str) -> int | None:
     """The pid, on this host, that took the flock of a file; it may have ended, and left the lock to its children."""
     try:
-        found = os.stat(path)
+        found = status_of(path)
         with open("/proc/locks") as file:
             lines = file.read().splitlines()
     except OSError:

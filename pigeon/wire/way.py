@@ -24,6 +24,7 @@ from pigeon.trust import (
     OURS,
     Fault,
     directory_fault,
+    is_nobody_known,
     is_our_group,
     link_fault,
     mode_fault,
@@ -90,6 +91,10 @@ class Way:
             OSError: the cache cannot be reached; with `make` also: something could not be made.
         """
         found: dict[str, int] = {}
+        if is_nobody_known():
+            self._refuse(
+                Fault(self._cache, "cannot be judged: this user namespace has no uid of yours"), _NO_UID
+            )
         try:
             found[self._cache] = reach(self._cache, self._judge_shared)[0]
             above = f"{self._cache}/namespaces"
@@ -149,7 +154,7 @@ class Way:
                 raise
             fd = _hold(name, parent, path)
         try:
-            judge(path, os.fstat(fd), False)
+            judge(path, os.fstat(fd), judge == self._judge_shared and os.fstat(parent).st_mode & 0o022 != 0)
         except BaseException:
             os.close(fd)
             raise
@@ -212,15 +217,12 @@ class Way:
 
     # What is safe
 
-    def _judge_shared(self, path: str, found: os.stat_result, _in_open: bool) -> None:
-        """Of a directory that others may use too, or a link: `/` to the cache, and `namespaces`.
-
-        In a container, the root of its host may have made them in a directory that all can write (DESIGN.md, 17).
-        """
+    def _judge_shared(self, path: str, found: os.stat_result, in_open: bool) -> None:
+        """Of a directory that others may use too, or a link: `/` to the cache, and `namespaces`."""
         if stat.S_ISLNK(found.st_mode):
-            fault = link_fault(path, found, in_open=False)
+            fault = link_fault(path, found, in_open=in_open)
         else:
-            fault = directory_fault(path, found, passed=True, group=self._group)
+            fault = directory_fault(path, found, passed=True, in_open=in_open, group=self._group)
         if fault is not None:
             self._refuse(fault, self._mend(fault, found) or _OTHER_CACHE)
 
@@ -246,6 +248,8 @@ class Way:
             raise error
         self._faults.append(error)
 
+
+_NO_UID = "map your own (`unshare --map-current-user`), or start it outside of the namespace"
 
 _OTHER_CACHE = "take a `cache` of your own, in a directory of your own"
 

@@ -13,6 +13,7 @@ from pigeon.wire import files
 from pigeon.wire.documents import MAX_DOCUMENT_BYTES, BadDocument, Document, parse, text_of
 from pigeon.wire.jsontext import encode
 from pigeon.wire.names import Namespace, is_component, worker_id_of
+from pigeon.wire.share import at
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -273,21 +274,34 @@ def other_namespaces(namespace: Namespace) -> list[str]:
 
     For people only, who may have meant one of them. What cannot be looked at is passed over.
     """
-    base = f"{namespace.cache}/namespaces"
-    found = []
     try:
-        names = sorted(os.listdir(base))
+        above = at(f"{namespace.root}/..", lambda name, directory: os.open(name, _LIST, dir_fd=directory))
     except OSError:
         return []
-    for name in names:
+    try:
+        others = sorted(set(filter(is_component, os.listdir(above))) - {namespace.name})
+        return [name for name in others if _has_worker_files(above, name)]
+    except OSError:
+        return []
+    finally:
+        os.close(above)
+
+
+_LIST = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+def _has_worker_files(above: int, name: str) -> bool:
+    try:
+        if os.stat(name, dir_fd=above, follow_symlinks=False).st_uid != os.geteuid():
+            return False
+        root = os.open(name, _LIST, dir_fd=above)
         try:
-            is_ours = is_component(name) and os.lstat(f"{base}/{name}").st_uid == os.geteuid()
-            if (
-                name != namespace.name
-                and is_ours
-                and any(map(worker_id_of, os.listdir(f"{base}/{name}/workers")))
-            ):
-                found.append(name)
-        except OSError:
-            continue
-    return found
+            workers = os.open("workers", _LIST, dir_fd=root)
+        finally:
+            os.close(root)
+        try:
+            return any(map(worker_id_of, os.listdir(workers)))
+        finally:
+            os.close(workers)
+    except OSError:
+        return False

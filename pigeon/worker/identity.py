@@ -74,11 +74,15 @@ def has_open(pid: int, path: str) -> bool:
     """Whether the process has the lock file `path` open; its last part is name enough, and links may lead to it."""
     name = f"/{os.path.basename(path)}"
     try:
-        for fd in os.listdir(f"/proc/{pid}/fd"):
+        fds = os.listdir(f"/proc/{pid}/fd")
+    except OSError:
+        return False  # it ended meanwhile
+    for fd in fds:
+        try:
             if os.readlink(f"/proc/{pid}/fd/{fd}").endswith(name):
                 return True
-    except OSError:
-        pass  # it ended meanwhile
+        except OSError:
+            continue  # closed meanwhile
     return False
 
 

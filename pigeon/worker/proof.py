@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 from collections.abc import Collection, Iterator
@@ -150,18 +151,49 @@ def is_noted_command(lock_path: str, pid: int, started: int | None) -> bool:
 def is_proven_dead(lock_path: str, boot: str, pid: int | None, started: int | None) -> bool:
     """Whether the runner that took `lock_path` is dead beyond doubt. Held or unreadable means alive.
 
-    Where the file is missing (a cleaner of /var/tmp), another boot proves it, or, in the same boot and pid namespace,
-    the absence of the process itself.
+    Where the file is missing (a cleaner of /var/tmp) or is no file at all, another boot proves it, or, in the same boot
+    and pid namespace, that no process has such a file open. What the row says of the process is a hint where to look
+    first: a number and a start that fit may be anybody's.
     """
     try:
         return _can_be_locked(lock_path)
     except FileNotFoundError:
-        here = boot_id()
-        if here.partition("/")[0] != boot.partition("/")[0]:
-            return True
-        return here == boot and pid is not None and not is_running(pid, started)
-    except OSError:
-        return False
+        pass
+    except OSError as error:
+        if error.errno not in _NO_FILE:
+            return False
+    here = boot_id()
+    if here.partition("/")[0] != boot.partition("/")[0]:
+        return True
+    return here == boot and not _is_open_somewhere(lock_path, pid, started)
+
+
+_NO_FILE = (errno.ELOOP, errno.EISDIR, errno.ENOTDIR, errno.ENXIO)
+"""Of open(2), for what no runner can have made."""
+
+
+def _is_open_somewhere(lock_path: str, pid: int | None, started: int | None) -> bool:
+    """Whether a process has a proof of this claim open, though the file has been removed."""
+    directory, _, name = lock_path.rpartition("/")
+    beginning = f"/{os.path.basename(directory)}/{name.partition('.')[0]}."
+    first = [str(pid)] if pid is not None and is_running(pid, started) else []
+    for one in (*first, *filter(str.isdigit, os.listdir("/proc"))):
+        try:
+            fds = os.listdir(f"/proc/{one}/fd")
+        except PermissionError:
+            if one in first:
+                return True  # nobody can say
+            continue  # another user's
+        except OSError:
+            continue  # it has ended
+        for fd in fds:
+            try:
+                target = os.readlink(f"/proc/{one}/fd/{fd}")
+            except OSError:
+                continue  # closed meanwhile
+            if beginning in target:
+                return True
+    return False
 
 
 def _can_be_locked(path: str) -> bool:

@@ -12,14 +12,17 @@ import pytest
 from tests.helpers.users import User, Users, users_in
 from tests.security.people import Person
 
+PLACE = next(path for path in ("/srv", "/opt", "/var/tmp") if os.path.isdir(path))
+"""Not below pytest's own directory, which only its user can enter; nor in one that others can write, if it can be had:
+in a user namespace, what lies there may be anybody's."""
+
 
 @pytest.fixture(scope="session")
 def _users() -> Iterator[Users]:
     if os.geteuid() != 0:
         pytest.skip("needs root: makes other users, and becomes them")
-    # Not below pytest's own directory, which only its user can enter.
     with (
-        tempfile.TemporaryDirectory(prefix="pigeon-users-", dir="/var/tmp") as base,
+        tempfile.TemporaryDirectory(prefix="pigeon-users-", dir=PLACE) as base,
         users_in(Path(base)) as made,
     ):
         yield made
@@ -34,7 +37,7 @@ def users(_users: Users) -> Users:
 @pytest.fixture
 def meeting(_users: Users, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A fresh directory of root's, 0755, in which both users may be given something; for one test."""
-    with tempfile.TemporaryDirectory(prefix="pigeon-meeting-", dir="/var/tmp") as base:
+    with tempfile.TemporaryDirectory(prefix="pigeon-meeting-", dir=PLACE) as base:
         path = Path(base)
         path.chmod(0o755)
         yield path

@@ -11,7 +11,6 @@ import random
 import time
 from collections.abc import Callable
 from copy import deepcopy
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -278,68 +277,3 @@ def test_a_great_many_documents(seed: int) -> None:
             raise AssertionError(f"seed {seed}, document {number}: {data!r}") from error
         slowest = max(slowest, time.monotonic() - began)
     assert slowest < 10
-
-
-LIVE_SESSIONS = int(os.environ.get("PIGEON_FUZZ_SESSIONS", "1000"))
-LIVE_CLIENTS = int(os.environ.get("PIGEON_FUZZ_CLIENTS", "300"))
-
-
-@pytest.mark.long
-@pytest.mark.timeout(3600)
-def test_a_great_many_damaged_sessions_on_a_living_worker(pigeon: Any) -> None:
-    """No traceback, no foreign start, and the worker serves on throughout."""
-    from tests.helpers import raw
-    from tests.helpers.waiting import wait_until
-
-    chance = random.Random(3)
-    worker = pigeon.worker(max_jobs=4, host_timeout=3)
-    proof = pigeon.base / "proof"
-    for number in range(LIVE_SESSIONS):
-        session = raw.publish(pigeon, f"test ! -e {proof}", lock="none", on_disconnect="keep")
-        victim = chance.choice(("request.json", "status.json", "worker.claim", "stream.jsonl", "stdin.jsonl"))
-        path = session.directory / victim
-        kind = {"request.json": a_request, "status.json": a_status}.get(victim, a_worker_file)
-        content = kind()
-        if chance.random() < 0.5:
-            content["session_id"] = session.id
-        path.unlink(missing_ok=True)
-        path.write_bytes(mutated(content, chance))
-        path.chmod(chance.choice((0o600, 0o600, 0o600, 0o666, 0o000)))
-        if number % 50 == 0:
-            began = time.monotonic()
-            assert pigeon.run("echo served", timeout_s=60).stdout == b"served\n"
-            assert time.monotonic() - began < 30
-        assert worker.child.running, worker.log
-    wait_until(lambda: pigeon.run("echo served", timeout_s=60).stdout == b"served\n", 60, "an answer")
-    assert "Traceback" not in worker.log
-    for words in (["sessions", "--all"], ["clean", "--dry-run"]):
-        assert "bug of pigeon" not in pigeon.run(*words, timeout_s=120).words
-
-
-@pytest.mark.long
-@pytest.mark.timeout(3600)
-def test_a_great_many_clients_against_nonsense(pigeon: Any) -> None:
-    """Each ends in time with words, whatever stands in the files that a worker should have written."""
-    chance = random.Random(4)
-    for _ in range(LIVE_CLIENTS):
-        known = pigeon.namespace.session_names()
-        client = pigeon.start("true", options=("--claim-timeout", "2"))
-        session = pigeon.wait_session(known)
-        victim = chance.choice(("status.json", "worker.claim", "stream.jsonl", "../../workers/x-1.json"))
-        makes = {"status.json": a_status, "stream.jsonl": an_end}
-        content = makes.get(victim, a_worker_file)()
-        if victim == "status.json":
-            content["session_id"] = session.id
-        path = Path(session.directory) / victim
-        data = mutated(content, chance) + (b"\n" if victim == "stream.jsonl" else b"")
-        temporary = path.with_name(f"fuzz-{os.urandom(4).hex()}")
-        temporary.write_bytes(data)
-        temporary.chmod(0o600)
-        temporary.rename(path)
-        began = time.monotonic()
-        while client.running and time.monotonic() - began < 9:
-            time.sleep(0.05)
-        if client.running:
-            assert victim == "worker.claim" or client.err == "" or "pigeon: " in client.err, client.tell()
-            client.kill()  # it waits, as it must, for whoever has claimed the session
-        assert "bug of pigeon" not in client.err, (victim, data)

@@ -311,6 +311,24 @@ def test_only_a_runner_is_told_to_stop(tmp_path: Path, bystander: subprocess.Pop
     held.remove()
 
 
+@pytest.mark.parametrize("said", ["right", "nothing", "wrong"])
+def test_a_process_out_of_a_row_keeps_no_session_alive(
+    tmp_path: Path, bystander: subprocess.Popen[bytes], said: str
+) -> None:
+    """Where the proof is gone, only who has it open is the runner: a phantom would keep slot, directory and worker."""
+    made = Place(tmp_path, "running")
+    held = proof.ProofOfLife(made.worker.proof_directory, "t.1")
+    start = identity.start_ticks(bystander.pid)
+    pid, ticks = {"right": (bystander.pid, start), "nothing": (None, None), "wrong": (1, 7)}[said]
+    forge(made, runner_lock=held.path, runner_pid=pid, runner_start=ticks)
+    os.unlink(held.path)
+    assert not plan.is_dead(made.worker.proof_directory, made.row)  # this very process has it open
+    os.close(held.descriptor)
+    assert plan.is_dead(made.worker.proof_directory, made.row)
+    os.mkdir(held.path)  # nor is this what a runner makes
+    assert plan.is_dead(made.worker.proof_directory, made.row)
+
+
 BAD_VALUES = {
     "session_id": None,
     "claim_token": "../../x",

@@ -212,6 +212,7 @@ LOCAL = (
     "commands/config.py",
     "commands/history.py",
     "config_trust.py",
+    "crash.py",
     "journal/",
     "net/",
     "toml_memory.py",

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from pigeon import crash
 from pigeon.wire import directories, events, files
 from pigeon.wire.documents import Request
 from pigeon.wire.names import Namespace, SessionFiles, new_session_id
@@ -329,3 +331,39 @@ def test_a_session_that_cannot_be_understood_is_passed_over(
         found = [one.session_id for one in house.catalog.scan(float(now))]
         assert found == ([good.session_id] if now == 0 else [])
     assert capfd.readouterr().err.count("nobody thought of this") == 1
+
+
+def test_old_crash_reports_of_ours_go_and_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A worker's sweep takes them, and so does the next report; a link, a directory or another file is none."""
+    place = tmp_path / "tmp"
+    place.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(place))
+    kept = place / "kept"
+    kept.write_text("kept")
+    names = ("pigeon-crash-1.txt", "pigeon-crash-2.txt", "pigeon-crash-3.txt", "notes.txt")
+    for name in names:
+        (place / name).touch()
+    (place / "pigeon-crash-link.txt").symlink_to(kept)
+    (place / "pigeon-crash-dir.txt").mkdir()
+    for path in place.iterdir():
+        if path.name != "pigeon-crash-3.txt":
+            os.utime(path, (1.0, 1.0), follow_symlinks=False)
+    base = tmp_path / "share"
+    base.mkdir()
+    House(base).sweeper.sweep(0.0)
+    left = {path.name for path in place.iterdir()}
+    assert left == {
+        "pigeon-crash-3.txt",
+        "notes.txt",
+        "kept",
+        "pigeon-crash-link.txt",
+        "pigeon-crash-dir.txt",
+    }
+    os.utime(place / "pigeon-crash-3.txt", (1.0, 1.0))
+    crash.report(RuntimeError("told to"))
+    (new,) = {path.name for path in place.iterdir()} - left
+    assert new.startswith("pigeon-crash-")
+    assert not (place / "pigeon-crash-3.txt").exists()
+    assert kept.read_text() == "kept"

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 ALIVE_S = 2.0
 ANSWERED_S = 0.1
 
-EXPLAINED_S = 10.0
+EXPLAINED_S = 8.0
 """Who reads no notices is told after this for what the session waits, and later as often as a notice is repeated."""
 
 
@@ -77,7 +77,7 @@ class Conversation:
         """Take part in a session that runs already: `stream` stands where reading goes on."""
         self._stream = stream
         self.end.joined()
-        self.upstream.is_started = True
+        self.upstream.is_started = self.owner.was_heard = True
         self.upstream.is_open = False
         if control is not None:
             self.upstream.control = control

@@ -10,6 +10,7 @@ from pigeon.wire import files
 from pigeon.wire.documents import ACK, BULK, HEARTBEAT
 from pigeon.wire.names import CLAIM_NAME, SessionFiles
 from pigeon.wire.pacing import HEARTBEAT_S, Silence
+from pigeon.wire.share import at
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -33,6 +34,9 @@ which ends it far sooner, cannot be at work any more."""
 
 DEAD_PATIENCE = 2
 """And one whose worker does not, after so many."""
+
+UNHEARD_S = 7.0
+"""Whoever has taken a session says something about it before this: that the command has started, or a heartbeat."""
 
 WATCH_S = 10.0
 """For so long the worker files have been watched when it is time to tell of a silence, if `worker_timeout` leaves room
@@ -99,6 +103,9 @@ class OwnerState:
         """Of a session that is silent for longer than one that is well ever is."""
         self._watched_since: float | None = None
         self._is_watched = False
+        self._taken_at: float | None = None
+        """Since when somebody has the session; as long as nothing has come from it."""
+        self.was_heard = False
 
     @property
     def _workers(self) -> Workers:
@@ -219,6 +226,7 @@ class OwnerState:
     def looked(self, now: float, *, grew: bool) -> None:
         """The stream has been read."""
         if grew:
+            self.was_heard = True
             self._noticed, self.finds_no_room, self._watch = "", False, None
         self._silence.looked(now, grew=grew)
 
@@ -234,6 +242,10 @@ class OwnerState:
             self.failed()  # it says nothing of the owner, who cannot write
             self.finds_no_room = True
             return self._notice_once("full", NO_ROOM[errno.ENOSPC])
+        if not self.was_heard:
+            unheard = self._judge_unheard(now)
+            if unheard:
+                return unheard
         due = max(self._worker_timeout_s, 2 * HEARTBEAT_S)
         # A change takes two looks, so the watching begins before there is anything to say.
         if silence < max(FULL_S, due - WATCH_S) or now < self._next_look:
@@ -250,6 +262,16 @@ class OwnerState:
             f"nothing from the session for {duration(silence)}; its worker is an older one without "
             "heartbeats, so pigeon cannot tell whether it lives; Ctrl-C ends the session",
         )
+
+    def _judge_unheard(self, now: float) -> str:
+        if self._taken_at is None:
+            self._taken_at = now
+        if now - self._taken_at < UNHEARD_S:
+            return ""
+        self.was_heard = True  # from now on it is a silence like any other
+        shown = self._claim.shown if self._claim is not None else "?"
+        who = "somebody unknown" if shown == "?" else shown
+        return f"{who} has taken the session {UNHEARD_S:.0f} s ago, and nothing has come from it yet"
 
     def _judge_watchers(self, now: float, silence: float, due: float) -> str:
         from pigeon.client.session.workers import LIVES_S, Watchers
@@ -290,7 +312,7 @@ class OwnerState:
 def _is_full(path: str) -> bool:
     """Whether the filesystem has no room for a few records; a quota shows only where one writes."""
     try:
-        found = os.statvfs(path)
+        found = at(f"{path}/.", lambda name, directory: os.statvfs(name if directory is None else directory))
     except OSError:
         return False
     return found.f_bavail * found.f_frsize < FULL_BYTES or (found.f_files > 0 and found.f_favail == 0)

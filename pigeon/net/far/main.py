@@ -62,9 +62,8 @@ class _Clerk:
         self._thread.join(LAST_S)
 
     def _work(self) -> None:
-        import sqlite3
-
         from pigeon.journal import destinations
+        from pigeon.journal.connection import ERRORS
 
         unwritten: dict[tuple[str, int], Destination] = {}
         while True:
@@ -77,7 +76,7 @@ class _Clerk:
                     ]
                     destinations.write(self._journal, rows)
                     unwritten.clear()
-            except sqlite3.Error:
+            except ERRORS:
                 pass  # with the next ones: they are totals, so nothing is lost meanwhile
             if changed is None:
                 return

@@ -216,5 +216,5 @@ def _lost_status(row: Row) -> Status:
         exit_code=EXIT_PIGEON,
         ended_by=states.BY_RECOVERY,
         finished_at=created,
-        error=LOST_MESSAGE.format(host=row.worker_host),
+        error=LOST_MESSAGE.format(host=row.worker_host or "its worker's host"),
     )

@@ -8,13 +8,11 @@ every 5 s; its next step in the journal fails by the epoch that recovery has rai
 
 from __future__ import annotations
 
-import os
-
 from pigeon import clock
 from pigeon.errors import JournalError
 from pigeon.journal import states as journal_states
 from pigeon.journal.store import Journal
-from pigeon.wire import takeover
+from pigeon.wire import files, takeover
 from pigeon.wire.documents import Request
 from pigeon.wire.names import SessionFiles
 from pigeon.worker.debug import tell
@@ -62,6 +60,6 @@ def _row(worker: Worker, session: SessionFiles, token: str, proof: str) -> dict[
 def _claimed_at(session: SessionFiles) -> float:
     """When this worker must have seen the session: a moment before its claim, by the share's clock. For people only."""
     try:
-        return os.lstat(session.claim).st_mtime
+        return files.status_of(session.claim).st_mtime
     except OSError:
         return clock.wall()

@@ -9,12 +9,17 @@ DEATH_S = 0.1
 LONGEST_S = 60.0
 """Before a runner is forked for a session whose last one died: twice as long each time, from and up to this."""
 
+MOST_GIVEN_UP = 100
+"""So many that were given up are remembered."""
+
 
 class Deaths:
     """Those that this scheduler has seen, of sessions that have no end yet."""
 
     def __init__(self) -> None:
         self._count: dict[str, int] = {}
+        self.given_up: dict[str, str] = {}
+        """Sessions that are left alone, and why: their clients read it, and leave."""
 
     def add(self, session_id: str) -> None:
         """One more has died."""
@@ -36,6 +41,12 @@ class Deaths:
     def are_hopeless(self, session_id: str) -> bool:
         """Not even its end can be told."""
         return self.of(session_id) > 2 * MOST_DEATHS
+
+    def give_up(self, session_id: str, why: str) -> None:
+        """Nobody is at work on it any more."""
+        self.given_up[session_id] = why
+        for old in list(self.given_up)[:-MOST_GIVEN_UP]:
+            del self.given_up[old]
 
     def forget(self, session_id: str) -> None:
         """The session has its end."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from pigeon import crash
 from pigeon.errors import JournalError
 from pigeon.journal.store import Journal
 from pigeon.wire import directories, files
@@ -145,6 +146,7 @@ class Sweeper:
         return self.retention.terminal_s if request.pty else self.retention.finished_s
 
     def _prune_journal(self) -> None:
+        crash.remove_old(self.retention.journal_s)
         try:
             with Journal.open(self.worker.journal_path, brief=True) as journal:
                 journal.prune(self.retention.journal_s)

@@ -355,11 +355,14 @@ class Scheduler:
         candidate = tried.candidate
         if not is_death:
             candidate.stuck = said or (HELD_BY_NOBODY if tried.held_elsewhere else "")
-        elif self._deaths.are_hopeless(candidate.session_id):
+            return
+        candidate.stuck = said or f"its runner died ({_death(code)})"
+        if self._deaths.are_hopeless(candidate.session_id):
             tell(f"pigeon worker: session {candidate.session_id} is left alone: not even its end can be told")
             self.sessions.put(candidate.session_id, IGNORED)
+            self._deaths.give_up(candidate.session_id, candidate.stuck)
         elif self._deaths.are_many(candidate.session_id):
-            self._rescue.refuse(candidate, f": {said or f'its runner died ({_death(code)})'}")
+            self._rescue.refuse(candidate, f": {candidate.stuck}")
 
     def _recover(self) -> None:
         rows = self._rescue.look()
@@ -369,7 +372,7 @@ class Scheduler:
     # Saying
 
     def _beat(self) -> None:
-        stuck = dict(list(self.sessions.stuck().items())[:MOST_STUCK])
+        stuck = dict(list((self.sessions.stuck() | self._deaths.given_up).items())[:MOST_STUCK])
         now = clock.monotonic()
         running, launched = self.runners.describe(now), self.runners.launched(now)
         self._heartbeat.beat(running, launched, stuck, draining=self.stops > 0)

@@ -1,0 +1,56 @@
+"""Sessions that only have to be refused take no slot, and come after those that want to run."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from tests.helpers import raw
+from tests.helpers.pigeon import Pigeon
+from tests.helpers.waiting import patient, wait_until
+
+ENDED = ("failed", "cancelled")
+
+
+def ended(pigeon: Pigeon) -> int:
+    """How many of the others have their end."""
+    return sum(session.state in ENDED for session in pigeon.sessions())
+
+
+def served_in(pigeon: Pigeon) -> float:
+    """How many seconds a client that lives has to wait for its command."""
+    began = time.monotonic()
+    assert pigeon.run("echo served", timeout_s=60).stdout == b"served\n"
+    return time.monotonic() - began
+
+
+def test_refusals_hold_nobody_up(pigeon: Pigeon) -> None:
+    """Though all of them were there first, and the worker has one slot."""
+    count = 60
+    for _ in range(count):
+        raw.publish(pigeon, data=b'{"a":')
+    pigeon.worker(max_jobs=1)
+    assert served_in(pigeon) < patient(10)
+    assert ended(pigeon) < count, "the client was served while others waited to be refused"
+    wait_until(lambda: ended(pigeon) == count, 60, "the end of all of them")
+
+
+@pytest.mark.long
+@pytest.mark.timeout(1800)
+def test_three_thousand_sessions_whose_clients_have_died(pigeon: Pigeon) -> None:
+    """A living client is served without delay before they are given up, while they are ended, and afterwards."""
+    count = 3000
+    features = {"version": "1.0.0", "features": ["heartbeat", "ack"]}
+    for _ in range(count):
+        raw.publish(pigeon, client=features)
+    worker = pigeon.worker(max_jobs=4, wait_s=60)
+    took = []
+    while (done := ended(pigeon)) < count:
+        took.append((done, served_in(pigeon)))
+        assert worker.child.running, worker.log
+        time.sleep(1)
+    print(f"\n{len(took)} clients: {max(seconds for _, seconds in took):.1f} s at most")
+    for done, seconds in took:
+        assert seconds < patient(5), f"with {done} of {count} ended: {seconds:.1f} s"
+    assert sum(0 < done < count for done, _ in took) > 3, "some while others were being ended"
