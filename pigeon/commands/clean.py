@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 
 from pigeon import clock
 from pigeon.commands.arguments import Parser, add_common, load_config, seconds
 from pigeon.errors import NotFoundError, ShareError
-from pigeon.printing import say
+from pigeon.printing import complain, say
 from pigeon.report import newest, session_view
 from pigeon.report.text import clean
 from pigeon.text import duration
@@ -48,6 +49,8 @@ def main(args: list[str], globals_: Mapping[str, str]) -> int:
 def _clean(namespace: Namespace, older_than_s: float, *, dry: bool) -> int:
     views = [v for v in _views(namespace) if _has_ended(v) and _age(v) >= older_than_s]
     if views and not dry:
+        if os.isatty(2):
+            complain(f"watching for {READER_S:.0f} s whether anybody still reads what has ended")
         clock.sleep(READER_S)
     removed = []
     failures: dict[str, int] = {}

@@ -125,6 +125,8 @@ def _execute(words: list[str]) -> None:
 def _print_statuses(*, as_json: bool) -> int:
     from pigeon.net.near.running import statuses
     from pigeon.report.network import status_lines
+    from pigeon.report.text import terminal_columns
+    from pigeon.text import fold
 
     found = statuses()
     if as_json:
@@ -132,5 +134,6 @@ def _print_statuses(*, as_json: bool) -> int:
     elif not found:
         complain("neither `pigeon net` nor `pigeon proxy` runs here")
     else:
-        say("\n".join(status_lines(found)), lines=True)
+        for line in status_lines(found):
+            say("\n".join(fold(line, terminal_columns())), lines=True)
     return 0

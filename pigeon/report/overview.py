@@ -130,7 +130,8 @@ def table(rows: Sequence[Mapping[str, object]], columns: int | None) -> list[str
     narrow = columns is not None and columns < WIDE
     lines: list[tuple[str, ...]] = []
     for row in rows:
-        state = str(row["state"]) + (f" ({row['exit_code']})" if row["exit_code"] is not None else "")
+        tells = row["state"] == states.FAILED and row["exit_code"] is not None  # of the others it is no news
+        state = f"{row['state']} ({row['exit_code']})" if tells else str(row["state"])
         quiet, noted, one = (
             row["quiet_s"],
             session_view.shorten_ids("; ".join(notes(row))),

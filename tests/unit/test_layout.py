@@ -95,6 +95,13 @@ def test_a_table_of_sessions_fits_and_says_what_matters(columns: int) -> None:
     assert "1796070803029" not in waits
 
 
+def test_an_exit_code_is_told_where_it_is_news() -> None:
+    ended = [("succeeded", 0), ("failed", 3), ("failed", None), ("cancelled", 130)]
+    lines = table([row(state=state, exit_code=code, cwd="/", command="x") for state, code in ended], 80)
+    states = [line[10:].partition("  ")[0] for line in lines[1:]]
+    assert states == ["succeeded", "failed (3)", "failed", "cancelled"]
+
+
 def test_columns_stand_under_each_other_whatever_is_in_them() -> None:
     lines = table_lines(("A", "B"), [("模型", "x"), ("ab", "x"), ("é\u0301", "x"), ("\x1b[2J", "x")], 40)
     assert {width(line[:-1]) for line in lines} == {len("\\x1b[2J") + 2}
