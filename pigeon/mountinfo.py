@@ -22,8 +22,11 @@ _LOCAL_FUSE = frozenset(("fuseblk", "fuse.fuse-overlayfs", "fuse.ntfs-3g", "fuse
 """FUSE kinds that are known to sit on this host's own disks: a container's root, an NTFS partition."""
 
 
+UNKNOWN = "unknown"
+
+
 class Mount:
-    """One mounted filesystem. `fstype` is `unknown` where the kernel's list does not say."""
+    """One mounted filesystem. `fstype` is UNKNOWN where the kernel's list does not say."""
 
     __slots__ = ("fstype", "options", "super_options", "mount_point", "source", "root")
 
@@ -68,7 +71,7 @@ def is_private(mount: Mount) -> bool:
     every subvolume looks like that.
     """
     is_part = mount.root != "/" and mount.fstype != "btrfs"
-    return mount.fstype != "unknown" and not is_network(mount.fstype) and not is_part
+    return mount.fstype != UNKNOWN and not is_network(mount.fstype) and not is_part
 
 
 def network_mounts() -> list[Mount]:
@@ -117,7 +120,7 @@ def mount_of(mountinfo: bytes, path: str) -> Mount:
         current = following
         children = [e for e in on_the_way if e[1] == current[0] != e[0]]
         following = min(children, key=_depth, default=None)
-    return Mount("unknown") if current is None else _mount(current[3])
+    return Mount(UNKNOWN) if current is None else _mount(current[3])
 
 
 def _depth(entry: tuple[bytes, bytes, bytes, list[bytes]]) -> int:

@@ -19,7 +19,7 @@ from pigeon.mountinfo import filesystem_of
 from tests.helpers import raw
 from tests.helpers.notes import Notes
 from tests.helpers.pigeon import Pigeon
-from tests.helpers.privileges import WITHOUT_OVERRIDE, mount_small, needs_root, unmount
+from tests.helpers.privileges import WITHOUT_OVERRIDE, mount_small, needs_own_mounts, needs_root, unmount
 from tests.helpers.verbs import lose_host
 from tests.helpers.waiting import wait_until
 
@@ -144,6 +144,8 @@ def quota_program(pigeon: Pigeon, script: str) -> dict[str, str]:
 def test_what_the_quota_program_says(pigeon: Pigeon) -> None:
     """Of the share's filesystem, in the format of quota(1); above a limit it exits with 1."""
     source = filesystem_of(str(pigeon.share.client_path)).source
+    if not source:
+        pytest.skip("the mount table does not name this filesystem (a chroot), and quota(1) tells by name")
 
     def found(script: str) -> tuple[str, str]:
         environment = quota_program(pigeon, script)
@@ -291,7 +293,7 @@ def test_a_directory_of_this_machine_alone(pigeon: Pigeon) -> None:
         unmount(place)
 
 
-@needs_root
+@needs_own_mounts
 def test_the_current_directory_is_another_one_over_there(
     pigeon: Pigeon, monkeypatch: pytest.MonkeyPatch
 ) -> None:

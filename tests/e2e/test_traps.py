@@ -15,7 +15,7 @@ from pigeon.client.session.workers import Reason
 from tests.helpers import raw
 from tests.helpers.notes import Notes
 from tests.helpers.pigeon import Pigeon
-from tests.helpers.privileges import needs_root
+from tests.helpers.privileges import needs_own_mounts
 from tests.helpers.waiting import wait_until
 
 
@@ -27,7 +27,7 @@ def notes(warm: Pigeon) -> Notes:
 # -- another directory over there ------------------------------------------------------------------------
 
 
-@needs_root
+@needs_own_mounts
 def test_a_directory_that_is_another_one_over_there(pigeon: Pigeon) -> None:
     place = pigeon.directory("local")
     hide = f'mount -t tmpfs tmpfs {place} && exec "$@"'
@@ -43,7 +43,7 @@ def test_a_directory_that_is_another_one_over_there(pigeon: Pigeon) -> None:
     assert "another directory" not in pigeon.run("true", options=("-v",)).words, "the shared one is the same"
 
 
-@needs_root
+@needs_own_mounts
 def test_a_directory_that_is_not_there_names_the_way_out(pigeon: Pigeon) -> None:
     outer = pigeon.directory("outer")
     (outer / "inner").mkdir()

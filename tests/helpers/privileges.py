@@ -8,8 +8,15 @@ from pathlib import Path
 
 import pytest
 
+from pigeon.mountinfo import UNKNOWN, filesystem_of
+
 needs_root = pytest.mark.skipif(
     os.geteuid() != 0, reason="needs root: gives files to another user, or mounts"
+)
+
+needs_own_mounts = pytest.mark.skipif(
+    os.geteuid() != 0 or filesystem_of("/").fstype == UNKNOWN,
+    reason="needs root, and a root directory that is a mount: unshare(1) makes that private (no chroot has one)",
 )
 
 NOBODY = 65534

@@ -15,7 +15,7 @@ import pytest
 from pigeon import env_rules
 from pigeon.worker.relay.command import CannotStart, find_program
 from tests.helpers.pigeon import Pigeon
-from tests.helpers.privileges import NOBODY, needs_root
+from tests.helpers.privileges import NOBODY, needs_own_mounts, needs_root
 from tests.helpers.processes import Result
 from tests.helpers.surroundings import PATH, PIGEON
 
@@ -523,7 +523,7 @@ def test_options_that_change_nothing_are_carried_out(pigeon: Pigeon) -> None:
 # -- the directory -----------------------------------------------------------------------------------------
 
 
-@needs_root
+@needs_own_mounts
 def test_another_directory_of_the_same_name_is_told(pigeon: Pigeon) -> None:
     place = pigeon.directory("scratch")
     script = f'mount -t tmpfs none {place} && exec "$@"'

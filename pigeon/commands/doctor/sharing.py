@@ -32,14 +32,14 @@ def check_sharing(patient: Patient, _: Config) -> list[Finding]:
     if mountinfo.is_network(mount.fstype):
         source = f" from `{mount.source}`" if mount.source else ""
         return [Finding(PASS, f"other machines can mount it, too: {mount.fstype}{source}")]
-    if mount.fstype == "unknown":
-        return [Finding(PASS, "nobody can tell who else sees it: this machine does not list its mounts")]
     here = socket.gethostname()
     workers, live = session_view.live_workers(patient.place)
     hosts = {workers[name].host for name in live}
     elsewhere = (hosts | _requesters(patient.place)) - {here}
     if elsewhere:
         return [Finding(PASS, f"also seen by {', '.join(sorted(elsewhere))}")]
+    if mount.fstype == mountinfo.UNKNOWN:
+        return [Finding(PASS, "nobody can tell who else sees it: this machine does not list its mounts")]
     where = f"a filesystem of this machine ({mount.fstype} on {mount.mount_point})"
     if here in hosts:
         return [Finding(PASS, f"on {where}, where a worker runs, too: it serves what is typed here")]

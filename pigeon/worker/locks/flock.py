@@ -12,7 +12,7 @@ import os
 
 from filelock import lock_descriptor, unlock_descriptor
 
-from pigeon.mountinfo import Mount, is_network
+from pigeon.mountinfo import UNKNOWN, Mount, is_network
 from pigeon.wire import files
 from pigeon.worker.locks.kind import Fit, Holder
 
@@ -40,7 +40,7 @@ def judge(mount: Mount) -> Fit:
         return Fit(False, f"lustre mounted without `flock`: {_DOUBT}")
     if kind in ("ceph", "fuse.ceph", "fuse.ceph-fuse", "fuse.glusterfs", "fuse.moosefs", "fuse.mfs"):
         return Fit(True, f"{kind} carries flock to the server")
-    if is_network(kind) or kind == "unknown":
+    if is_network(kind) or kind == UNKNOWN:
         return Fit(False, f"{kind}: {_DOUBT}")
     return Fit(True, f"{kind} is a local filesystem, where flock is exact")
 

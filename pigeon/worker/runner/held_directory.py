@@ -93,7 +93,8 @@ def other_directory(request: Request, host: str) -> list[str]:
         if request.requester.host == host and here.st_mtime_ns == modified:
             return []  # the same to the nanosecond, and on a host of the same name
         ours = mountinfo.filesystem_of(to_here(request.cwd)).fstype
-        is_one = request.requester.host == host and ours == theirs
+        # Below a chroot the kernel's list may know a filesystem by its device and not by its path, or neither.
+        is_one = ours == mountinfo.UNKNOWN or (request.requester.host == host and ours == theirs)
         if is_one or mountinfo.is_network(ours):
             return []
     elif _is_same_moment(here.st_mtime_ns, modified):
