@@ -91,7 +91,7 @@ class Row:
 
     @property
     def text(self) -> str:
-        """The command as it was typed (`text.typed`)."""
+        """The command as it was typed."""
         return typed(self.command)
 
     @property

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pigeon.wire import files
+from pigeon.wire import exclusive, files
 from pigeon.wire.documents import BULK
 from pigeon.wire.files import Appender
 from pigeon.wire.names import SessionFiles, attachment_number, new_token
@@ -31,6 +31,6 @@ def create(session: SessionFiles, *, visitor_records: bytes = b"") -> Attachment
             continue
         first = client_line(VISITOR) + visitor_records if visitor_records else heartbeat_line((BULK,))
         # Whole from the start: an empty one may be taken for an attacher's, though a visitor makes it.
-        if not files.try_link(session, session.control(number), new_token(), first):
+        if not exclusive.try_make(session, session.control(number), new_token(), first):
             continue
         return Attachment(number, Appender(session.control(number), len(first)))

@@ -6,7 +6,7 @@ what is not there reads as "" and as no feature.
 
 from __future__ import annotations
 
-from pigeon.wire import files
+from pigeon.wire import exclusive, files
 from pigeon.wire.documents import ATTACH, MAX_DOCUMENT_BYTES, WORKER_FEATURES
 from pigeon.wire.names import SessionFiles
 
@@ -105,12 +105,12 @@ def parse_claim(data: bytes) -> Claim:
 
 def try_claim(session: SessionFiles, token: str, text: bytes) -> bool:
     """Whether the session is ours after this call. Raises OSError when that cannot be said yet: repeat the call."""
-    return files.try_link(session, session.claim, token, text)
+    return exclusive.try_make(session, session.claim, token, text)
 
 
 def try_takeover(session: SessionFiles, token: str, text: bytes) -> bool:
     """Whether the right to end a session of a silent owner is ours. Raises OSError like `try_claim`."""
-    return files.try_link(session, session.takeover, token, text)
+    return exclusive.try_make(session, session.takeover, token, text)
 
 
 def read_claim(session: SessionFiles) -> Claim:

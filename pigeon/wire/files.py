@@ -12,7 +12,7 @@ import errno
 import os
 import stat
 
-from pigeon.wire.names import CLAIM_PREFIX, TEMPORARY_PREFIX, SessionFiles
+from pigeon.wire.names import TEMPORARY_PREFIX, SessionFiles
 from pigeon.wire.share import at, is_durable
 from pigeon.wire.share import list_names as list_names
 from pigeon.wire.way import UMASK, make_private
@@ -42,13 +42,8 @@ SELDOM_PASSES = frozenset((errno.EROFS, errno.EACCES, errno.EPERM))
 _NOT_REGULAR = (errno.ELOOP, errno.ENXIO, errno.EISDIR)
 """Of open(2) with our flags: a symbolic link, a socket or FIFO, a directory."""
 
-_NO_LINKS = frozenset((errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EINVAL))
-
 MAX_PIECES = 256
 """Written in one call as they are: what is joined first is copied, to memory that is new each time."""
-
-_CLAIM_BYTES = 65536
-"""No claim is as long."""
 
 
 def may_pass(error: OSError) -> bool:
@@ -252,53 +247,6 @@ def is_removed(session: SessionFiles) -> bool:
         return session.session_id not in list_names(os.path.dirname(session.directory))
     except OSError:
         return False
-
-
-def try_link(files: SessionFiles, path: str, token: str, text: bytes) -> bool:
-    """Make the claim at `path`, whole, once and for ever. True if it holds our `text` afterwards.
-
-    `.claim-<token>` is written first and hard-linked, so nobody sees a half-written claim, and a repeated attempt with
-    the same token and text (after a lost reply or a crash) finds its own. Exclusive create where there are no links.
-
-    Raises:
-        OSError: it cannot be said whether the claim was made; try again with the same token.
-    """
-    private = f"{files.directory}/{CLAIM_PREFIX}{token}"
-    create_anew(private, text)  # nobody else knows the token
-    try:
-        link(private, path)
-        won = True
-    except FileExistsError:
-        won = _holds(path, text)
-    except OSError as error:
-        if error.errno in _NO_LINKS:
-            won = _try_create(path, text)
-        elif _holds(path, text):
-            won = True
-        else:
-            raise
-    finally:
-        remove(private)
-    return won
-
-
-def _try_create(path: str, text: bytes) -> bool:
-    try:
-        create(path, text)
-        return True
-    except FileExistsError:
-        return _holds(path, text)
-
-
-def _holds(path: str, text: bytes) -> bool:
-    try:
-        return read(path, _CLAIM_BYTES) == text
-    except (FileNotFoundError, Refused):
-        return False
-    except OSError as error:
-        if error.errno == errno.EFBIG:
-            return False
-        raise
 
 
 def open_checked(path: str) -> int:
