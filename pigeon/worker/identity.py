@@ -52,6 +52,20 @@ def processes_of(session_id: str, leader: int | None) -> list[int]:
     return found
 
 
+LAUNCH_VARIABLE = "PIGEON_LAUNCH"
+"""The launch's token in the environment of its launcher, by which another process finds that."""
+
+
+def launchers(token: str) -> list[int]:
+    """Processes of this host, zombies excepted, that were started under a launch and lead a session (setsid(2)).
+
+    What they have started themselves is theirs to end: a shell, for one, may fail while it reports a child's death.
+    """
+    mark = f"{LAUNCH_VARIABLE}={token}".encode()
+    pids = (int(name) for name in os.listdir("/proc") if name.isdigit())
+    return [pid for pid in pids if _carries(pid, mark) and session_of(pid) == pid]
+
+
 def session_members(leader: int) -> list[int]:
     """Processes in the session that `leader` leads, as a lost terminal would reach them."""
     return [int(n) for n in os.listdir("/proc") if n.isdigit() and session_of(int(n)) == leader]

@@ -145,7 +145,7 @@ def test_a_killed_scheduler_while_its_launcher_waits(pigeon: Pigeon) -> None:
     go = pigeon.base / "go"
     worker = serve(pigeon, f'echo waits; until [ -e {go} ]; do sleep 0.05; done; exec "$@"')
     child, session = pigeon.begin("echo once >>starts; cat starts")
-    wait_until(lambda: _launched(pigeon, session.id), 15, "a launch")
+    wait_until(lambda: launches(pigeon, session.id), 15, "a launch")
     worker.kill()
     serve(pigeon, AT_ONCE)
     go.touch()
@@ -153,12 +153,20 @@ def test_a_killed_scheduler_while_its_launcher_waits(pigeon: Pigeon) -> None:
     assert row_of(pigeon, session.id)["outcome"] == "succeeded"
 
 
-def _launched(pigeon: Pigeon, session_id: str) -> bool:
+def launches(pigeon: Pigeon, session_id: str) -> bool:
+    """Whether its launcher has been started, as the journal says."""
     with sqlite3.connect(pigeon.journal) as journal:
         found = journal.execute(
             "SELECT 1 FROM waits WHERE session_id = ? AND reason = 'launcher'", (session_id,)
         )
         return found.fetchone() is not None
+
+
+def kill_launches(pigeon: Pigeon) -> None:
+    """The processes at launched sessions, and not their launchers."""
+    for pid in pigeon.commands_left():
+        if Path(f"/proc/{pid}/comm").read_text() == "pigeon-launch\n":
+            os.kill(pid, signal.SIGKILL)
 
 
 @pytest.mark.parametrize("moment", ["waits", "runs"])
@@ -169,14 +177,12 @@ def test_both_killed(pigeon: Pigeon, moment: str) -> None:
     child, session = pigeon.begin(
         "echo once >>starts; echo >up; until [ -e end ]; do sleep 0.05; done; cat starts"
     )
-    wait_until(lambda: _launched(pigeon, session.id), 15, "a launch")
+    wait_until(lambda: launches(pigeon, session.id), 15, "a launch")
     if moment == "runs":
         go.touch()
         wait_until(lambda: (pigeon.journal_row(session.id) or {}).get("state") == "launched", 15, "a claim")
     worker.kill()
-    for pid in pigeon.commands_left():
-        if Path(f"/proc/{pid}/comm").read_text() == "pigeon-launch\n":
-            os.kill(pid, signal.SIGKILL)
+    kill_launches(pigeon)
     go.touch()
     serve(pigeon, AT_ONCE)
     (pigeon.work / "end").touch()
@@ -199,7 +205,7 @@ def test_hanging_up_reaches_the_command(pigeon: Pigeon) -> None:
 def test_stopping_gives_back_what_still_waits(pigeon: Pigeon) -> None:
     worker = serve(pigeon, "echo waits; exec sleep 1000")
     child, session = pigeon.begin("echo fine")
-    wait_until(lambda: _launched(pigeon, session.id), 15, "a launch")
+    wait_until(lambda: launches(pigeon, session.id), 15, "a launch")
     worker.signal()
     wait_until(lambda: "taking no new sessions" in worker.log, 15, "its answer")
     worker.signal()
@@ -218,3 +224,18 @@ def test_a_worker_for_one_session_serves_no_other(pigeon: Pigeon) -> None:
     other.signal(signal.SIGINT)
     assert other.wait().code == 130
     assert pigeon.run("worker", "--session", "nonsense").code == 2
+
+
+def test_a_launcher_that_lost_everybody_is_found_again(pigeon: Pigeon) -> None:
+    """Its client leaves while nobody watches it any more."""
+    up, ended = pigeon.base / "up", pigeon.base / "ended"
+    text = f"trap 'echo >{ended}; exit 1' TERM; echo >{up}; while :; do sleep 0.1; done"
+    worker = serve(pigeon, text)
+    child = pigeon.start("true")
+    wait_until(up.exists, 15, "a launch")
+    worker.kill()
+    kill_launches(pigeon)
+    child.signal(signal.SIGINT)
+    assert child.wait().code == 130
+    serve(pigeon, text)
+    wait_until(ended.exists, 25, "the end of the launcher")

@@ -25,7 +25,7 @@ from pigeon.worker import identity, proof, reasons, words
 from pigeon.worker.debug import tell
 from pigeon.worker.engine import note
 from pigeon.worker.engine.end import columns_of
-from pigeon.worker.engine.launcher import CannotLaunch, Launcher, environment
+from pigeon.worker.engine.launcher import CannotLaunch, Launcher, LauncherEnd, Leftover, environment
 from pigeon.worker.engine.note import Note
 from pigeon.worker.engine.steps import LAUNCH_STEPS, News, Standing, Step
 from pigeon.worker.handover import Assignment, Launch, Launching, RunnerExit, Worker
@@ -81,7 +81,8 @@ class Dispatch:
         self._launch = launch
         self._stop = stop
         self._row = JournalRow(worker, task, None, self._is_ours)
-        self._launcher: Launcher | None = None
+        # Whoever was here before may have left one behind.
+        self._launcher: LauncherEnd | None = Leftover(self._row.token) if task.row is not None else None
         self._why = ""
         """How the last launcher ended."""
         self._launches = 0
@@ -93,7 +94,6 @@ class Dispatch:
         self._has_hung_up = False
         self._takeover_token = new_token()
         self._is_stalled = False
-        self._was_launched_here = False
         self._said = Note(is_open=True)
         self._waits_since: float | None = None
 
@@ -213,28 +213,22 @@ class Dispatch:
         """Until something happens, or it is time to look again."""
         poll = select.poll()
         poll.register(wakeup, select.POLLIN)
-        if self._launcher is not None:
-            poll.register(self._launcher.pidfd, select.POLLIN)
-            if self._launcher.is_open:
-                poll.register(self._launcher.fd, select.POLLIN)
+        launcher = self._launcher
+        for fd in launcher.descriptors if launcher is not None else ():
+            poll.register(fd, select.POLLIN)
         until = now + LOOK_S
         while (left := until - clock.monotonic()) > 0:
             ready = {fd for fd, _ in poll.poll(left * 1000)}
             if wakeup in ready:
                 os.read(wakeup, 4096)
-            if self._launcher is None or ready - {self._launcher.fd}:
+            if launcher is None or wakeup in ready or launcher.has_ended:
                 return
-            if ready:
-                self._news_of_launcher(self._launcher, poll)
-
-    def _news_of_launcher(self, launcher: Launcher, poll: select.poll) -> None:
-        """It says something: that is passed on, and is no reason to look at the share."""
-        if launcher.hear():
-            self._say(is_open=self._said.is_open)
-        if not launcher.is_open:
-            poll.unregister(launcher.fd)
-        else:
-            clock.sleep(TALK_S)  # it may talk without end
+            if ready:  # what it says is passed on, and is no reason to look at the share
+                if launcher.hear():
+                    self._say(is_open=self._said.is_open)
+                if not launcher.is_open:
+                    return
+                clock.sleep(TALK_S)
 
     # What is done
 
@@ -262,7 +256,6 @@ class Dispatch:
             )
             return self._refuse((states.FAILED, why))
         self._launches += 1
-        self._was_launched_here = True
         request = self.task.request
         argv = words.filled(
             self._launching.words,
@@ -274,7 +267,7 @@ class Dispatch:
         serving = [*self._launching.serving, "--session", request.session_id, "--launch", self._row.token]
         self._begin_wait()
         try:
-            self._launcher = Launcher([*argv, *serving], environment(self.task.environ))
+            self._launcher = Launcher([*argv, *serving], environment(self.task.environ, self._row.token))
         except CannotLaunch as error:
             self._launch_failed(str(error), now)
         self._say(is_open=True)
@@ -337,8 +330,7 @@ class Dispatch:
 
     def _judge_owner(self, owner: takeover.OwnerWatch, found: claim.Claim, now: float) -> None:
         """Give the session an end if its node is gone. Raises OSError."""
-        has_ended = self._was_launched_here and self._launcher is None
-        limit = LOST_S if has_ended else self._launching.host_timeout_s
+        limit = LOST_S if self._launcher is None else self._launching.host_timeout_s
         if owner.look(now) < limit:
             return
         by, who = f"worker {self.worker.worker_id}", found.owner or "unknown"
@@ -363,7 +355,7 @@ class Dispatch:
                 break
             if now - began >= grace_s:
                 launcher.ask_to_end(now)
-            select.select([launcher.pidfd], [], [], 0.1)
+            select.select(launcher.descriptors, [], [], 0.1)
             launcher.hear()
         self._forget_launcher()
 

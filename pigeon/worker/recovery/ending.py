@@ -7,6 +7,7 @@ anything else, raises the row's epoch by compare-and-set: a late or second proce
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Callable
 
 from pigeon import clock
@@ -57,6 +58,8 @@ def forget(worker: Worker, row: Row) -> int:
 
     def remove(resolved: str | None, _leader: int | None) -> None:
         _free_directory(worker, row, resolved)
+        if row.launcher is not None:  # it must not wait in the engine's queue for a session that is another's
+            identity.send(identity.launchers(row.claim_token), signal.SIGTERM)
         with Journal.open(worker.journal_path, patient=True) as journal:
             journal.forget(row.claim_token, row.epoch + 1)
         worker.debug.say("queue", f"{row.session_id}: is not ours any more, forgotten")
