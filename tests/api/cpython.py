@@ -23,8 +23,8 @@ import pigeon
 
 # Of this class those that do not ask for what only a child of one's own can have (preexec_fn, pass_fds, user, …).
 POSIX = """
-    args_string call_string close_fds_0_1 close_fds_0_2 close_fds_1_2 close_fds_0_1_2 kill send_signal
-    shell_sequence shell_string specific_shell terminate umask
+    args_string call_string close_fds_0_1 close_fds_0_2 close_fds_1_2 close_fds_0_1_2 kill pipe_cloexec
+    pipe_cloexec_real_tools send_signal shell_sequence shell_string specific_shell terminate umask
 """.split()
 CLASSES = {
     "subprocess": (

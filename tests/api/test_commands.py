@@ -442,3 +442,12 @@ def leave_nothing(count: int) -> None:
         process.communicate()
         assert process.returncode == -9
     assert (descriptors(), threading.active_count(), set(children_of(os.getpid()))) == before
+
+
+def test_a_command_whose_input_is_the_programs_holds_up_no_other_of_it(served: Pigeon) -> None:
+    """Each would wait for the other: the first for its input, the program for the second, that for the directory."""
+    with pigeon.Popen(["cat"], stdin=pigeon.PIPE, stdout=pigeon.PIPE) as first:
+        first.wait_started(30)
+        assert pigeon.check_output(["echo", "beside"], timeout=60) == b"beside\n"
+        assert first.poll() is None
+        assert first.communicate(b"fed", timeout=30)[0] == b"fed"

@@ -22,7 +22,7 @@ def _lab() -> Iterator[Lab]:
         pytest.skip(why)
     with tempfile.TemporaryDirectory(prefix="slurm-", dir="/tmp") as base:
         Path(base).chmod(0o755)
-        with lab_in(Path(base, "lab"), Shape(node_timeout_s=5)) as lab:
+        with lab_in(Path(base, "lab"), Shape(node_timeout_s=5, cpus=16)) as lab:
             yield lab
 
 

@@ -47,7 +47,7 @@ class Storm:
         self.book = self.pigeon.base / "book"
         self.book.mkdir()
         self.places = [self.pigeon.directory(f"d{number}") for number in range(4)]
-        self.worker = cluster.serve(max_jobs=8)
+        self.worker = cluster.serve("--time=1", max_jobs=8)
         self.waiting = list(range(SESSIONS))
         self.running: dict[int, Child] = {}
         self.codes: dict[int, int] = {}
@@ -91,12 +91,14 @@ class Storm:
             return
         if what in ("scheduler", "both"):
             self.worker.kill()
+        # With its helper, an `srun` leaves its job until --time; by itself it is cleaned up after by that.
+        kill = self.chance.choice((os.kill, lambda pid, number: os.killpg(os.getpgid(pid), number)))
         found = [pid for pid in marked(self.pigeon.mark) if name_of(pid) in VICTIMS[what]]
         if found:
-            with suppress(ProcessLookupError):  # with its helpers, which are in its session (setsid(2))
-                os.killpg(os.getpgid(self.chance.choice(found)), signal.SIGKILL)
+            with suppress(ProcessLookupError):
+                kill(self.chance.choice(found), signal.SIGKILL)
         if not self.worker.child.running:
-            self.worker = self.cluster.serve(max_jobs=8)
+            self.worker = self.cluster.serve("--time=1", max_jobs=8)
 
 
 def name_of(pid: int) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import stat
+import sys
 
 from pigeon import procfs
 from pigeon.wire import attachment, files
@@ -22,8 +23,14 @@ if TYPE_CHECKING:
     from pigeon.wire.documents import Job, Request
     from pigeon.wire.names import Namespace, SessionFiles
 
+HUNGRY_LOOKS = 3
+"""Seconds apart. What is just being fed is found empty now and then, and is to be waited for like any other."""
+
 CONTROL_BYTES = 4 * 1024 * 1024
 """A longer control file is not searched: then nothing is said of its client."""
+
+FIONREAD = 0x541B
+"""ioctl_list(2); the module `termios`, which has it, is not loaded by every client."""
 
 WAITING_CALLS = ("do_wait", "kernel_waitid", "do_wait_intr")
 """Where a process that waits for its children sleeps (proc_pid_wchan(5))."""
@@ -36,6 +43,8 @@ class Neighbour:
         self.session_id = session_id
         self.is_settled = False
         """What could be done has been done."""
+        self._hungry = 0
+        """At so many looks in a row its input was found to be an ancestor's to write, and empty."""
         self._session = namespace.session(session_id)
         self._request = _request(self._session)
 
@@ -66,11 +75,15 @@ class Neighbour:
 
         So it is where another program stands between the two in a pipeline, and where an ancestor of this client, which
         waits for it, has one of the other's pipes (`git push`, whose ssh is the one, while a hook of it is the other).
+        So it is as well where such an ancestor has to write what the other waits for: a coprocess, an editor's server.
         """
         other = self._request.job if self._request is not None else None
         if other is None or other.boot != own.boot or not any(other.pipes):
             return False
-        return _is_connected(own, other) or _is_held_by_ancestor(other)
+        if _is_connected(own, other) or _is_held_by_ancestor(other):
+            return True
+        self._hungry = self._hungry + 1 if _is_fed_by_ancestor(other) else 0
+        return self._hungry >= HUNGRY_LOOKS
 
 
 def _request(session: SessionFiles) -> Request | None:
@@ -121,6 +134,41 @@ def _is_held_by_ancestor(other: Job) -> bool:
     return False
 
 
+def _is_fed_by_ancestor(other: Job) -> bool:
+    """Whether the other's input is a pipe with nothing in it, and an ancestor of this client has its writing end."""
+    pid = procfs.parent_of(os.getpid())
+    while other.pipes[0] and pid is not None and pid > 1:
+        for fd in _descriptors_of(pid):
+            if _pipe_at(fd) == other.pipes[0] and _is_for_writing(fd):
+                return _is_empty(fd)
+        pid = procfs.parent_of(pid)
+    return False
+
+
+def _is_for_writing(path: str) -> bool:
+    """By the mode of the link (proc_pid_fd(5))."""
+    try:
+        return bool(os.lstat(path).st_mode & stat.S_IWUSR)
+    except OSError:
+        return False
+
+
+def _is_empty(path: str) -> bool:
+    """Of a pipe that somebody else reads. It is not read here."""
+    import fcntl
+
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        return not int.from_bytes(fcntl.ioctl(fd, FIONREAD, bytes(4)), sys.byteorder)
+    except OSError:
+        return False
+    finally:
+        os.close(fd)
+
+
 def _waits_for_a_child(pid: int) -> bool:
     try:
         with open(f"/proc/{pid}/wchan", "rb") as file:
@@ -129,11 +177,15 @@ def _waits_for_a_child(pid: int) -> bool:
         return False
 
 
-def _pipes_of(pid: int) -> set[str]:
+def _descriptors_of(pid: int) -> list[str]:
     try:
-        return {_pipe_at(f"/proc/{pid}/fd/{name}") for name in os.listdir(f"/proc/{pid}/fd")} - {""}
+        return [f"/proc/{pid}/fd/{name}" for name in os.listdir(f"/proc/{pid}/fd")]
     except OSError:
-        return set()
+        return []
+
+
+def _pipes_of(pid: int) -> set[str]:
+    return {_pipe_at(path) for path in _descriptors_of(pid)} - {""}
 
 
 def _pipe_at(path: str) -> str:
