@@ -80,17 +80,36 @@ def newest_first(path: str, name: str) -> Iterator[Record]:
 def output_at(view: View) -> float | None:
     """Unix seconds of the last output, by the clock of the worker's host; None if there is none (in reach).
 
-    Of output in segments only their modification tells, and a runner's heartbeats modify them, too.
+    Of output in segments their modification tells, unless events have come since: then it was before the first of
+    these.
     """
-    bulk = [
-        view.modified[segments.name_of(segments.STREAM, n)]
-        for n in segments.numbers_in(view.names, segments.STREAM)
-    ]
-    if bulk:
-        return max(bulk)
+    numbers = segments.numbers_in(view.names, segments.STREAM)
+    if numbers:
+        return _bulk_at(view, numbers)
     for record in newest_first(view.files.stream, OUTPUT):
         if type_of(record) == OUTPUT:
             return clock.utc_seconds(stamp_of(record))
+    return None
+
+
+def _bulk_at(view: View, numbers: list[int]) -> float | None:
+    """As `output_at`, of what is in segments: a mark stands there for each event."""
+    marks = 0
+    for number in reversed(numbers):
+        try:
+            found, is_all = segments.marks_at_end(view.files, segments.STREAM, number)
+        except OSError:
+            continue
+        marks += found
+        if not is_all:
+            if not marks:
+                return view.modified[segments.name_of(segments.STREAM, number)]
+            break
+    for record in newest_first(view.files.stream, EVENT):
+        if type_of(record) == EVENT:
+            marks -= 1
+            if marks <= 0:
+                return clock.utc_seconds(stamp_of(record))
     return None
 
 

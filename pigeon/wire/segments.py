@@ -103,6 +103,25 @@ def written_bytes(session: SessionFiles, direction: str, sizes: Mapping[str, int
     return int.from_bytes(header[16:24], "little") + max(0, size - HEADER_BYTES)
 
 
+def marks_at_end(session: SessionFiles, direction: str, number: int) -> tuple[int, bool]:
+    """How many marks have been written to a segment since its last payload, and whether it has no payload at all.
+
+    For people: a payload that ends as a mark looks is taken for one. Raises OSError.
+    """
+    fd = files.open_checked(path_of(session, direction, number))
+    try:
+        end = os.fstat(fd).st_size
+        if os.pread(fd, FRAME_BYTES, end - FRAME_BYTES) == frame_header(END, b""):
+            end -= FRAME_BYTES
+        found, mark = 0, frame_header(_NUMBERS[MARK], b"")
+        while end > HEADER_BYTES and os.pread(fd, FRAME_BYTES, end - FRAME_BYTES) == mark:
+            end -= FRAME_BYTES
+            found += 1
+    finally:
+        os.close(fd)
+    return found, end <= HEADER_BYTES
+
+
 def _header(number: int, base: int, marks: int) -> bytes:
     text = MAGIC + b"".join(value.to_bytes(8, "little") for value in (number, base, marks))
     return text + crc32(text).to_bytes(4, "little")

@@ -6,8 +6,12 @@ from __future__ import annotations
 import hashlib
 import os
 import signal
+import subprocess
 from pathlib import Path
 
+from pigeon.clock import utc_seconds
+from pigeon.report import newest, session_view
+from pigeon.wire.names import Namespace
 from tests.helpers import raw
 from tests.helpers.pigeon import Pigeon
 from tests.helpers.share import Session
@@ -127,6 +131,29 @@ def test_one_that_knows_them_sees_what_comes_now(warm: Pigeon) -> None:
     back.wait_for("after")
     assert back.wait().code == 5
     assert "lines" not in session.events()
+
+
+def test_events_in_the_segments_are_not_taken_for_output(warm: Pigeon) -> None:
+    """How long a session has been quiet counts from its last output, however much has been said since."""
+    client, session = warm.begin("head -c 3000000 /dev/zero; cat >/dev/null", stdin=subprocess.PIPE)
+    session.wait_event("bulk")
+    namespace = Namespace(str(warm.share.client_path), str(warm.settings["namespace"]))
+
+    def acknowledgements() -> list[str]:
+        return [str(record["ts"]) for record in session.records() if record.get("event") == "ack"]
+
+    def last_output() -> float | None:
+        return newest.output_at(session_view.view(namespace, session.id))
+
+    written = (session.directory / "stream.1.bulk").stat().st_mtime
+    wait_until(lambda: len(client.out) == 3_000_000, 20, "the output")
+    for count in (1, 2):
+        client.type(b"x")
+        wait_until(lambda count=count: len(acknowledgements()) == count, 20, "an acknowledgement")  # type: ignore[misc]
+        at = last_output()
+        assert at is not None and written - 1 <= at <= (utc_seconds(acknowledgements()[0]) or 0.0)
+    client.close_stdin()
+    assert client.wait().code == 0
 
 
 def test_the_lines_do_not_fall_silent_beside_the_segments(pigeon: Pigeon) -> None:

@@ -63,16 +63,22 @@ def _serve(sock: socket.socket) -> None:
             sock.sendall(b"k")
 
 
-def _server() -> int:
+@contextlib.contextmanager
+def _server() -> Iterator[int]:
     """A server in a process of its own; its port."""
     listener = socket.create_server(("127.0.0.1", 0), backlog=512)
-    if os.fork() == 0:
+    pid = os.fork()
+    if pid == 0:
         while True:
             sock, _ = listener.accept()
             threading.Thread(target=_serve, args=(sock,), daemon=True).start()
     port = int(listener.getsockname()[1])
     listener.close()
-    return port
+    try:
+        yield port
+    finally:
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
 
 
 @dataclass
@@ -276,8 +282,7 @@ def main() -> int:
     parser.add_argument("--megabytes", type=int, default=200)
     options = parser.parse_args()
     size, missed = options.megabytes * 1_000_000, 0
-    server = _server()
-    with Lab() as lab, ssh_way(lab) as ssh, pigeon_way(lab) as pigeon:
+    with _server() as server, Lab() as lab, ssh_way(lab) as ssh, pigeon_way(lab) as pigeon:
         for way in (ssh, pigeon):
             download(way, server, 1_000_000)
         print(f"{'case':<16} {'ssh -D':>9} {'pigeon':>9} unit   ratio  target")
