@@ -7,6 +7,7 @@ seconds and fewer looks, and never fails for being slow. What changes the share 
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 import time
@@ -108,6 +109,25 @@ def test_what_a_keystroke_costs(rig: Rig) -> None:
     assert counted.visits("a") <= counted.of["a"]["write"] + looks + 5, counted.tell()
     window.type(b"\x03")
     window.wait(timeout_s=30)
+
+
+def test_what_bulk_costs(rig: Rig) -> None:
+    """Both ways: each side makes one segment and not a file for each piece, and writes little more than the bytes."""
+    data = os.urandom(6_000_000)
+    began = start_counting(rig)
+    assert rig.pigeon.run("cat", stdin=data, timeout_s=100).stdout == data
+    counted = Counted(rig, began)
+    print(counted.tell())
+    (session,) = rig.pigeon.sessions()
+    lies = {path.name: path.stat().st_size for path in session.directory.iterdir()}
+    assert lies["stdin.jsonl"] < 2_000_000 > lies["stream.jsonl"], (
+        lies
+    )  # base64 no further than the first mebibyte
+    assert lies["stream.1.bulk"] < len(data) and "stdin.1.bulk" not in lies, lies
+    assert counted.of["a"]["create"] <= 10 + counted.seconds, counted.tell()
+    assert counted.of["a"]["write"] <= len(data) / 40_000 + counted.seconds, counted.tell()
+    looks = counted.seconds / INTERACTIVE[0][1]
+    assert counted.visits("a") <= counted.of["a"]["write"] + 3 * looks + 30, counted.tell()
 
 
 def test_no_fsync_on_the_data_path(rig: Rig) -> None:

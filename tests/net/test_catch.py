@@ -163,6 +163,22 @@ def test_io_uring_is_not_there_and_nothing_else_is_missing(world: World) -> None
     assert world.net(PYTHON, "-c", script).stdout == b"-1 38\n"
 
 
+def test_a_connection_that_is_made_by_sending_is_made_by_connecting(world: World) -> None:
+    """MSG_FASTOPEN: the kernel would connect by itself, unseen. Programs fall back, as on a kernel without it."""
+    script = (
+        "import errno, socket\n"
+        f"s = socket.socket(); place = ('{OUTSIDE}', 80); words = b'GET /page HTTP/1.0\\r\\n\\r\\n'\n"
+        "try:\n"
+        "    s.sendto(words, socket.MSG_FASTOPEN, place)\n"
+        "except OSError as error:\n"
+        "    print(error.errno == errno.EOPNOTSUPP)\n"
+        "    s.connect(place); s.sendall(words)\n"
+        "print(s.recv(12).split()[1].decode())\n"
+    )
+    done = world.net("--no-env", PYTHON, "-c", script)
+    assert done.stdout == b"True\n200\n", done.words
+
+
 def test_where_the_kernel_does_not_allow_it_one_line_says_so_and_variables_serve(world: World) -> None:
     """A second listener in one process tree is what the kernel refuses: as within some containers."""
     script = 'exec env -u PIGEON_PROXY "$@"'

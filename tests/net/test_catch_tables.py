@@ -32,7 +32,7 @@ BOTH = pytest.mark.parametrize("machine", [X86_64, AARCH64], ids=["x86_64", "aar
 
 
 def run_filter(text: bytes, number: int, audit: int, *arguments: int) -> int:
-    """What the kernel's interpreter of classic BPF returns (the five instructions that occur)."""
+    """What the kernel's interpreter of classic BPF returns (the instructions that occur)."""
     data = struct.pack("=iIQ6Q", number, audit, 0, *[*arguments, 0, 0, 0, 0, 0, 0][:6])
     at, value = 0, 0
     for _ in range(len(text) // 8):
@@ -44,6 +44,8 @@ def run_filter(text: bytes, number: int, audit: int, *arguments: int) -> int:
             at += if_true if value == k else if_false
         elif code == 0x35:  # BPF_JMP | BPF_JGE | BPF_K
             at += if_true if value >= k else if_false
+        elif code == 0x45:  # BPF_JMP | BPF_JSET | BPF_K
+            at += if_true if value & k else if_false
         else:
             assert code == 0x06  # BPF_RET | BPF_K
             return int(k)
@@ -89,6 +91,19 @@ def test_io_uring_is_not_there_and_all_else_passes(machine: Machine) -> None:
 
 
 @BOTH
+def test_sending_does_not_connect(machine: Machine) -> None:
+    """A connection by MSG_FASTOPEN would pass unseen: it is answered as by a kernel that has none."""
+    text, flags = program(machine), socket.MSG_FASTOPEN | socket.MSG_DONTWAIT
+    refused = FAIL | errno.EOPNOTSUPP
+    assert run_filter(text, machine.sendto, machine.audit, 3, 0, 5, flags, 0, 16) == refused
+    assert run_filter(text, machine.sendmmsg, machine.audit, 3, 0, 5, flags) == refused
+    assert run_filter(text, machine.sendmsg, machine.audit, 3, 0, flags) == refused
+    for number in (machine.sendto, machine.sendmsg, machine.sendmmsg):
+        assert run_filter(text, number, machine.audit, 3, 0, 16, socket.MSG_NOSIGNAL, 0, 16) == ALLOW
+        assert run_filter(text, number, 0x40000003, 3, 0, flags, flags) == ALLOW
+
+
+@BOTH
 def test_programs_for_another_machine_pass(machine: Machine) -> None:
     for audit in (0x40000003, 0x40000028, 0):  # i386, arm
         assert run_filter(program(machine), machine.connect, audit, 3, 0, 16) == ALLOW
@@ -97,6 +112,8 @@ def test_programs_for_another_machine_pass(machine: Machine) -> None:
 def test_the_tables_are_those_of_the_kernel() -> None:
     # asm/unistd_64.h and asm-generic/unistd.h: what has a number above 424 has the same one everywhere.
     assert (X86_64.connect, X86_64.seccomp, X86_64.audit) == (42, 317, 0xC000003E)
+    assert (X86_64.sendto, X86_64.sendmsg, X86_64.sendmmsg) == (44, 46, 307)
+    assert (AARCH64.sendto, AARCH64.sendmsg, AARCH64.sendmmsg) == (206, 211, 269)
     assert (AARCH64.connect, AARCH64.seccomp, AARCH64.audit) == (203, 277, 0xC00000B7)
     for machine in MACHINES.values():
         assert (machine.io_uring_setup, machine.pidfd_open, machine.pidfd_getfd) == (425, 434, 438)

@@ -59,15 +59,16 @@ class Proxy:
 
     def connect(self, port: int, host: str = "127.0.0.1") -> socket.socket:
         """A connection by CONNECT. Raises AssertionError with the status line where it is refused."""
-        sock = socket.create_connection(("127.0.0.1", self.port))
-        sock.settimeout(30)
-        sock.sendall(f"CONNECT {host}:{port} HTTP/1.1\r\n\r\n".encode())
-        head = b""
-        while b"\r\n\r\n" not in head:
-            head += sock.recv(1) or b"\r\n\r\n"
-        if not head.startswith(b"HTTP/1.1 200 "):
-            sock.close()
-            raise AssertionError(head.decode())
+        with contextlib.ExitStack() as stack:
+            sock = stack.enter_context(socket.create_connection(("127.0.0.1", self.port)))
+            sock.settimeout(30)
+            sock.sendall(f"CONNECT {host}:{port} HTTP/1.1\r\n\r\n".encode())
+            head = b""
+            while b"\r\n\r\n" not in head:
+                head += sock.recv(1) or b"\r\n\r\n"
+            if not head.startswith(b"HTTP/1.1 200 "):
+                raise AssertionError(head.decode())
+            stack.pop_all()
         return sock
 
     def ready(self) -> None:
@@ -194,7 +195,7 @@ def test_another_user_of_this_host_is_turned_away(proxy: Proxy) -> None:
         script = (
             "import socket, sys\n"
             "lost = 0\n"
-            "for _ in range(100):\n"
+            "for _ in range(1000):\n"
             "    s = socket.create_connection(('127.0.0.1', int(sys.argv[1])))\n"
             "    try:\n"
             "        s.sendall(b'CONNECT 127.0.0.1:%d HTTP/1.1\\r\\n\\r\\n' % int(sys.argv[2]))\n"
@@ -207,9 +208,9 @@ def test_another_user_of_this_host_is_turned_away(proxy: Proxy) -> None:
         done = subprocess.run(
             [*words, str(proxy.port), str(server.port)], capture_output=True, text=True, timeout=60
         )
-        assert done.stdout == "100\n", done.stderr
+        assert done.stdout == "1000\n", done.stderr
         assert server.accepted == 0
-    assert proxy.status()["turned_away"] == 100
+    assert proxy.status()["turned_away"] == 1000
 
 
 def test_a_password_is_asked_for_besides(pigeon: Pigeon) -> None:

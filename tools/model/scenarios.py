@@ -13,6 +13,7 @@ SIZES: dict[str, str] = {
     "takeover-recoverers": "SLOTS=2 CRASH=2 LATE=1 TAKERS=1 HOSTS ENDLESS",
     "takeover-strict": "SLOTS=1 CRASH=1 LATE=1 TAKERS=2 HOSTS ENDLESS READER_LISTS",
     "attach": "ATTACH=3 CRASH=1 LOST=1",
+    "bulk": "BULK",
     # smaller ones, enough for some mutants and for the search for cycles
     "local-small": "SLOTS=2 CRASH=2 LOST=1 LATE=1 LOCKCHOICE ENDLESS LEFTOVER EARLY_READ",
     "local-no-loss": "SLOTS=2 CRASH=3 LATE=1 LOCKCHOICE ENDLESS LEFTOVER EARLY_READ",
@@ -36,10 +37,11 @@ SCENARIOS: list[tuple[str, str]] = [
     ("takeover-recoverers", "the same with two recoverers on the host that comes back"),
     ("takeover-strict", "readers that list on an exit event: nobody ever sees two ends"),
     ("attach", "three attachers, one may die; a lost reply"),
+    ("bulk", "segments of one direction, seen and acknowledged late"),
 ]
 
 # END looks at states in which nothing moves; these sizes are searched for runs without an end, too.
-CYCLES = ["local-small", "race-small", "cwd-small", "takeover-small"]
+CYCLES = ["local-small", "race-small", "cwd-small", "takeover-small", "bulk"]
 
 LARGE = {"takeover", "takeover-recoverers", "no-hard-links"}
 
@@ -109,4 +111,9 @@ MUTANTS: list[tuple[str, str, str, str]] = [
     ("H_OWNER_NOT_IN_RAISE", "the raise does not name the new owner", "local", "CONFLICT NOTAFTER"),
     ("M_ATTACH_EXISTS_IS_MINE", "an ambiguous create taken for one's own", "attach", "WRITERS"),
     ("H_ATTACH_WAITS_FOR_ITS_OWN", "an attacher waits for its own n only", "attach", "STUCK"),
+    ("M_APPENDS_AGAIN", "what failed is written behind itself", "bulk", "ORDER"),
+    ("H_RELEASED_AT_ITS_LAST_BYTE", "a segment goes once all its bytes are acknowledged", "bulk", "THERE"),
+    ("H_CLEARED_WITHOUT_THE_END", "the last one goes before its end is acknowledged", "bulk", "THERE"),
+    ("H_END_BEFORE_THE_NEXT", "a segment's end is written before the next one is there", "bulk", "THERE"),
+    ("H_LINES_FIRST", "the lines tell of segments before the first is there", "bulk", "THERE"),
 ]

@@ -15,6 +15,9 @@ class Machine:
 
     audit: int
     connect: int
+    sendto: int
+    sendmsg: int
+    sendmmsg: int
     seccomp: int
     io_uring_setup: int = 425
     pidfd_open: int = 434
@@ -22,7 +25,7 @@ class Machine:
 
 
 MACHINES = {
-    "x86_64": Machine(audit=0xC000003E, connect=42, seccomp=317),
-    "aarch64": Machine(audit=0xC00000B7, connect=203, seccomp=277),
+    "x86_64": Machine(audit=0xC000003E, connect=42, sendto=44, sendmsg=46, sendmmsg=307, seccomp=317),
+    "aarch64": Machine(audit=0xC00000B7, connect=203, sendto=206, sendmsg=211, sendmmsg=269, seccomp=277),
 }
 """By what uname(2) calls the machine."""

@@ -2,7 +2,8 @@
 
 Asked about are those whose address is as long as one of IPv4, IPv6, a whole sockaddr_storage, or of a local name
 service; all others, of Unix sockets above all, pass at full speed. io_uring, which could connect unseen, is not there
-(ENOSYS: programs then do without). Other machines' calls (32-bit programs) pass.
+(ENOSYS: programs then do without). Neither is a connection that is made by sending to it (MSG_FASTOPEN, tcp(7)): the
+answer is that of a kernel without it (EOPNOTSUPP), and programs connect. Other machines' calls (32-bit programs) pass.
 """
 
 from __future__ import annotations
@@ -12,10 +13,12 @@ import struct
 
 from pigeon.net.catch.machine import Machine
 
-LOAD, JUMP_IF_EQUAL, JUMP_IF_AT_LEAST, RETURN = 0x20, 0x15, 0x35, 0x06
+LOAD, JUMP_IF_EQUAL, JUMP_IF_AT_LEAST, JUMP_IF_ANY, RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
 ALLOW, ASK, FAIL = 0x7FFF0000, 0x7FC00000, 0x00050000
-AT_NUMBER, AT_MACHINE, AT_LENGTH = 0, 4, 32
-"""Where in struct seccomp_data: the call, the architecture, the low half of its third argument."""
+AT_NUMBER, AT_MACHINE, AT_THIRD, AT_FOURTH = 0, 4, 32, 40
+"""Where in struct seccomp_data: the call, the architecture, the low halves of its third and fourth arguments."""
+
+MSG_FASTOPEN = 0x20000000
 
 NAME_SERVICES = (
     b"/run/systemd/resolve/io.systemd.Resolve",
@@ -23,6 +26,16 @@ NAME_SERVICES = (
     b"/run/nscd/socket",
 )
 """Sockets of who resolves names for the whole host, without a network: programs must ask by themselves."""
+
+Step = tuple[int, int, str, str]
+"""Instruction, its number, and where a jump leads if it applies and if not ("": to the next)."""
+
+_VERDICTS = (
+    ("allow", ALLOW),
+    ("ask", ASK),
+    ("not there", FAIL | errno.ENOSYS),
+    ("not supported", FAIL | errno.EOPNOTSUPP),
+)
 
 _SOCKADDR_IN, _SOCKADDR_UN, _SOCKADDR_IN6, _SOCKADDR_STORAGE = 16, 110, 28, 128
 
@@ -35,18 +48,32 @@ def lengths() -> tuple[int, ...]:
 
 def program(machine: Machine) -> bytes:
     """The instructions, eight bytes each (struct sock_filter)."""
-    asked = lengths()
-    # To each jump the steps that it leaves out, counted to the three returns at the end.
-    steps: list[tuple[int, int, int, int]] = [
-        (LOAD, 0, 0, AT_MACHINE),
-        (JUMP_IF_EQUAL, 0, 4 + len(asked) + 1, machine.audit),
-        (LOAD, 0, 0, AT_NUMBER),
-        (JUMP_IF_EQUAL, 2 + len(asked) + 1 + 2, 0, machine.io_uring_setup),
-        (JUMP_IF_EQUAL, 0, 1 + len(asked) + 1, machine.connect),
-        (LOAD, 0, 0, AT_LENGTH),
+    flags = (("flags of sendmsg", AT_THIRD), ("flags of sendto", AT_FOURTH))
+    steps: list[Step] = [
+        (LOAD, AT_MACHINE, "", ""),
+        (JUMP_IF_EQUAL, machine.audit, "", "allow"),
+        (LOAD, AT_NUMBER, "", ""),
+        (JUMP_IF_EQUAL, machine.io_uring_setup, "not there", ""),
+        (JUMP_IF_EQUAL, machine.sendmsg, "flags of sendmsg", ""),
+        (JUMP_IF_EQUAL, machine.sendto, "flags of sendto", ""),
+        (JUMP_IF_EQUAL, machine.sendmmsg, "flags of sendto", ""),
+        (JUMP_IF_EQUAL, machine.connect, "", "allow"),
+        (LOAD, AT_THIRD, "", ""),
+        *((JUMP_IF_EQUAL, length, "ask", "") for length in lengths()),
+        (JUMP_IF_AT_LEAST, _SOCKADDR_STORAGE, "ask", "allow"),
     ]
-    for position, length in enumerate(asked):
-        steps.append((JUMP_IF_EQUAL, len(asked) - position + 1, 0, length))
-    steps.append((JUMP_IF_AT_LEAST, 1, 0, _SOCKADDR_STORAGE))
-    steps += [(RETURN, 0, 0, ALLOW), (RETURN, 0, 0, ASK), (RETURN, 0, 0, FAIL | errno.ENOSYS)]
-    return b"".join(struct.pack("=HBBI", *step) for step in steps)
+    labels: dict[str, int] = {}
+    for label, place in flags:
+        labels[label] = len(steps)
+        steps += [(LOAD, place, "", ""), (JUMP_IF_ANY, MSG_FASTOPEN, "not supported", "allow")]
+    for label, verdict in _VERDICTS:
+        labels[label] = len(steps)
+        steps.append((RETURN, verdict, "", ""))
+    return b"".join(_packed(at, step, labels) for at, step in enumerate(steps))
+
+
+def _packed(at: int, step: Step, labels: dict[str, int]) -> bytes:
+    code, value, if_true, if_false = step
+    # A jump is told how many steps it leaves out.
+    jumps = [labels[label] - at - 1 if label else 0 for label in (if_true, if_false)]
+    return struct.pack("=HBBI", code, *jumps, value)
