@@ -111,6 +111,7 @@ def table(every: Sequence[Sum], count: int, by: str, order: str | None, look: Lo
     for one in every:
         total.commands += one.commands
         total.failed += one.failed
+        total.open += one.open
         total.run_s += one.run_s
         total.wait_s += one.wait_s
         total.longest_wait_s = max(total.longest_wait_s, one.longest_wait_s)
@@ -151,7 +152,7 @@ def _cells(one: Sum) -> tuple[str, ...]:
         text.visible(one.group),
         str(one.commands),
         str(one.failed) if one.failed else "-",
-        text.duration(one.run_s),
+        text.duration(one.run_s) if one.run_s or one.open < one.commands else "-",
         text.duration(one.wait_s) if one.wait_s else "-",
         text.duration(one.longest_wait_s) if one.longest_wait_s else "-",
         f"{text.size(one.bytes_in)}/{text.size(one.bytes_out)}",
