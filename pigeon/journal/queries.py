@@ -246,7 +246,7 @@ def _words(text: object) -> list[str]:
         return []
     try:
         words = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return [text]
     return [str(word) for word in words] if isinstance(words, list) else [text]
 
@@ -397,6 +397,6 @@ def _object(text: object) -> dict[str, object]:
         return {}
     try:
         value = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return {"text": text}
     return value if isinstance(value, dict) else {"value": value}

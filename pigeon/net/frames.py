@@ -118,7 +118,7 @@ def parse_hello(payload: bytes) -> tuple[int, str, int]:
         said = json.loads(payload)
         version, window = int(said["version"]), int(said["window"])
         return version, str(said.get("pigeon", "")), window
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
         raise BadFrame(f"not a greeting: {error}") from None
 
 

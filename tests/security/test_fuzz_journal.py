@@ -8,9 +8,11 @@ from __future__ import annotations
 import os
 import random
 import shutil
+import sqlite3
 import subprocess
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -88,6 +90,15 @@ def test_a_damaged_journal_is_named(tmp_path: Path, bystander: subprocess.Popen[
     assert bystander.poll() is None
 
 
+@pytest.mark.parametrize(("table", "column"), [("sessions", "command"), ("events", "detail")])
+def test_json_that_is_nested_too_deeply_is_text(tmp_path: Path, table: str, column: str) -> None:
+    path = tmp_path / "j.db"
+    make_journal(path, [({"claim_token": "t", "session_id": raw.new_id()}, "final")])
+    with closing(sqlite3.connect(path)) as database, database:
+        database.execute(f"UPDATE {table} SET {column} = ?", ("[" * 100_000,))
+    ask(path)
+
+
 def ask(path: Path) -> None:
     """What verbs and workers ask a journal."""
     with Journal.open_readonly(str(path)) as journal:
@@ -96,7 +107,8 @@ def ask(path: Path) -> None:
         journal.read(lambda: [*queries.all_events(journal.connection)])
         journal.read(lambda: [*queries.all_waits(journal.connection)])
         for session_id in ids[:3]:
-            journal.read(lambda id=session_id: queries.claims_of(journal.connection, id))  # type: ignore[misc]
+            for question in (queries.claims_of, queries.waits_of, queries.events_of):
+                journal.read(lambda ask=question, id=session_id: ask(journal.connection, id))  # type: ignore[misc]
     with Journal.open(str(path), verify=True, brief=True) as journal:
         for row in journal.unfinished("/cache", "lab"):
             if plan._is_sound(row):

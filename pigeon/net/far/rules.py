@@ -41,7 +41,7 @@ def from_text(text: str) -> Rules:
     try:
         said = json.loads(text)
         return Rules(bool(said["lends"]), list(said["permit"]), list(said["deny"]), bool(said["history"]))
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         raise PigeonError(
             "only a worker lends its network: `pigeon net` on the other machine asks it to"
         ) from None

@@ -45,7 +45,7 @@ def statuses() -> list[dict[str, object]]:
                 while piece := sock.recv(65536):
                     data += piece
                 found.append(json.loads(data.partition(b"\r\n\r\n")[2]))
-            except (OSError, ValueError):
+            except (OSError, ValueError, RecursionError):
                 continue  # it ends just now, or hangs
     return found
 
