@@ -46,7 +46,17 @@ def test_what_is_no_frame_is_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    "payload", [b"", b"{}", b"[]", b'{"version": 1}', b'{"version": "x", "window": 1}', b"\xff"]
+    "payload",
+    [
+        b"",
+        b"{}",
+        b"[]",
+        b'{"version": 1}',
+        b'{"version": "x", "window": 1}',
+        b'{"version": 1e999, "window": 1}',
+        b"\xff",
+        b"[" * 100_000,
+    ],
 )
 def test_what_is_no_greeting_is_refused(payload: bytes) -> None:
     with pytest.raises(frames.BadFrame):

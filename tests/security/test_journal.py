@@ -299,6 +299,16 @@ def test_no_session_of_another_claim_is_ended(tmp_path: Path) -> None:
     assert made.row.state == "final"
 
 
+def test_a_row_that_says_less_than_the_stream_starts_nothing(tmp_path: Path) -> None:
+    """By its row the command was never started, but a runner has said something: it is not run a second time."""
+    made = Place(tmp_path, "claimed")
+    assert plan.look(made.session, made.row).is_startable
+    Path(made.session.stream).write_bytes(b'{"event":"started","pid":1,"ts":"x","type":"event"}\n')
+    assert not plan.look(made.session, made.row).is_startable
+    assert ending.end(made.worker, made.row) == 0
+    assert made.status.state == "failed"
+
+
 def test_only_a_runner_is_told_to_stop(tmp_path: Path, bystander: subprocess.Popen[bytes]) -> None:
     proofs = str(tmp_path / "proofs")
     held = proof.ProofOfLife(proofs, "t.1")

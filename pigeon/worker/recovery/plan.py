@@ -7,7 +7,6 @@ publishes, since others may have acted until then. Only a proof of death recover
 
 from __future__ import annotations
 
-import os
 from collections.abc import Collection
 from dataclasses import dataclass
 from enum import Enum
@@ -133,7 +132,7 @@ def look(session: SessionFiles, row: Row) -> Facts:
             return Facts(is_lost=True)
         if row.state == states.CLAIMING:
             return Facts()
-        return Facts(is_taken_over=is_taken_over(session), is_startable=ends_cleanly(session))
+        return Facts(is_taken_over=is_taken_over(session), is_startable=has_said_nothing(session))
     except FileNotFoundError:
         return Facts()  # removed just now: whoever tries it will see
     except OSError as error:
@@ -178,21 +177,17 @@ def is_taken_over(session: SessionFiles) -> bool:
     return TAKEOVER_NAME in files.list_names(session.directory)
 
 
-def ends_cleanly(session: SessionFiles) -> bool:
-    """Whether stream.jsonl is empty or ends with a newline, so that another runner may write behind it.
+def has_said_nothing(session: SessionFiles) -> bool:
+    """Whether stream.jsonl is empty.
+
+    A runner writes to it only behind its `starting` row: what has been said was said by one that got further than its
+    row tells, and its command may have been started.
 
     Raises:
         OSError: it cannot be said now.
     """
     try:
-        size = files.size(session.stream)
-        if size == 0:
-            return True
-        fd = files.open_checked(session.stream)
-        try:
-            return os.pread(fd, 1, size - 1) == b"\n"
-        finally:
-            os.close(fd)
+        return files.size(session.stream) == 0
     except FileNotFoundError:
         return True
 
