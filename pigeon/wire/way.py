@@ -229,7 +229,7 @@ class Way:
     def _judge_own(self, path: str, found: os.stat_result, _in_open: bool = False) -> None:
         if found.st_uid != os.geteuid():
             fault = Fault(path, f"belongs to another user (uid {found.st_uid}), not to {os.geteuid()}")
-            self._refuse(fault, "take another `namespace`, or another `cache`")
+            self._refuse(fault, _OTHER_NAMESPACE)
         open_to = mode_fault(path, found, passed=False, group=self._group)
         if open_to is not None:
             self._refuse(open_to, self._mend(open_to, found) or f"`chmod go-w {quote(path)}`")
@@ -251,6 +251,8 @@ class Way:
 
 _NO_UID = "map your own (`unshare --map-current-user`), or start it outside of the namespace"
 
+_OTHER_NAMESPACE = "take another `namespace`, or another `cache`"
+
 _OTHER_CACHE = "take a `cache` of your own, in a directory of your own"
 
 
@@ -260,9 +262,11 @@ def _hold(name: str, parent: int, path: str) -> int:
     except NotADirectoryError:
         found = os.stat(name, dir_fd=parent, follow_symlinks=False)
         what = "is a symbolic link" if stat.S_ISLNK(found.st_mode) else "is not a directory"
-        raise _refused(
-            path, what, f"`mv {quote(path)} {quote(path + '.old')}`, if it is not yours to keep"
-        ) from None
+        if found.st_uid == os.geteuid():
+            mend = f"`mv {quote(path)} {quote(path + '.old')}`, if it is not yours to keep"
+        else:
+            mend = _OTHER_NAMESPACE
+        raise _refused(path, what, mend) from None
     except OSError as error:
         error.filename = path
         raise

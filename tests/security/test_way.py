@@ -177,6 +177,46 @@ def test_a_common_cache_serves_each_in_a_namespace_of_his_own(
     )
 
 
+def a_directory(path: Path) -> None:
+    path.mkdir()
+
+
+def a_pipe(path: Path) -> None:
+    os.mkfifo(path)
+
+
+def a_link(path: Path) -> None:
+    path.symlink_to("/dev/zero")
+
+
+def a_file(path: Path) -> None:
+    path.touch()
+
+
+def test_what_a_stranger_puts_into_a_common_cache(users: Users, person: Makes, common: Path) -> None:
+    """In the place of a namespace that the victim has not made yet, and around the one that he has."""
+    namespaces = common / "namespaces"
+    namespaces.mkdir()
+    namespaces.chmod(0o1777)
+    victim = person(users.victim, common)
+    victim.configure(namespace="mine")
+    victim.worker()
+    for make in (a_directory, a_pipe, a_link, a_file):
+        path = namespaces / f"odd\x1b[31m\n{make.__name__}"
+        make(path)
+        users.attacker.own(path)
+        path.rename(namespaces / make.__name__)
+        make(path)
+        users.attacker.own(path)
+        name = make.__name__
+        done = victim.run("true", options=("--namespace", name, "--claim-timeout", "0.1"))
+        assert_refused(done, namespaces / name, "", "take another `namespace`")
+    assert victim.run("echo served").stdout == b"served\n"
+    done = victim.run("true", options=("--namespace", "none", "--claim-timeout", "0.1"))
+    assert "there are worker files in `mine`" in done.words
+    assert "\x1b" not in done.words
+
+
 def test_a_group_that_is_trusted(users: Users, person: Makes) -> None:
     victim = person(users.victim)
     root = in_use(victim)
