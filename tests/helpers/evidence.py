@@ -71,6 +71,8 @@ def journal_rows(path: Path) -> dict[str, list[dict[str, object]]]:
 def show_journal(path: Path) -> str:
     """The journal's rows as text, without empty columns."""
     lines = [f"=== {path}"]
+    if not path.is_file():
+        return f"{lines[0]}: no regular file"  # reading a pipe would hang
     for table, rows in journal_rows(path).items():
         lines.append(f"--- {table}: {len(rows)} rows")
         lines += [str({k: v for k, v in row.items() if v is not None})[:1000] for row in rows[-MAX_ROWS:]]
