@@ -30,6 +30,8 @@ from pigeon.wire.records import (
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from pigeon.wire.names import SessionFiles
     from pigeon.wire.segments import SegmentReader
 
@@ -39,6 +41,13 @@ CHUNK_BYTES = 1024 * 1024
 FIRST_BYTES = 16 * 1024
 """A buffer begins with so much, which is all that most sessions ever need: Python fills it with zeros at once, and each
 page of it then costs a fault and its memory, in every process that reads a session."""
+
+
+OPENED_EVERY = 8
+"""Of the looks that only ask for the length, so many are followed by an open all the same."""
+
+LIES = 3
+"""So often the length may deny what the open finds: once is a write in between."""
 
 
 class Tail:
@@ -58,6 +67,9 @@ class Tail:
         "_numbered",
         "_seen",
         "_stuck_nul",
+        "_length_of",
+        "_asked",
+        "_lies",
         "cost_s",
         "has_more",
     )
@@ -75,6 +87,21 @@ class Tail:
         self._numbered = numbered
         self._seen = 0
         self._stuck_nul = False
+        self._length_of: Callable[[str], int] | None = None
+        self._asked = self._lies = 0
+
+    def ask_first(self, length_of: Callable[[str], int] | None) -> None:
+        """From now on open the file when it is longer than what has been seen of it (`looks.question_for`)."""
+        self._length_of = length_of
+
+    def _is_no_longer(self) -> bool:
+        """Whether the file is as long as what has been seen of it, as far as asking tells."""
+        if self._length_of is None or self._stuck_nul:
+            return False
+        try:
+            return self._length_of(self.path) == self._seen
+        except OSError:
+            return False  # opening tells what is the matter
 
     def poll(self) -> list[Record]:
         """The records that have become complete since the last call, at most about CHUNK_BYTES of them.
@@ -85,6 +112,12 @@ class Tail:
         """
         self.grew = False
         began = monotonic()
+        denied = self._is_no_longer()
+        if denied:
+            self._asked += 1
+            if self._asked % OPENED_EVERY:
+                self.cost_s, self.has_more = monotonic() - began, False
+                return []
         fd = open_checked(self.path)
         try:
             if self._stuck_nul:
@@ -111,6 +144,10 @@ class Tail:
         if self.offset + size > self._seen:
             self.grew = True
             self._seen = self.offset + size
+            if denied:
+                self._lies += 1
+                if self._lies >= LIES:
+                    self._length_of = None
         end = data.rfind(b"\n", 0, size) + 1
         if end == 0 and size >= MAX_LINE_BYTES:
             raise DamagedSession(self.path, self.offset, f"a line of at most {MAX_LINE_BYTES} bytes")
@@ -208,6 +245,10 @@ class StreamReader:
         self._frames: list[tuple[str, bytes | memoryview]] = []
         """Read, and behind a mark whose line has not come."""
         self._marks = 0
+
+    def ask_first(self, length_of: Callable[[str], int] | None) -> None:
+        """As of a Tail; of the lines."""
+        self._lines.ask_first(length_of)
 
     def __copy__(self) -> StreamReader:
         """Another reader, at the same place."""

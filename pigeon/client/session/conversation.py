@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 ALIVE_S = 2.0
 ANSWERED_S = 0.1
 
+LASTED_S = 20.0
+"""A session that has been silent for so long is looked at in the way that costs its file server least."""
+
 EXPLAINED_S = 8.0
 """Who reads no notices is told after this for what the session waits, and later as often as a notice is repeated."""
 
@@ -65,6 +68,7 @@ class Conversation:
         self._stream = StreamReader(self.session)
         self._born = self._active = self._next_look = self._next_alive = self._answered_told = self._now
         self._answered = False
+        self._asks_first = False
         self._unexplained = ""
         self._job = submission.request.job
         self._neighbour: Neighbour | None = None
@@ -178,6 +182,11 @@ class Conversation:
             if self._started
             else pending_interval(after - self._born)
         )
+        if self._started and not self._asks_first and after - self._active > LASTED_S:
+            self._asks_first = True
+            from pigeon.wire.looks import question_for
+
+            self._stream.ask_first(question_for(self.session.stream))
         self._next_look = after + (max(wait, 0.01) if held else polite(wait, self._stream.cost_s))
 
     def _read_stream(self) -> None:

@@ -27,7 +27,7 @@ class Control:
 
     def __init__(self, path: str, orders: Orders) -> None:
         self.silence = Silence()
-        self._tail = Tail(path, ())
+        self.tail = Tail(path, ())
         self._orders = orders
         self._is_suspended = False
         self._beats_since = 0
@@ -43,7 +43,7 @@ class Control:
     @property
     def cost_s(self) -> float:
         """What a look costs on this filesystem."""
-        return self._tail.cost_s
+        return self.tail.cost_s
 
     def poll(self, now: float) -> bool:
         """Take new records; what cannot wait is carried out. True if a user has caused any.
@@ -52,8 +52,8 @@ class Control:
             OSError: the file could not be read now.
             DamagedSession: what stands there cannot be right.
         """
-        records = poll_if_there(self._tail)
-        self.silence.looked(now, grew=self._tail.grew)
+        records = poll_if_there(self.tail)
+        self.silence.looked(now, grew=self.tail.grew)
         is_caused = False
         for record in records:
             if self._orders.take(record):

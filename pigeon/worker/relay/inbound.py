@@ -26,6 +26,7 @@ class Inbound:
         self._trace = trace
         self._earlier_bytes = 0
         self._had_bulk = False
+        self._length_of: Callable[[str], int] | None = None
         self._listen_to(0)
 
     def _listen_to(self, attachment: int) -> None:
@@ -34,6 +35,18 @@ class Inbound:
         self.queue = InputQueue(self._command)
         reader = StreamReader(self._session, input_stem(attachment), NUMBERED_INPUT)
         self.file = InputFile(reader, self.queue, self._trace)
+        self._ask_first(reader)
+
+    def ask_first(self) -> None:
+        """From now on ask for the length of the files before they are opened, where that is cheaper."""
+        from pigeon.wire.looks import question_for  # few sessions last as long
+
+        self._length_of = question_for(self._session.control(self.attachment))
+        self._ask_first(self.file.reader)
+
+    def _ask_first(self, reader: StreamReader) -> None:
+        self.control.tail.ask_first(self._length_of)
+        reader.ask_first(self._length_of)
 
     def switch(self, attachment: int) -> None:
         """From now on read the files of this attacher, and nothing of any lower one."""

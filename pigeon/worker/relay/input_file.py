@@ -28,7 +28,7 @@ class InputFile:
         self.has_bulk = False
         self._queue = queue
         self._trace = trace
-        self._reader = reader
+        self.reader = reader
         self._ahead: StreamReader | None = None
         self._ahead_bytes = 0
         self._ends: list[tuple[int, tuple[int, int]]] = []
@@ -39,12 +39,12 @@ class InputFile:
         """The last look took as much input as one may, and the next may take more."""
         if self._queue.is_full:
             return self._ahead is not None and self._ahead.has_more
-        return self._reader.has_more and not self.saw_end
+        return self.reader.has_more and not self.saw_end
 
     @property
     def cost_s(self) -> float:
         """What a look costs on this filesystem."""
-        return self._reader.cost_s
+        return self.reader.cost_s
 
     def poll(self) -> bool:
         """Take new input. True if there was any. Raises as `Control.poll`."""
@@ -52,7 +52,7 @@ class InputFile:
             return False
         if self._queue.is_full:
             return self._look_ahead()
-        records = poll_if_there(self._reader)
+        records = poll_if_there(self.reader)
         self._take(records)
         return bool(records)
 
@@ -80,13 +80,13 @@ class InputFile:
                 self.saw_end = True
                 self._queue.end()
             elif type_of(record) == STDIN:
-                data = _payload(record, self._reader)
+                data = _payload(record, self.reader)
                 self.received_bytes += len(data)
                 if self._trace is not None:
                     self._trace(bytes(data))
                 self._queue.put(data)
-        self.has_bulk |= self._reader.bulk_bytes > 0
-        self._ends.append((self.received_bytes, _place(self._reader)))
+        self.has_bulk |= self.reader.bulk_bytes > 0
+        self._ends.append((self.received_bytes, _place(self.reader)))
         self.settle()
 
     def _look_ahead(self) -> bool:
@@ -98,8 +98,8 @@ class InputFile:
         if not keys:
             self._ahead = None
             return False
-        if self._ahead is None or _place(self._ahead) <= _place(self._reader):
-            self._ahead, self._ahead_bytes = copy(self._reader), self.received_bytes
+        if self._ahead is None or _place(self._ahead) <= _place(self.reader):
+            self._ahead, self._ahead_bytes = copy(self.reader), self.received_bytes
         records = self._ahead.poll()
         for position, record in enumerate(records):
             if type_of(record) != STDIN:
@@ -107,7 +107,7 @@ class InputFile:
             data = bytes(_payload(record, self._ahead))
             if any(key in data for key in keys):
                 self.received_bytes = self._ahead_bytes
-                self._reader, self._ahead = self._ahead, None
+                self.reader, self._ahead = self._ahead, None
                 self._take(records[position:])
                 break
             self._ahead_bytes += len(data)

@@ -31,6 +31,9 @@ from pigeon.worker.relay.poll_set import PollSet
 from pigeon.worker.relay.session_watch import SessionWatch
 from pigeon.worker.relay.trouble import ShareTrouble
 
+LASTED_S = 20.0
+"""A session that has been silent for so long is looked at in the way that costs its file server least."""
+
 OUTPUT_CLOSED_GRACE_S = 2.0
 """A command whose reader has gone gets SIGPIPE at its next write; one that does not write is hung up after this."""
 
@@ -97,6 +100,7 @@ class Relay:
         self._drain: Drain | None = None
         """Once the command has ended."""
         self._skips_control = False
+        self._asks_first = False
         self._output_closed_at: float | None = None
         self._descriptors = PollSet(command, runner.wakeup_fd)
         self._began = self._now
@@ -231,6 +235,9 @@ class Relay:
         wait = interval(INTERACTIVE, after - self._active)
         if self.inbound.file.saw_end and self.command.master is None:
             wait = max(wait, 0.02)  # only signals can come, and acknowledgements
+        if not self._asks_first and after - self._active > LASTED_S:
+            self._asks_first = True
+            self.inbound.ask_first()
         wait = 0.0 if self.inbound.file.has_more else polite(wait, self.inbound.cost_s)
         self._next_look = max(after + wait, self._reading.retry_at)
 
