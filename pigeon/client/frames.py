@@ -38,6 +38,7 @@ MESSAGE = b"m"  # lines for stderr, to be printed when the terminal has been res
 ABNORMAL = b"x"  # the session did not end by its command's end
 BROKEN_PIPE = b"p"  # end like a program whose reader has gone
 STATE = b"j"  # payload: a line for the program that drives this client
+CAUGHT_UP = b"u"  # have all its lines been passed on? Answered by the same frame when they have
 TOLD = b"T"  # the last words are on the share
 SPOILED = b"P"  # a line of pigeon's own stands in the terminal
 DIE = b"K"  # end by the signal that ended the command; payload: its number in ASCII

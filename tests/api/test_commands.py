@@ -451,3 +451,14 @@ def test_a_command_whose_input_is_the_programs_holds_up_no_other_of_it(served: P
         assert pigeon.check_output(["echo", "beside"], timeout=60) == b"beside\n"
         assert first.poll() is None
         assert first.communicate(b"fed", timeout=30)[0] == b"fed"
+
+
+def test_what_is_ordered_before_the_input_is_closed_comes_before_its_end(served: Pigeon) -> None:
+    """As kill(2) does: `cat` would end with 0 otherwise, now and then."""
+    codes = []
+    for _ in range(12):
+        with pigeon.Popen(["cat"], stdin=pigeon.PIPE, lock=False) as process:
+            process.wait_started(30)
+            process.kill()
+        codes.append(process.returncode)
+    assert codes == [-signal.SIGKILL] * 12

@@ -57,6 +57,8 @@ class GuardianFront(Front):
         self._modes_told = frames.modes_payload(b"", b"", wants_redraw=False)
         self._unread: list[Event] = []
         self._has_typed = False
+        self._holds_end = False
+        """The input has ended, which is not told yet."""
 
     @property
     def is_printing(self) -> bool:
@@ -75,7 +77,7 @@ class GuardianFront(Front):
         events, self._unread = self._unread, []
         poll = select.poll()
         poll.register(self._guardian.reading, select.POLLIN)
-        if wants_input:
+        if wants_input and not self._holds_end:
             poll.register(0, select.POLLIN)
         if not self.is_suspended:
             self._output.register(poll)
@@ -85,13 +87,22 @@ class GuardianFront(Front):
             if fd == self._guardian.reading:
                 events += self._hear()
             elif fd == 0:
-                events += read_input(0)
+                events += self._read_input()
             elif fd == self._guardian.writing:
                 self._guardian.flush()
             else:
                 self._output.flush()
                 events.append(Wish(TOOK))
         return events
+
+    def _read_input(self) -> list[Event]:
+        """What a program has ordered before it closed the input comes before that end, as kill(2) would."""
+        found = read_input(0)
+        if not self._guardian.is_driven or not any(isinstance(e, Input) and not e.data for e in found):
+            return found
+        self._holds_end = True
+        self._guardian.send(frames.CAUGHT_UP)
+        return []
 
     def unread(self, events: list[Event]) -> None:
         """Return these first from the next `wait`."""
@@ -119,6 +130,8 @@ class GuardianFront(Front):
             from pigeon.client.driven import order_of
 
             return Order(*order_of(payload))
+        if kind == frames.CAUGHT_UP:
+            return Input(b"")
         if kind == frames.IS_RAW:
             self._output.out.is_held = False
             return None

@@ -134,6 +134,10 @@ class Driven(Guardian):
     def _heard(self, kind: bytes, payload: bytes) -> None:
         if kind == frames.STATE:
             self._driver.say(payload)
+        elif kind == frames.CAUGHT_UP:
+            if not self._driver.has_gone:
+                self._pass_lines(self._driver.receive())
+            self.link.send(frames.CAUGHT_UP)
 
     def _say(self, text: str) -> None:
         self._driver.say(frames.line("notice", message=text))

@@ -104,6 +104,7 @@ class Relay:
         self._output_closed_at: float | None = None
         self._descriptors = PollSet(command, runner.wakeup_fd)
         self._began = self._now
+        self._has_looked = False
         outbound.brisk_until = self._now + BRISK_S
 
     def run(self, store_result: Callable[[int], bool]) -> CommandEnd:
@@ -219,8 +220,13 @@ class Relay:
             if self.return_code is None and self.inbound.file.poll():
                 trace.mark("runner: input read")
                 self._brisk()
+                if self.inbound.file.saw_end and self._has_looked:
+                    self.inbound.control.poll(
+                        began
+                    )  # what was ordered before it comes before the input's end
                 if self.inbound.had_bulk and self.inbound.file.saw_end:
                     self._answers.owe(began)  # its writer removes the last segment then
+            self._has_looked = True
             self._trouble_over(self._reading)
         except files.Refused as error:
             self._hang_up(failed=f"`{error.filename}` cannot be trusted: {error.strerror}")
