@@ -132,3 +132,17 @@ def test_a_dispatcher_that_is_killed_costs_nothing(cluster: Cluster) -> None:
     assert child.wait().stdout == b"up\ndown\n"
     assert cluster.row()["outcome"] == "succeeded"
     cluster.wait_for_none(5)
+
+
+def test_a_job_that_slurm_cancels_hangs_its_command_up(cluster: Cluster) -> None:
+    """As at its time limit: SIGTERM, and SIGKILL after KillWait."""
+    cluster.serve()
+    child, session = cluster.pigeon.begin(
+        "trap 'echo asked; exit 9' HUP TERM; echo up; while :; do sleep 0.1; done"
+    )
+    wait_until(lambda: child.out == b"up\n", 15, "a start")
+    cluster.lab.ask("scancel", cluster.wait_for_job("RUNNING").id)
+    done = child.wait()
+    assert (done.stdout, done.code) == (b"up\nasked\n", 9)
+    assert session.wait_final()["state"] in ("failed", "cancelled")
+    cluster.wait_for_none(10)
