@@ -90,11 +90,6 @@ class Row:
         return self.state in (states.EXITED, states.FINAL)
 
     @property
-    def text(self) -> str:
-        """The command as it was typed."""
-        return typed(self.command)
-
-    @property
     def is_text(self) -> bool:
         """It was given to a shell as one text."""
         return len(self.command) == 3 and self.command[1] in ("-c", "-lc")
@@ -326,7 +321,7 @@ def _conditions(wanted: Filter) -> tuple[str, list[object]]:
 def _has_text(row: Row, text: str) -> bool:
     """Compared here and not in SQL: the column is JSON, with its own quoting, and LIKE folds ASCII only."""
     wanted = text.casefold()
-    return wanted in row.text.casefold() or wanted in " ".join(row.command).casefold()
+    return wanted in typed(row.command).casefold() or wanted in " ".join(row.command).casefold()
 
 
 def session_ids(connection: Connection, prefix: str) -> list[str]:

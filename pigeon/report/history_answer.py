@@ -21,6 +21,7 @@ from pigeon.report import history_table as text
 from pigeon.report import statistics
 from pigeon.report.history_table import Look
 from pigeon.report.network import destination_line
+from pigeon.text import typed
 
 CSV_FIELDS = (
     "session_id state outcome exit_code error seen_at claimed_at started_at ended_at final_at run_s lock_wait_s"
@@ -166,7 +167,7 @@ def _json(rows: Sequence[Row]) -> Iterator[str]:
 
 
 def _csv_record(row: Row) -> dict[str, object]:
-    return {**text.record(row), "bytes_out": row.bytes_out, "command": row.text}
+    return {**text.record(row), "bytes_out": row.bytes_out, "command": typed(row.command)}
 
 
 def _csv(names: Sequence[str], records: Iterable[Mapping[str, object]]) -> str:

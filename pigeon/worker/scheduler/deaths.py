@@ -51,3 +51,8 @@ class Deaths:
     def forget(self, session_id: str) -> None:
         """The session has its end."""
         self._count.pop(session_id, None)
+
+
+def how_died(code: int) -> str:
+    """A process's end in words; `code` -n: by signal n."""
+    return f"signal {-code}" if code < 0 else f"exit {code}"

@@ -24,7 +24,7 @@ from pigeon.worker.recovery.takeovers import Takeovers
 from pigeon.worker.scheduler import exits, outage, queue, waiting_clients
 from pigeon.worker.scheduler.agenda import NEVER, Agenda
 from pigeon.worker.scheduler.catalog import Catalog
-from pigeon.worker.scheduler.deaths import Deaths
+from pigeon.worker.scheduler.deaths import Deaths, how_died
 from pigeon.worker.scheduler.elsewhere import Elsewhere
 from pigeon.worker.scheduler.exits import Look
 from pigeon.worker.scheduler.forks import STANDBY_AFTER_S, Forks
@@ -330,8 +330,8 @@ class Scheduler:
                 hint="`pigeon history` tells what is wrong with it; a worker that is started looks at it first",
             )
         if move.is_told:
-            tell(f"pigeon worker: the runner of {session_id} died ({_death(code)})")
-            self.worker.debug.say("failure", f"{session_id}: its runner died ({_death(code)})")
+            tell(f"pigeon worker: the runner of {session_id} died ({how_died(code)})")
+            self.worker.debug.say("failure", f"{session_id}: its runner died ({how_died(code)})")
         if move.is_death:
             self._deaths.add(session_id)
         pause_s = self._deaths.pause_s(session_id)
@@ -356,7 +356,7 @@ class Scheduler:
         if not is_death:
             candidate.stuck = said or (HELD_BY_NOBODY if tried.held_elsewhere else "")
             return
-        candidate.stuck = said or f"its runner died ({_death(code)})"
+        candidate.stuck = said or f"its runner died ({how_died(code)})"
         if self._deaths.are_hopeless(candidate.session_id):
             tell(f"pigeon worker: session {candidate.session_id} is left alone: not even its end can be told")
             self.sessions.put(candidate.session_id, IGNORED)
@@ -397,7 +397,3 @@ class Scheduler:
 def _is_retry(session: Waiting | Tried) -> bool:
     """Whether another worker's command held its directory at the last try."""
     return isinstance(session, Tried) and session.held_elsewhere
-
-
-def _death(code: int) -> str:
-    return f"signal {-code}" if code < 0 else f"exit {code}"
