@@ -34,20 +34,28 @@ def in_two_processes(
     speaks: bool,
     watches: bool = False,
     driver: Driver | None = None,
+    own: int | None = None,
 ) -> int:
     """Run `talk` in a child that may touch the share, and look after the terminal until it ends. The exit code.
 
     `talk` gets its end of the guardian's pipe, and may raise PigeonError. `reads_keyboard`: stdin is a terminal.
     `speaks`: notices may be printed. `watches`: the session is not this user's to end, so Ctrl-C is enough to leave.
-    `driver`: the program that drives this client.
+    `driver`: the program that drives this client. `own`: the terminal, where it is to be left alone until the command
+    needs it.
     """
     mine, other = frames.pair()
     wakeup_r, wakeup_w = os.pipe()
     os.set_blocking(wakeup_r, False)
     os.set_blocking(wakeup_w, False)
-    terminal = Terminal()
+    terminal = Terminal(own or 0)
     guardian = (Guardian if driver is None else driver.guardian)(
-        mine, terminal, wakeup_r, reads_keyboard=reads_keyboard, speaks=speaks, watches=watches
+        mine,
+        terminal,
+        wakeup_r,
+        reads_keyboard=reads_keyboard,
+        speaks=speaks,
+        watches=watches,
+        waits_for_need=own is not None,
     )
     ignored = install(wakeup_w)
     try:
@@ -76,7 +84,7 @@ def in_two_processes(
 def _stand_in(terminal: Terminal, modes: bytes) -> None:
     """In the pump, when the guardian has been killed: leave the user's terminal as he would have left it."""
     signals.signal(signals.SIGTTOU, signals.SIG_IGN)
-    write_sequences(frames.split_modes(modes)[0])
+    write_sequences(frames.split_modes(modes)[0], terminal.fd)
     terminal.restore_for_dead()
 
 
@@ -117,6 +125,7 @@ def options_of(
     options.reads_stdin = reads_stdin and not has_keyboard
     options.pty = request.pty
     options.raw = request.pty and has_keyboard
+    options.on_terminal = request.on_terminal
     options.keeps = request.keeps
     options.escape_char = "" if config.client.escape_char == "none" else config.client.escape_char
     options.verbose, options.speaks = verbose, speaks

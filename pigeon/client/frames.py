@@ -24,12 +24,17 @@ DETACH = b"d"
 SUSPEND = b"z"
 RESUME = b"c"
 IS_RAW = b"R"  # RAW is done, after what may have been a stay in the background
+BACKGROUND = (
+    b"b"  # RAW has to wait: the terminal is another's now, where output may be shown that changes nothing
+)
 ORDER = b"o"  # payload: a line from the program that drives this client
 
 # pump -> guardian
 ALIVE = b"."  # no operation hangs
 ANSWERED = b"a"  # the session has said something since the last such frame
-RAW = b"r"  # make the user's terminal raw and say IS_RAW; payload: the escape character or nothing
+RAW = b"r"  # make the user's terminal raw and say IS_RAW; payload: ALL or INPUT, and the escape character or nothing
+READ = b"l"  # read the keyboard, line by line: nobody will ask for the terminal
+STOP = b"Z"  # the command has been stopped: so does this job
 TAKEN = b"n"  # so many more bytes of KEYS have been passed on, in ASCII; not for each of them
 MODES = b"t"  # payload: as `modes_payload`
 ASKED = b"q"  # the output asks the terminal something; payload: how often, in ASCII
@@ -43,6 +48,9 @@ TOLD = b"T"  # the last words are on the share
 SPOILED = b"P"  # a line of pigeon's own stands in the terminal
 DIE = b"K"  # end by the signal that ended the command; payload: its number in ASCII
 EXIT = b"E"  # the last frame: everything has been written; payload: the exit code in ASCII
+
+ALL, INPUT = b"a", b"i"
+"""Whether the terminal is to be raw both ways, or passes output on as it did, since others may write to it."""
 
 _HEADER = 5
 

@@ -5,6 +5,9 @@ from __future__ import annotations
 import errno
 import os
 
+DESCRIPTORS = [0, 1, 2]
+"""Where the user's terminal may be; with what `open_own` has opened."""
+
 
 def is_terminal(fd: int) -> bool:
     """isatty(3), false for a closed descriptor."""
@@ -12,8 +15,8 @@ def is_terminal(fd: int) -> bool:
 
 
 def window_size() -> tuple[int, int] | None:
-    """(cols, rows) of the terminal on stdin, stdout or stderr."""
-    for fd in (0, 1, 2):
+    """(cols, rows) of the user's terminal."""
+    for fd in DESCRIPTORS:
         try:
             size = os.get_terminal_size(fd)
         except OSError:
@@ -28,7 +31,7 @@ def pixel_size() -> tuple[int, int]:
     import fcntl  # not for a command on pipes
     from termios import TIOCGWINSZ
 
-    for fd in (0, 1, 2):
+    for fd in DESCRIPTORS:
         try:
             rows, cols, *pixels = memoryview(fcntl.ioctl(fd, TIOCGWINSZ, bytes(8))).cast("H")
         except OSError:
@@ -38,10 +41,30 @@ def pixel_size() -> tuple[int, int]:
     return 0, 0
 
 
-def in_foreground() -> bool:
-    """Whether this process may read the terminal on stdin without being stopped (SIGTTIN)."""
+def in_foreground(fd: int = 0) -> bool:
+    """Whether this process may read that terminal without being stopped (SIGTTIN)."""
     try:
-        return os.tcgetpgrp(0) == os.getpgrp()
+        return os.tcgetpgrp(fd) == os.getpgrp()
     except OSError as error:
         # Where it is not the controlling terminal, nobody is stopped.
-        return error.errno == errno.ENOTTY and is_terminal(0)
+        return error.errno == errno.ENOTTY and is_terminal(fd)
+
+
+def open_own() -> int | None:
+    """The controlling terminal, opened anew, if this process has one and knows of no other among its descriptors."""
+    for fd in (0, 1, 2):
+        if is_terminal(fd) and not _is_own(fd):
+            return None
+    try:
+        own = os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC)
+    except OSError:
+        return None
+    DESCRIPTORS.append(own)
+    return own
+
+
+def _is_own(fd: int) -> bool:
+    try:
+        return os.tcgetpgrp(fd) >= 0
+    except OSError:
+        return False

@@ -11,7 +11,7 @@ from pigeon.client.following import in_two_processes, options_of
 from pigeon.client.outcome import Outcome
 from pigeon.client.session import context, submit
 from pigeon.client.signals import signals
-from pigeon.client.tty import is_terminal, pixel_size, window_size
+from pigeon.client.tty import is_terminal, open_own, pixel_size, window_size
 from pigeon.clock import monotonic
 from pigeon.errors import EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND, PigeonError
 from pigeon.printing import say
@@ -21,6 +21,7 @@ from pigeon.wire.documents import (
     CLIENT_FEATURES,
     KEEP,
     LOCKED,
+    ON_TERMINAL,
     STDERR_APART,
     STDERR_IS_STDOUT,
     Request,
@@ -40,14 +41,23 @@ def main(invocation: Invocation) -> int:
         _read_nothing()
     if invocation.detach:
         return _detached(invocation)
+    own = _own_terminal(invocation)
     code = in_two_processes(
-        lambda mine: _talk(mine, invocation, speaks=speaks),
+        lambda mine: _talk(mine, invocation, speaks=speaks, own=own),
         reads_keyboard=is_terminal(0),
+        own=own,
         speaks=speaks or not invocation.quiet,  # a guardian has little to say, and that weighs
     )
     if speaks and invocation.words and (code == EXIT_NOT_FOUND or invocation.words[0] in _OF_SHELLS):
         _say_what_was_meant(invocation.words)
     return code
+
+
+def _own_terminal(invocation: Invocation) -> int | None:
+    """The terminal that this process has beside what its stdin and stdout are, unless the user has chosen."""
+    if invocation.pty is not None or (is_terminal(0) and is_terminal(1)):
+        return None
+    return open_own()
 
 
 _OF_SHELLS = ("fg", "jobs", "kill", "ps")
@@ -155,10 +165,10 @@ def _exact(invocation: Invocation, settings: config.Config) -> list[str]:
     return [*settings.client.shell, *invocation.words] if invocation.shell else invocation.words
 
 
-def _talk(mine: frames.FramePipe, invocation: Invocation, *, speaks: bool) -> Outcome:
+def _talk(mine: frames.FramePipe, invocation: Invocation, *, speaks: bool, own: int | None = None) -> Outcome:
     """In the process for the share: everything that can touch it happens here, reading settings included."""
     trace.mark("client: pump started")
-    settings, request, notes = prepare(invocation)
+    settings, request, notes = prepare(invocation, own)
     trace.mark("client: request prepared")
     namespace = settings.open_namespace()
     submission = submit.publish(namespace, request, _end_of_input(request))
@@ -194,8 +204,11 @@ def _end_of_input(request: Request) -> bytes:
     return stdin_eof_line(0)
 
 
-def prepare(invocation: Invocation) -> tuple[config.Config, Request, list[str]]:
-    """The settings, the request, and what there is to say about them under `-v`. Raises PigeonError."""
+def prepare(invocation: Invocation, tty: int | None = None) -> tuple[config.Config, Request, list[str]]:
+    """The settings, the request, and what there is to say about them under `-v`. `tty`: of `_own_terminal`.
+
+    Raises PigeonError.
+    """
     cwd = _cwd()
     own = _own_environment()
     settings = config.load(invocation.flags, environ=own, cwd=cwd)
@@ -244,12 +257,14 @@ def prepare(invocation: Invocation) -> tuple[config.Config, Request, list[str]]:
     request.pty = by_default if invocation.pty is None else invocation.pty
     request.stderr = _shape_of_stderr(request.pty)
     request.size = window_size()
-    if request.pty:
+    if tty is not None:
+        request.on_terminal = [name for fd, name in enumerate(ON_TERMINAL) if is_terminal(fd)]
+    if request.pty or tty is not None:
         request.pixels = pixel_size()
-        if request.stdin_isatty:
+        if request.stdin_isatty or tty is not None:
             from pigeon.client.session.tty_settings import tty_settings
 
-            request.modes = tty_settings()
+            request.modes = tty_settings(tty or 0)
     request.route = settings.route
     request.lock = BESIDE if invocation.no_lock else LOCKED
     request.on_disconnect = KEEP if invocation.keep or invocation.detach else settings.client.on_disconnect

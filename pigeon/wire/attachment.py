@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pigeon.wire import exclusive, files
-from pigeon.wire.documents import BULK
+from pigeon.wire.documents import BULK, JOB_CONTROL
 from pigeon.wire.files import Appender
 from pigeon.wire.names import SessionFiles, attachment_number, new_token
 from pigeon.wire.records import VISITOR, client_line, heartbeat_line
@@ -29,7 +29,9 @@ def create(session: SessionFiles, *, visitor_records: bytes = b"") -> Attachment
             files.create(session.stdin(number))
         except FileExistsError:
             continue
-        first = client_line(VISITOR) + visitor_records if visitor_records else heartbeat_line((BULK,))
+        first = (
+            client_line(VISITOR) + visitor_records if visitor_records else heartbeat_line((BULK, JOB_CONTROL))
+        )
         # Whole from the start: an empty one may be taken for an attacher's, though a visitor makes it.
         if not exclusive.try_make(session, session.control(number), new_token(), first):
             continue

@@ -30,7 +30,10 @@ BULK = "bulk"
 """Reads output that comes in segments. To a client or attacher without it, everything is written into the lines."""
 
 ACK_OFTEN = "ack_often"
-CLIENT_FEATURES = (HEARTBEAT, ACK, BULK, ACK_OFTEN)
+JOB_CONTROL = "job_control"
+"""Stops when it is told that the command has been stopped. For any other, the command is let go on at once."""
+
+CLIENT_FEATURES = (HEARTBEAT, ACK, BULK, ACK_OFTEN, JOB_CONTROL)
 WORKER_FEATURES = (HEARTBEAT, ACK, ATTACH, BULK)
 """Listed in `request.json` and in the claim. An older peer does not read the list; one that does passes over what
 it does not know."""
@@ -48,6 +51,10 @@ NET_COMMAND = ["bash", "-lc", "exec pigeon net --far"]
 STDERR_APART, STDERR_IS_STDOUT = "apart", "stdout"
 """`terminal.stderr`: no terminal though stdout is one; one file with stdout. An older worker passes it over: stderr is
 on the terminal, or a pipe of its own."""
+
+ON_TERMINAL = ("stdin", "stdout", "stderr")
+"""What can be in `terminal.on_terminal`: which of them are the client's terminal, where it has one and not all are. An
+older worker passes it over: all three are pipes, and the command has no terminal."""
 
 Document = dict[str, object]
 
@@ -147,6 +154,7 @@ class Request:
         "modes",
         "pty",
         "stderr",
+        "on_terminal",
         "route",
         "lock",
         "on_disconnect",
@@ -176,6 +184,8 @@ class Request:
         self.modes: dict[str, int | bool] = {}
         self.pty = True
         self.stderr = ""
+        self.on_terminal: list[str] | None = None
+        """Of ON_TERMINAL; None: `pty` says it all."""
         self.route: str | None = None
         self.lock = LOCKED
         self.on_disconnect = HANG_UP
@@ -225,6 +235,21 @@ class Request:
         return (*self.size, *self.pixels) if self.size else None
 
     @property
+    def shape(self) -> tuple[bool, bool, bool] | None:
+        """Which of stdin, stdout and stderr are the command's terminal; None: it has none."""
+        if self.pty:
+            return True, True, self.stderr != STDERR_APART
+        if self.on_terminal is None:
+            return None
+        stdin, stdout, stderr = (name in self.on_terminal for name in ON_TERMINAL)
+        return stdin, stdout, stderr
+
+    @property
+    def stops(self) -> bool:
+        """Its client stops when the command is stopped."""
+        return JOB_CONTROL in self.features
+
+    @property
     def takes_bulk(self) -> bool:
         """Whoever reads its output knows segments."""
         return BULK in self.features
@@ -261,8 +286,8 @@ class Request:
             terminal["size"] = {"cols": self.size[0], "rows": self.size[1], **pixel_fields(self.pixels)}
         if self.modes:
             terminal["modes"] = self.modes
-        if self.stderr:
-            terminal["stderr"] = self.stderr
+        shape = {"stderr": self.stderr or None, "on_terminal": self.on_terminal}
+        terminal.update({name: value for name, value in shape.items() if value is not None})
         document: Document = {
             "session_id": self.session_id,
             "created_at": self.created_at,

@@ -6,9 +6,19 @@ from pigeon.wire import records
 from pigeon.wire.records import event_line
 
 
-def started(pid: int) -> bytes:
-    """The command has been started."""
-    return event_line(records.STARTED, pid=pid)
+def started(pid: int, *, terminal: bool = False) -> bytes:
+    """The command has been started. `terminal`: with the one that `terminal.on_terminal` asks for."""
+    return event_line(records.STARTED, pid=pid, **({"terminal": True} if terminal else {}))
+
+
+def stopped(number: int) -> bytes:
+    """The command has been stopped, by this signal."""
+    return event_line(records.STOPPED, signal=number)
+
+
+def reads_terminal(*, raw_output: bool) -> bytes:
+    """The command wants what is typed. `raw_output`: its terminal changes nothing of what is written to it."""
+    return event_line(records.READS_TERMINAL, raw_output=raw_output)
 
 
 def exited(exit_code: int, return_code: int, *, bulk_bytes: int = 0, hung_up: str | None = None) -> bytes:
@@ -35,9 +45,11 @@ def heartbeat() -> bytes:
     return event_line(records.HEARTBEAT)
 
 
-def ack(offset: int, bulk_bytes: int = 0) -> bytes:
-    """The command has taken everything before this byte of stdin.jsonl, and so many bytes of segments."""
-    return event_line(records.ACK, offset=offset, **({"bulk_bytes": bulk_bytes} if bulk_bytes else {}))
+def ack(offset: int, bulk_bytes: int = 0, control: int = 0) -> bytes:
+    """The command has taken everything before this byte of stdin.jsonl, so many bytes of segments, and the keys before
+    `control` of control.jsonl."""
+    more = {"bulk_bytes": bulk_bytes, "control": control}
+    return event_line(records.ACK, offset=offset, **{name: value for name, value in more.items() if value})
 
 
 def client_lost(message: str) -> bytes:

@@ -28,11 +28,13 @@ STDIN, STDIN_EOF, STDIN_BULK = "stdin", "stdin_eof", "stdin_bulk"
 """Of stdin.jsonl."""
 
 SIGNAL, RESIZE, HEARTBEAT, ACK, CLIENT = "signal", "resize", "heartbeat", "ack", "client"
+KEYS = "keys"
 """Of control.jsonl; a runner's HEARTBEAT and ACK are events."""
 
 STARTED, EXIT, WORKER_ERROR, FALLBACK = "started", "exit", "worker_error", "pty_fallback_to_pipes"
 CLIENT_LOST, ATTACHED, NOTICE = "client_lost", "attached", "notice"
 BULK_EVENT, LINES_EVENT = "bulk", "lines"
+STOPPED, READS_TERMINAL = "command_stopped", "reads_terminal"
 """Events of stream.jsonl beside HEARTBEAT and ACK."""
 
 SUSPENDED, RESUMED, DETACHED, HANGUP = "suspended", "resumed", "detached", "hangup"
@@ -56,6 +58,7 @@ RECORDS: dict[str, dict[str, tuple[str, ...]]] = {
         HEARTBEAT: ("ts",),
         ACK: ("offset", "ts"),
         CLIENT: ("event", "ts"),
+        KEYS: ("ts", "data_b64"),
     },
 }
 """File -> record type -> fields beside `type`."""
@@ -72,6 +75,8 @@ EVENTS: dict[str, tuple[str, ...]] = {
     NOTICE: ("message",),
     BULK_EVENT: ("segment",),
     LINES_EVENT: (),
+    STOPPED: ("signal",),
+    READS_TERMINAL: ("raw_output",),
 }
 """Event of stream.jsonl -> fields beside `type`, `event` and `ts`."""
 
@@ -86,8 +91,9 @@ OPTIONAL: dict[str, tuple[str, ...]] = {
 
 OPTIONAL_IN_EVENTS: dict[str, tuple[str, ...]] = {
     EXIT: ("hung_up", "bulk_bytes"),
-    ACK: ("bulk_bytes",),
+    ACK: ("bulk_bytes", "control"),
     NOTICE: ("verbose",),
+    STARTED: ("terminal",),
 }
 """The same for events."""
 
@@ -155,6 +161,20 @@ def _check_payload(line: bytes, fields: tuple[str, ...], seq: int, data: bytes) 
     record = decode_payload_line(line, 0, len(line) - 1)
     assert record.keys() == {"type", DECODED, *fields}, line
     assert (data_of(record), record["seq"]) == (data, seq), line
+
+
+def keys_line(data: bytes) -> bytes:
+    """What was typed for a command whose stdin is not its terminal."""
+    from binascii import b2a_base64
+
+    line = b'{"data_b64":"%s","ts":"%s","type":"keys"}\n' % (
+        b2a_base64(data, newline=False),
+        utc_text().encode(),
+    )
+    if CHECKS:
+        record = decode_payload_line(line, 0, len(line) - 1)
+        assert record.keys() == {"type", DECODED, *RECORDS["control.jsonl"][KEYS]}, line
+    return line
 
 
 def stdin_eof_line(seq: int, bulk_bytes: int = 0) -> bytes:
@@ -258,7 +278,7 @@ def decode_payload_line(data: bytes | bytearray, start: int, end: int) -> Record
 
 
 def data_of(record: Record) -> bytes:
-    """The payload of an `output` or `stdin` record; decoded once, where a Tail has read it.
+    """The payload of an `output`, `stdin` or `keys` record; decoded once, where a Tail has read it.
 
     Raises:
         ValueError: it has none, or not in base64.
@@ -360,6 +380,21 @@ def signal_of(record: Record) -> int | None:
     """The number of a SIGNAL, 1 to 64; None if it has none that is a signal's."""
     number = integer(record, "signal")
     return number if number is not None and 0 < number < 65 else None
+
+
+def has_terminal(record: Record) -> bool:
+    """Whether a STARTED event says that the command has the terminal that `terminal.on_terminal` asks for."""
+    return record.get("terminal") is True
+
+
+def control_of(record: Record) -> int | None:
+    """Up to where an ACK event says that the keys in control.jsonl have been taken."""
+    return integer(record, "control")
+
+
+def has_raw_output(record: Record) -> bool:
+    """Whether a READS_TERMINAL event says that the command's terminal passes output on as it is (no OPOST)."""
+    return record.get("raw_output") is True
 
 
 def attacher_of(record: Record) -> int:

@@ -8,6 +8,7 @@ from pigeon.wire.documents import (
     HANG_UP,
     KEEP,
     LOCKED,
+    ON_TERMINAL,
     BadDocument,
     Document,
     Job,
@@ -117,6 +118,9 @@ def _parse_terminal(terminal: object, request: Request) -> None:
     request.modes = _modes_of(terminal.get("modes"))
     stderr = terminal.get("stderr")
     request.stderr = stderr if isinstance(stderr, str) else ""
+    on_terminal = terminal.get("on_terminal")
+    if isinstance(on_terminal, list):
+        request.on_terminal = [name for name in ON_TERMINAL if name in on_terminal]
     window = size_of(terminal.get("size"))
     if window is not None:
         request.size, request.pixels = window[:2], window[2:]

@@ -65,6 +65,11 @@ class Terminal:
         """The terminal's termios settings now."""
         return termios.tcgetattr(self._slave)
 
+    @property
+    def is_raw(self) -> bool:
+        """No key interrupts: so pigeon has it, and no shell's line editor."""
+        return not self.settings()[3] & termios.ISIG
+
     def _set_size(self, cols: int, rows: int) -> None:
         fcntl.ioctl(self._slave, termios.TIOCSWINSZ, _WINDOW.pack(rows, cols, 0, 0))
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from pigeon import env_rules
-from pigeon.worker.relay.command import CannotStart, find_program
+from pigeon.worker.relay.program import CannotStart, find_program
 from tests.helpers.pigeon import Pigeon
 from tests.helpers.privileges import NOBODY, needs_own_mounts, needs_root
 from tests.helpers.processes import Result

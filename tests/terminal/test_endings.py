@@ -248,16 +248,20 @@ def test_suspending_and_coming_back(warm: Pigeon) -> None:
 
 @pytest.mark.slow
 def test_a_shell_that_started_it_in_the_background(warm: Pigeon) -> None:
-    """It stops when it wants the terminal, as every program does; brought to the foreground it is at home."""
+    """It leaves the terminal alone, and is not stopped; brought to the foreground it is at home."""
     window = warm.spawn_plain("bash", "--norc", "-i", env={"PS1": "$ "}, cwd=warm.directory("background"))
     window.wait_for(lambda text: text.endswith("$"))
     before = stty(window, "before")
+    known = warm.namespace.session_names()
     window.type(shlex.join([str(word) for word in warm.command('read -r line; echo "[$line]"')]) + " &\r")
     window.wait_true(lambda: children_of(window.process.pid))
     (pid,) = children_of(window.process.pid)
-    window.wait_true(lambda: state_of(pid) == "T")
+    session = warm.wait_session(known)
+    session.wait_event("started")
+    assert stty(window, "meanwhile") == before
+    assert state_of(pid) == "S"
     window.type("\rfg\r")
-    window.wait_true(lambda: state_of(pid) == "S")
+    window.wait_true(lambda: window.is_raw)
     window.type("here\r")
     window.wait_for("[here]")
     assert stty(window, "after") == before

@@ -134,11 +134,11 @@ def test_attaching_in_the_background(warm: Pigeon) -> None:
     window.type(shlex.join([str(word) for word in warm.command("attach", session.id)]) + " &\r")
     window.wait_true(lambda: children_of(window.process.pid))
     (client,) = children_of(window.process.pid)
-    window.wait_true(lambda: state_of(client) == "T")
+    session.wait_event("attached")
     assert b"two" not in window.raw
+    assert state_of(client) == "S"
     window.type("\rfg\r")
     window.wait_for("two")
-    session.wait_event("attached")
     assert b"one\r\ntwo\r\n" in window.raw
     assert b"\r\r\n" not in window.raw[window.raw.index(b"one") :]
     (place / "gone").touch()

@@ -23,6 +23,7 @@ BUILT = {
     records.RESIZE: [records.resize_line(1, 80, 24), records.resize_line(2, 80, 24, (800, 600))],
     records.HEARTBEAT: [records.heartbeat_line(), records.heartbeat_line(("bulk",))],
     records.ACK: [records.ack_line(12), records.ack_line(12, 5)],
+    records.KEYS: [records.keys_line(b"\x03")],
     records.CLIENT: [
         records.client_line(event, "17-ab" if event == records.BESIDE else "")
         for event in records.CLIENT_EVENTS
@@ -30,7 +31,7 @@ BUILT = {
 }
 
 SAID = {
-    records.STARTED: [events.started(7)],
+    records.STARTED: [events.started(7), events.started(7, terminal=True)],
     records.EXIT: [
         events.exited(137, -9),
         events.exited(129, -1, bulk_bytes=9, hung_up="the worker was stopped"),
@@ -38,9 +39,11 @@ SAID = {
     records.WORKER_ERROR: [events.worker_error("no such program")],
     records.FALLBACK: [events.fallback_to_pipes()],
     records.HEARTBEAT: [events.heartbeat()],
-    records.ACK: [events.ack(5), events.ack(5, 6)],
+    records.ACK: [events.ack(5), events.ack(5, 6, 9)],
     records.BULK_EVENT: [events.bulk(3)],
     records.LINES_EVENT: [events.lines()],
+    records.STOPPED: [events.stopped(20)],
+    records.READS_TERMINAL: [events.reads_terminal(raw_output=True)],
     records.CLIENT_LOST: [events.client_lost("silent")],
     records.ATTACHED: [events.attached(2)],
     records.NOTICE: [events.notice("look"), events.notice("look closer", verbose=True)],

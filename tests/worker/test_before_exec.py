@@ -14,6 +14,8 @@ import pytest
 
 from pigeon.worker import identity, proof
 from pigeon.worker.relay.command import start as start_command
+from pigeon.worker.relay.process_context import ProcessContext
+from tests.helpers.processes import children_of
 from tests.helpers.waiting import wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -45,10 +47,14 @@ import os, sys
 from pigeon.worker import identity
 from pigeon.worker.proof import ProofOfLife
 from pigeon.worker.relay.command import start as start_command
+from pigeon.worker.relay.process_context import ProcessContext
+shape = (True, True, True) if sys.argv[3] == "pty" else None
 proof = ProofOfLife(sys.argv[1], "runner")
 print(proof.path, flush=True)
 env = {"PATH": os.environ["PATH"], identity.SESSION_VARIABLE: sys.argv[4]}
-start_command([sys.argv[2]], env, window=None, pty=sys.argv[3] == "pty", inherit=(), until_exec=(proof.descriptor,))
+start_command(
+    [sys.argv[2]], env, window=None, inherit=(), until_exec=(proof.descriptor,), context=ProcessContext(shape=shape)
+)
 """
 
 
@@ -110,16 +116,17 @@ def test_the_command_has_the_lock_and_nothing_else(tmp_path: Path, pty: bool) ->
         ["sh", "-c", "read line"],
         dict(os.environ),
         window=None,
-        pty=pty,
         inherit=(lock,),
         until_exec=(proof,),
+        context=ProcessContext(shape=(True, True, True) if pty else None),
     )
+    pid = children_of(command.pid)[0] if pty else command.pid
     try:
-        links = f"/proc/{command.pid}/fd"
+        links = f"/proc/{pid}/fd"
         held = {int(fd): os.readlink(f"{links}/{fd}") for fd in os.listdir(links)}
         assert [path for fd, path in held.items() if fd > 2] == [str(tmp_path / "lock")]
     finally:
-        os.kill(command.pid, signal.SIGKILL)
+        os.kill(pid, signal.SIGKILL)
         wait_until(lambda: command.try_wait() is not None, 10, "its end")
         for fd in (
             lock,

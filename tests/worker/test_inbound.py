@@ -30,9 +30,7 @@ def session(tmp_path: Path) -> SessionFiles:
 @pytest.fixture
 def command() -> Iterator[Command]:
     """One that reads nothing."""
-    command = start_command(
-        ["sleep", "1000"], dict(os.environ), window=None, pty=False, inherit=(), until_exec=()
-    )
+    command = start_command(["sleep", "1000"], dict(os.environ), window=None, inherit=(), until_exec=())
     yield command
     os.kill(command.pid, 9)
     os.waitpid(command.pid, 0)

@@ -125,7 +125,7 @@ class CallbackFront(Front):
         if self._on_state is not None:
             self._on_state("claimed")
 
-    def running(self) -> None:
+    def running(self, *, terminal: bool = False) -> None:
         """See Front."""
         if self._on_state is not None:
             self._on_state("started")

@@ -229,7 +229,7 @@ class Conversation:
     def _take_event(self, event: str, record: Record) -> None:
         if event == records.STARTED:
             trace.mark("client: started event read")
-            self.front.running()
+            self.front.running(terminal=records.has_terminal(record))
             self._start(f"started, pid {records.pid_of(record) or 'unknown'}")
         elif event == records.EXIT:
             self._take_exit(Exit(record))
@@ -246,8 +246,18 @@ class Conversation:
             say(records.message_of(record))
         elif event == records.ATTACHED:
             self._attached(records.attacher_of(record))
+        elif event == records.STOPPED:
+            self._stopped()
+        elif event == records.READS_TERMINAL:
+            self.upstream.types_to_terminal = True
+            self.front.reads_terminal(raw_output=records.has_raw_output(record))
         elif event == records.CLIENT_LOST:
             self.front.verbose(records.message_of(record))
+
+    def _stopped(self) -> None:
+        """By itself, or by a key over there; an attacher who was not there then has let it go on."""
+        if self.upstream.is_open and not self.options.read_only:
+            self.front.stopped()
 
     def _take_exit(self, told: Exit) -> None:
         trace.mark("client: exit event read")
@@ -262,6 +272,7 @@ class Conversation:
             outcome.message, outcome.abnormal = f"pigeon: the command was hung up: {told.hung_up}", True
             outcome.hung_up = told.hung_up
         self.end.exited(outcome, self._now)
+        self.front.over()
 
     def _attached(self, number: int) -> None:
         if self.options.read_only or number < self.owner.attachment:

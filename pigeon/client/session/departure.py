@@ -142,9 +142,10 @@ class Departure:
 
     def _resized(self, cols: int, rows: int) -> bool:
         self._options.window = (cols, rows)
-        if self._options.pty:
-            self._upstream.size(cols, rows)
-        return self._options.pty
+        if not self._options.pty and self._options.on_terminal is None:
+            return False
+        self._upstream.size(cols, rows)
+        return True
 
     def _suspend(self) -> None:
         self._upstream.say(SUSPENDED)

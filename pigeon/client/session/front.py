@@ -131,8 +131,17 @@ class Front:
     def started(self) -> None:
         """The session is withdrawn no more: its command has been started, or is about to be."""
 
-    def running(self) -> None:
-        """The command has been started."""
+    def running(self, *, terminal: bool = False) -> None:
+        """The command has been started. `terminal`: with the one that `terminal.on_terminal` asks for."""
+
+    def stopped(self) -> None:
+        """The command has been stopped, as by a terminal's key."""
+
+    def reads_terminal(self, *, raw_output: bool) -> None:
+        """The command waits for what is typed. `raw_output`: it draws as on a terminal that alters no output."""
+
+    def over(self) -> None:
+        """The command has ended, and all of its output has been given."""
 
     def suspended(self) -> None:
         """The session has been told of SUSPEND: no output is to be given until RESUME."""

@@ -46,6 +46,24 @@ _WISHES = {
 }
 
 
+_HARMLESS = frozenset(b"0123456789;m")
+
+
+def draws(data: bytes) -> bool:
+    """Whether it does more to a terminal than to write on it, in colours: that waits for the foreground."""
+    at = data.find(b"\x1b")
+    while at >= 0:
+        if data[at + 1 : at + 2] != b"[":
+            return True
+        end = at + 2
+        while data[end : end + 1] and data[end] in _HARMLESS and data[end - 1] != ord("m"):
+            end += 1
+        if data[end - 1] != ord("m"):
+            return True
+        at = data.find(b"\x1b", end)
+    return False
+
+
 class GuardianFront(Front):
     """The pump's end of its guardian."""
 
@@ -59,6 +77,11 @@ class GuardianFront(Front):
         self._has_typed = False
         self._holds_end = False
         """The input has ended, which is not told yet."""
+        self._in_background = False
+        """The terminal is another's: only what changes nothing about it is shown."""
+        self._draws = False
+        """What is held is a screen, whatever it is made of."""
+        self._stop_wanted = False
 
     @property
     def is_printing(self) -> bool:
@@ -68,13 +91,16 @@ class GuardianFront(Front):
     @property
     def is_shown(self) -> bool:
         """See Front."""
-        return not self._output.out.is_held
+        return not self._output.terminal.is_held
 
     # What comes
 
     def wait(self, timeout_s: float, *, wants_input: bool) -> list[Event]:
         """See Front."""
         events, self._unread = self._unread, []
+        if self._stop_wanted and not self.is_printing:
+            self._stop_wanted = False
+            self._guardian.send(frames.STOP)
         poll = select.poll()
         poll.register(self._guardian.reading, select.POLLIN)
         if wants_input and not self._holds_end:
@@ -133,7 +159,12 @@ class GuardianFront(Front):
         if kind == frames.CAUGHT_UP:
             return Input(b"")
         if kind == frames.IS_RAW:
-            self._output.out.is_held = False
+            self._in_background = self._output.terminal.is_held = False
+            return None
+        if kind == frames.BACKGROUND:
+            self._in_background = True
+            waiting = b"".join(self._output.terminal.waiting)
+            self._output.terminal.is_held = self._draws or draws(waiting)
             return None
         return Wish(_WISHES[kind]) if kind in _WISHES else None
 
@@ -145,6 +176,8 @@ class GuardianFront(Front):
             data = bytes(data)
             if self._modes is not None or b"\x1b" in data:
                 self._follow_modes(data)
+            if self._in_background and draws(data):
+                self._output.terminal.is_held = True
         self._output.write(channel, data)
 
     def started(self) -> None:
@@ -154,13 +187,32 @@ class GuardianFront(Front):
         terminal would show it with line ends of its own, and echo the answers to its questions.
         """
         if self._options.raw:
-            self._output.line_end = "\r\n"
-            self._output.out.is_held = True
-            self._guardian.send(frames.RAW, self._options.escape_char.encode())
+            self._want_terminal(frames.ALL)
 
-    def running(self) -> None:
+    def _want_terminal(self, how: bytes) -> None:
+        self._output.line_end = "\r\n"
+        self._output.terminal.is_held = True
+        self._guardian.send(frames.RAW, how + self._options.escape_char.encode())
+
+    def running(self, *, terminal: bool = False) -> None:
         """See Front."""
         self._guardian.tell("started")
+        if self._options.on_terminal is not None and not terminal:
+            self._guardian.send(frames.READ)
+
+    def reads_terminal(self, *, raw_output: bool) -> None:
+        """See Front."""
+        if self._options.on_terminal is not None:
+            self._want_terminal(frames.ALL if raw_output else frames.INPUT)
+
+    def stopped(self) -> None:
+        """See Front. What was written before stands in the terminal first."""
+        self._stop_wanted = True
+
+    def over(self) -> None:
+        """See Front."""
+        if self._in_background:
+            self._output.terminal.is_held = False
 
     def notice(self, text: str, *, about: str = "notice") -> None:
         """See Front."""
@@ -213,7 +265,7 @@ class GuardianFront(Front):
         """
         from pigeon.client.session.modes import without_questions
 
-        self._modes = modes
+        self._modes, self._draws = modes, True
         modes.questions = 0  # asked long ago, of another terminal
         self._tell_modes(modes)
         shown = modes.apply(margins=self._options.read_only) + without_questions(screen)

@@ -11,6 +11,7 @@ class Options:
         "explains",
         "escape_char",
         "keeps",
+        "on_terminal",
         "pty",
         "raw",
         "read_only",
@@ -26,6 +27,9 @@ class Options:
         """Input goes to the command from stdin itself; what is typed is told as it comes."""
         self.pty = False
         """The session has a terminal."""
+        self.on_terminal: list[str] | None = None
+        """Of stdin, stdout and stderr those that are the user's terminal, which the command has though it has pipes as
+        well (`terminal.on_terminal` in FORMAT.md)."""
         self.raw = False
         """The user's terminal is raw while it runs."""
         self.escape_char = "~"

@@ -7,6 +7,7 @@ import os
 import select
 import stat
 
+from pigeon.client.tty import DESCRIPTORS
 from pigeon.printing import visible
 from pigeon.wire.records import PTY, STDERR, STDOUT
 
@@ -50,8 +51,13 @@ class NonBlockingOutput:
             os.close(self.fd)
 
     @property
+    def waiting(self) -> list[bytes]:
+        """What has been written and not yet taken."""
+        return self._waiting
+
+    @property
     def is_waiting(self) -> bool:
-        """Something has been written and not yet taken."""
+        """There is such."""
         return bool(self._waiting)
 
     def write(self, data: bytes | memoryview) -> None:
@@ -100,6 +106,13 @@ class Output:
         self.out = NonBlockingOutput(stdout)
         # What goes to one file stays in order.
         self.error = self.out if _same_file(stdout, stderr) else NonBlockingOutput(stderr)
+        self.terminal = self._terminal(options.on_terminal)
+
+    def _terminal(self, on_terminal: list[str] | None) -> NonBlockingOutput:
+        """Where the output of the session's terminal goes."""
+        if on_terminal is None or "stdout" in on_terminal:
+            return self.out
+        return self.error if "stderr" in on_terminal else NonBlockingOutput(DESCRIPTORS[-1])
 
     def close(self) -> None:
         """What was opened here; for a process that lives longer."""
@@ -110,11 +123,11 @@ class Output:
     @property
     def is_waiting(self) -> bool:
         """Something has not been taken yet."""
-        return self.out.is_waiting or self.error.is_waiting
+        return self.out.is_waiting or self.error.is_waiting or self.terminal.is_waiting
 
     def register(self, poll: select.poll) -> None:
         """Wait for what has not been taken, unless it is held."""
-        for sink in (self.out, self.error):
+        for sink in (self.out, self.error, self.terminal):
             if sink.is_waiting and not sink.is_held:
                 poll.register(sink.fd, select.POLLOUT)
 
@@ -122,8 +135,10 @@ class Output:
         """Output of the command. Raises as `NonBlockingOutput.write`."""
         if self._has_progress:
             self.progress("")
-        if channel in (STDOUT, PTY):
+        if channel == STDOUT:
             self.out.write(data)
+        elif channel == PTY:
+            self.terminal.write(data)
         elif channel == STDERR:
             self.error.write(data)  # anything else is of a newer worker
 
@@ -131,6 +146,7 @@ class Output:
         """Go on with what was not taken. Raises as `write`."""
         self.out.flush()
         self.error.flush()
+        self.terminal.flush()
 
     def notice(self, text: str) -> None:
         """A line for the user, if somebody reads stderr."""

@@ -46,6 +46,8 @@ class Upstream:
         self.is_started = False
         """The command has been started, or was seen to run."""
         self.has_ended = False
+        self.types_to_terminal = False
+        """What is typed goes to the command's terminal, which is not its stdin, or has been asked for."""
         self.passed_bytes = 0
         """Keys passed on to the share since somebody has set this to 0."""
         self._keys: list[bytes] = []
@@ -103,7 +105,9 @@ class Upstream:
         while self._keys and self._has_room(KEYBOARD_BYTES, KEYBOARD_BYTES):
             keys = self._keys.pop(0)
             self.passed_bytes += len(keys)
-            if keys:
+            if self.types_to_terminal:
+                self._put(records.keys_line(keys))
+            elif keys:
                 self.send(keys)
             else:
                 self.end()

@@ -16,21 +16,15 @@ from pigeon.client.terminal.window import WindowReports
 from pigeon.client.tty import in_foreground
 from pigeon.clock import monotonic
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
 
 class Foreground:
-    """One guardian's. `signalled` is told of the signals that came while this waited for the terminal."""
+    """One guardian's."""
 
     def __init__(
         self,
         pump: frames.FramePipe,
         terminal: Terminal,
         window: WindowReports,
-        wakeup: int,
-        signalled: Callable[[bytes], None],
     ) -> None:
         self.wants_raw = False
         """The session has a terminal, whether or not the user's could be made raw yet."""
@@ -39,13 +33,17 @@ class Foreground:
         self._pump = pump
         self._terminal = terminal
         self._window = window
-        self._wakeup = wakeup
-        self._signalled = signalled
+        self._has_terminal = False
+        self._stops_job = False
+        self._sequences = (b"", False)
+        """What is to be written, and whether the program is to draw itself anew, once the terminal is ours again."""
 
-    def suspend(self) -> None:
-        """Tell the session; what the pump answers leads to `stop_here`."""
+    def suspend(self, *, with_job: bool = False) -> None:
+        """Tell the session; what the pump answers leads to `stop_here`. `with_job`: all of this job is to stop, as when
+        the terminal's own key stops it."""
         if self.suspending_at is None:
             self.suspending_at = monotonic()
+            self._stops_job = with_job
             self._pump.send(frames.SUSPEND)
 
     def continued(self) -> None:
@@ -53,49 +51,61 @@ class Foreground:
         if self.suspending_at is not None:
             self.suspending_at = None
             self._pump.send(frames.RESUME)
-        elif self._terminal.was_changed and in_foreground():
+        elif self._terminal.was_changed and in_foreground(self._terminal.fd):
             self.go_raw()
             self._window.changed(monotonic())
 
-    def go_raw(self) -> bool:
-        """False if the terminal is another's, and an order to leave came while this process was stopped for it."""
-        came = bytearray()
+    @property
+    def is_waiting(self) -> bool:
+        """The terminal is another's as yet."""
+        return self.wants_raw and not self._has_terminal and self.suspending_at is None
 
-        def is_called_away() -> bool:
-            try:
-                came.extend(os.read(self._wakeup, 512))
-            except BlockingIOError:
-                pass
-            return not in_foreground() and (signals.SIGTERM in came or signals.SIGHUP in came)
-
+    def go_raw(self) -> None:
+        """As soon as the terminal is this client's: asked for again by `look` until it is."""
         self.wants_raw = True
-        self._terminal.make_raw(is_called_away)
-        self._signalled(bytes(came).replace(bytes([signals.SIGCONT]), b""))
-        return self._terminal.is_raw
+        self._has_terminal = False
+        if not self.look() and not self._terminal.stops_writers:
+            self._pump.send(frames.BACKGROUND)
+
+    def look(self) -> bool:
+        """Whether the terminal is ours now, and raw. Does not stop this process, as wanting it elsewhere would."""
+        if not self._terminal.try_make_raw():
+            return False
+        self._has_terminal = True
+        on, wants_redraw = self._sequences
+        self._sequences = (b"", False)
+        write_sequences(on, self._terminal.fd)
+        now = monotonic()
+        self._window.changed(now)
+        self._pump.send(frames.IS_RAW)
+        if wants_redraw:
+            self._window.make_redraw(now)
+        return True
 
     def stop_here(self, modes: bytes) -> bool:
-        """Stop this process as the shell expects it; comes back with SIGCONT. False: it was not to be, or is to leave.
+        """Stop this process as the shell expects it; comes back with SIGCONT. False: it was not to be.
 
         `modes`: the payload of the last MODES frame.
         """
         if self.suspending_at is None:
             return False
         self.suspending_at = None
-        was_raw = self._terminal.is_raw
+        was_raw, stops_job = self._terminal.is_raw, self._stops_job
         off, on, wants_redraw = frames.split_modes(modes)
         if was_raw:
-            write_sequences(off)
+            write_sequences(off, self._terminal.fd)
             self._terminal.restore(discard_input=False)
         signals.signal(signals.SIGTSTP, signals.SIG_DFL)
-        os.kill(os.getpid(), signals.SIGTSTP)
+        # Where no shell does job control the kernel drops this (an orphaned process group), and the command goes on.
+        if stops_job and was_raw:
+            os.killpg(0, signals.SIGTSTP)
+        else:
+            os.kill(os.getpid(), signals.SIGTSTP)
         signals.signal(signals.SIGTSTP, do_nothing)
-        if was_raw:
-            if not self.go_raw():
-                return False
-            write_sequences(on)
-        now = monotonic()
-        self._window.changed(now)
+        if self.wants_raw:
+            if was_raw:
+                self._sequences = (on, wants_redraw)
+            self.go_raw()
+        self._window.changed(monotonic())
         self._pump.send(frames.RESUME)
-        if was_raw and wants_redraw:
-            self._window.make_redraw(now)
         return True

@@ -29,6 +29,10 @@ if TYPE_CHECKING:
 HUNG_S = 6.0
 """A pump that has not reported for this long sits in an operation on the share."""
 
+FOREGROUND_S = 0.2
+"""How often a client that waits for the terminal looks whether it has it: a shell's `fg` sends no signal to a job that
+runs."""
+
 KEYBOARD_BYTES = 16 * 1024 * 1024
 """Typed (or pasted) and not yet passed on by the pump; beyond this the terminal holds the rest."""
 
@@ -60,12 +64,13 @@ class Guardian:
         reads_keyboard: bool,
         speaks: bool,
         watches: bool = False,
+        waits_for_need: bool = False,
     ) -> None:
         self.link = mine
         self.terminal = terminal
         self.pid = 0
         self._wakeup = wakeup
-        self._reads = reads_keyboard
+        self._reads = reads_keyboard and not waits_for_need
         self._speaks = speaks
         self._watches = watches
         self._escapes = escapes.Escapes("")
@@ -82,7 +87,8 @@ class Guardian:
         self._signal = 0
         self._has_interrupted = False
         self._is_spoiled = False
-        self._keyboard = reads_keyboard
+        self._waits_for_need = waits_for_need
+        self._keyboard = reads_keyboard or waits_for_need
         self._foreground: Foreground
         self._untaken = 0
         self._must_reap = False
@@ -94,13 +100,15 @@ class Guardian:
         Only here, since the pump is at work meanwhile, and nobody waits for it.
         """
         if self._keyboard:
+            import fcntl  # noqa: F401  (for raw.py)
+
             import pigeon.client.terminal.keyreports  # noqa: F401  (for Escapes and GiveUp)
         startup.preload(startup.GUARDIAN)
         from pigeon.client.terminal.death import die_by
         from pigeon.client.terminal.foreground import Foreground
 
         self._die_by = die_by
-        self._foreground = Foreground(self.link, self.terminal, self._window, self._wakeup, self._signalled)
+        self._foreground = Foreground(self.link, self.terminal, self._window)
 
     def run(self) -> int:
         """Until the pump has ended, or has been given up."""
@@ -115,9 +123,10 @@ class Guardian:
         poll.register(self.link.reading, select.POLLIN)
         if self.link.has_output:
             poll.register(self.link.writing, select.POLLOUT)
-        foreground = self._reads and in_foreground()
+        tty = self.terminal.fd
+        foreground = self._reads and in_foreground(tty) and not self._foreground.is_waiting
         if foreground and self._untaken < KEYBOARD_BYTES:
-            poll.register(0, select.POLLIN)
+            poll.register(tty, select.POLLIN)
         self._watch_more(poll)
         for fd, _ in poll.poll(self._timeout(foreground) * 1000):
             if fd == self._wakeup:
@@ -126,7 +135,7 @@ class Guardian:
                 self._hear()
             elif fd == self.link.writing:
                 self.link.flush()
-            elif fd == 0:
+            elif fd == tty:
                 self._read_keyboard()
             else:
                 self._is_ready(fd)
@@ -143,6 +152,8 @@ class Guardian:
     def _timeout(self, foreground: bool) -> float:
         now = monotonic()
         waits = [1.0 if self._reads and not foreground else HUNG_S]
+        if self._foreground.is_waiting:
+            waits.append(FOREGROUND_S)
         if self._leaving.is_near or self._foreground.suspending_at is not None:
             waits.append(0.1)
         waits += [due for due in (self._give_up.due(now), self._window.due(now)) if due is not None]
@@ -169,11 +180,8 @@ class Guardian:
             setattr(self, self._notes[kind], True)
         elif kind == frames.ANSWERED:
             self._give_up.answered()
-        elif kind == frames.RAW:
-            self._foreground.go_raw()
-            self._escapes = escapes.Escapes(payload.decode())
-            self._reads = self._keyboard  # a Ctrl-D before was one end of input, for the command
-            self.link.send(frames.IS_RAW)
+        elif kind in (frames.RAW, frames.READ, frames.STOP, frames.SUSPENDED):
+            self._serve(kind, payload)
         elif kind == frames.TAKEN:
             self._untaken -= int(payload)
         elif kind == frames.MODES:
@@ -182,14 +190,26 @@ class Guardian:
             self._questions.asked(int(payload))
         elif kind == frames.MESSAGE:
             self._message += payload
-        elif kind == frames.SUSPENDED:
-            self._stop()
         elif kind == frames.TOLD:
             self._leaving.is_told = True
         elif kind in (frames.EXIT, frames.DIE):
             self._take_end(kind, int(payload))
         else:
             self._heard(kind, payload)
+
+    def _serve(self, kind: bytes, payload: bytes) -> None:
+        """What the command wants of the terminal, or of this job."""
+        if kind == frames.STOP:
+            self._foreground.suspend(with_job=True)
+        elif kind == frames.SUSPENDED:
+            self._stop()
+        else:
+            self._reads = self._keyboard  # a Ctrl-D before was one end of input, for the command
+        if kind == frames.RAW:
+            self.terminal.keeps_output = payload[:1] == frames.INPUT
+            if not self.terminal.is_raw:
+                self._escapes = escapes.Escapes(payload[1:].decode())
+            self._foreground.go_raw()
 
     def _take_end(self, kind: bytes, number: int) -> None:
         if kind == frames.DIE:
@@ -223,6 +243,8 @@ class Guardian:
         if now - self._turned_at > HUNG_S + 1.0:
             self._heard_at = now  # this process was stopped itself, as a background job is that reads keys
         self._turned_at = now
+        if self._foreground.is_waiting:
+            self._foreground.look()
         self._window.report(now)
         if self._give_up.due(now) == 0.0:
             text = b"pigeon: left: the session did not answer; it is told to end as soon as it can be\n"
@@ -261,10 +283,10 @@ class Guardian:
     # The user
 
     def _read_keyboard(self) -> None:
-        if not has_keys():
+        if not has_keys(self.terminal.fd):
             return
         try:
-            data = os.read(0, 65536)
+            data = os.read(self.terminal.fd, 65536)
         except OSError:
             data = b""
         if not data:
@@ -348,10 +370,11 @@ class Guardian:
 
     def _end(self, code: int) -> int:
         if self._abnormal:
-            write_sequences(frames.split_modes(self._modes)[0])
+            write_sequences(frames.split_modes(self._modes)[0], self.terminal.fd)
         if self._questions.await_answers():
             self.terminal.collect(self._questions.note_answers, SWALLOW_S)
-        self.terminal.restore(discard_input=True)
+        # Of a terminal that others of this job use as well nothing is dropped that is not likely to be an answer.
+        self.terminal.restore(discard_input=not self._waits_for_need or self._questions.were_asked)
         if self._message:
             self._write(self._message)
         if self._must_reap:

@@ -17,47 +17,85 @@ if TYPE_CHECKING:
 
 
 class Terminal:
-    """Raw mode on stdin, and the way back. Restoring twice is harmless."""
+    """Raw mode on `fd`, and the way back. Restoring twice is harmless.
 
-    def __init__(self) -> None:
-        self._saved: list[Any] | None = None
+    Of several clients on one terminal (a pipeline) one has it raw at a time, by a lock that the kernel drops with the
+    process; so each finds it as the shell has left it.
+    """
+
+    def __init__(self, fd: int = 0) -> None:
+        self.fd = fd
+        self.keeps_output = False
+        """Others write to the terminal as well: what the terminal makes of output (OPOST) stays."""
         self.is_raw = False
+        self._saved: list[Any] | None = None
+        self._lock: int | None = None
         self._save()
 
     def _save(self) -> None:
-        if is_terminal(0):
+        if is_terminal(self.fd):
             try:
-                self._saved = termios.tcgetattr(0)
+                self._saved = termios.tcgetattr(self.fd)
             except termios.error:
                 pass
 
-    def make_raw(self, is_called_away: Callable[[], bool]) -> None:
+    @property
+    def stops_writers(self) -> bool:
+        """Who writes from the background is stopped (TOSTOP)."""
+        try:
+            return bool(termios.tcgetattr(self.fd)[3] & termios.TOSTOP)
+        except termios.error:
+            return False
+
+    def try_make_raw(self) -> bool:
         """cfmakeraw(3): every byte passes unchanged both ways. What was typed ahead stays.
 
-        In the background this stops the process, as the terminal stops every program that wants to change it; the
-        state to come back to is the one that the shell then hands over. `is_called_away`, asked after each signal of
-        that time: it is not worth the wait any more, and nothing is changed.
+        False: the terminal is another's now, in the foreground or in this very job, and nothing has been changed.
         """
         if self._saved is None:
-            return
+            return True  # there is nothing to be made raw
+        if not in_foreground(self.fd) or not self._take():
+            return False
         try:
-            # Here a process in the background waits for the foreground.
-            if not _through(lambda: termios.tcdrain(0), is_called_away):
-                return
             if not self.is_raw:
                 self._save()
-            state = _raw(self._saved)
-            _through(lambda: termios.tcsetattr(0, termios.TCSADRAIN, state))
+            self._set(_raw(self._saved, keeps_output=self.keeps_output))
         except termios.error:
-            return  # the terminal has gone, which reading will tell
+            return True  # the terminal has gone, which reading will tell
         self.is_raw = True
+        return True
+
+    def _set(self, state: list[Any], when: int = termios.TCSADRAIN) -> None:
+        _through(lambda: termios.tcsetattr(self.fd, when, state))
+
+    def _take(self) -> bool:
+        if self._lock is not None:
+            return True
+        try:
+            lock = os.open(os.ttyname(self.fd), os.O_RDONLY | os.O_NOCTTY | os.O_NONBLOCK | os.O_CLOEXEC)
+        except OSError:
+            return True  # of another mount namespace, or another user
+        import fcntl  # loaded by the guardian before its loop
+
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            os.close(lock)
+            return False
+        self._lock = lock
+        return True
+
+    def _leave(self) -> None:
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
 
     @property
     def was_changed(self) -> bool:
         """Somebody has made it cooked since: a shell, which saw this process stopped."""
         try:
-            present = termios.tcgetattr(0)
-            return self.is_raw and _raw(present) != present
+            present = termios.tcgetattr(self.fd)
+            return self.is_raw and _raw(present, keeps_output=self.keeps_output) != present
         except termios.error:
             return False
 
@@ -73,9 +111,10 @@ class Terminal:
         self.is_raw = False
         when = termios.TCSAFLUSH if discard_input else termios.TCSADRAIN
         try:
-            _through(lambda: termios.tcsetattr(0, when, state))
+            self._set(state, when)
         except termios.error:
             pass  # the terminal has gone
+        self._leave()
 
     def restore_for_dead(self) -> None:
         """In place of the process that made it raw and was killed, unless the shell has changed it meanwhile.
@@ -85,9 +124,9 @@ class Terminal:
         if self._saved is None:
             return
         try:
-            present = termios.tcgetattr(0)
-            if _raw(present) == present:
-                termios.tcsetattr(0, termios.TCSAFLUSH, self._saved)
+            present = termios.tcgetattr(self.fd)
+            if _raw(present, keeps_output=True) == present:
+                termios.tcsetattr(self.fd, termios.TCSAFLUSH, self._saved)
         except termios.error:
             pass
 
@@ -95,30 +134,25 @@ class Terminal:
         """Read what comes in until `is_enough`, which is given each piece, or for `limit_s`."""
         until = monotonic() + limit_s
         poll = select.poll()
-        poll.register(0, select.POLLIN)
-        while self.is_raw and in_foreground() and (left := until - monotonic()) > 0:
+        poll.register(self.fd, select.POLLIN)
+        while self.is_raw and in_foreground(self.fd) and (left := until - monotonic()) > 0:
             if poll.poll(left * 1000):
                 try:
-                    data = os.read(0, 65536)
+                    data = os.read(self.fd, 65536)
                 except OSError:
                     return
                 if not data or is_enough(data):
                     return
 
 
-def _through(call: Callable[[], None], is_called_away: Callable[[], bool] = lambda: False) -> bool:
-    """A call that waits, again after each signal: termios does not do that by itself, as `os` does (PEP 475).
-
-    A stay in the background ends with one: SIGCONT. False: called away before it was done.
-    """
-    while not is_called_away():
+def _through(call: Callable[[], None]) -> None:
+    """A call that waits, again after each signal: termios does not do that by itself, as `os` does (PEP 475)."""
+    while True:
         try:
-            call()
-            return True
+            return call()
         except termios.error as error:
             if error.args[0] != errno.EINTR:
                 raise
-    return False
 
 
 QUESTION_S = 1.0
@@ -131,12 +165,14 @@ class Questions:
     """What the output has asked the terminal, and whether answers are still to come among the keys."""
 
     def __init__(self) -> None:
+        self.were_asked = False
         self._open = 0
         self._asked_at = 0.0
 
     def asked(self, count: int) -> None:
         """So many more, just now."""
         self._open += count
+        self.were_asked = True
         self._asked_at = monotonic()
 
     def await_answers(self) -> bool:
@@ -151,15 +187,15 @@ class Questions:
         return not self._open
 
 
-def has_keys() -> bool:
+def has_keys(fd: int) -> bool:
     """Whether a read of the keyboard returns at once. What was there before a stop, the shell may have read."""
     poll = select.poll()
-    poll.register(0, select.POLLIN)
+    poll.register(fd, select.POLLIN)
     return bool(poll.poll(0))
 
 
-def _raw(state: list[Any]) -> list[Any]:
-    """`state`, made raw."""
+def _raw(state: list[Any], *, keeps_output: bool = False) -> list[Any]:
+    """`state`, made raw, or only its input."""
     mode = list(state)
     mode[0] &= ~(
         termios.IGNBRK
@@ -171,7 +207,8 @@ def _raw(state: list[Any]) -> list[Any]:
         | termios.ICRNL
         | termios.IXON
     )
-    mode[1] &= ~termios.OPOST
+    if not keeps_output:
+        mode[1] &= ~termios.OPOST
     mode[2] = (mode[2] & ~(termios.CSIZE | termios.PARENB)) | termios.CS8
     mode[3] &= ~(termios.ECHO | termios.ECHONL | termios.ICANON | termios.ISIG | termios.IEXTEN)
     mode[6] = list(mode[6])
@@ -180,10 +217,10 @@ def _raw(state: list[Any]) -> list[Any]:
     return mode
 
 
-def write_sequences(data: bytes) -> None:
+def write_sequences(data: bytes, fd: int) -> None:
     """What changes the user's terminal, wherever it can be reached."""
     try:
         if data:
-            os.write(1 if os.isatty(1) else 0, data)
+            os.write(1 if os.isatty(1) else fd, data)
     except OSError:
         pass  # it has gone

@@ -6,7 +6,6 @@ for as long as the process lives, since dropping it would hang the command up.
 
 from __future__ import annotations
 
-import errno
 import fcntl
 import os
 import signal
@@ -16,13 +15,13 @@ import termios
 
 from ptyprocess import PtyProcess
 
-from pigeon.errors import EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND, EXIT_PIGEON
-from pigeon.wire.documents import STDERR_APART, STDERR_IS_STDOUT
+from pigeon.wire.documents import STDERR_IS_STDOUT
 from pigeon.wire.records import PTY, STDERR, STDOUT
-from pigeon.wire.text import to_bytes, to_here
+from pigeon.wire.text import to_bytes
 from pigeon.worker import identity
-from pigeon.worker.relay import command_tty
-from pigeon.worker.relay.process_context import ProcessContext
+from pigeon.worker.relay import command_tty, session_leader
+from pigeon.worker.relay.process_context import ProcessContext, Shape
+from pigeon.worker.relay.program import cannot_start, find_program
 
 PIPE_BYTES = 1024 * 1024
 """Asked for each pipe: fewer wake-ups for the same bytes. The kernel's limit for ordinary users."""
@@ -34,35 +33,66 @@ STUCK_BYTES = 2048
 """Half of what the line discipline holds: less is surely not in the way of a key."""
 
 
-TOO_LONG = "the argument list or environment is too long for this host"
-
-
-class CannotStart(Exception):
-    """The command could not be executed; `exit_code` is what a shell would give."""
-
-    def __init__(self, message: str, exit_code: int) -> None:
-        super().__init__(message)
-        self.message = message
-        self.exit_code = exit_code
-
-
 class Command:
-    """A started command: its leader's pid, a pidfd, and the descriptors of its input and outputs."""
+    """A started command: its leader's pid, a pidfd, and the descriptors of its input and outputs.
+
+    `states`: where the leader of a terminal's session tells of stops (session_leader.py); None on pipes.
+    """
 
     def __init__(
-        self, pid: int, stdin: int | None, outputs: dict[int, str], *, master: int | None, keep: object
+        self,
+        pid: int,
+        stdin: int | None,
+        outputs: dict[int, str],
+        *,
+        master: int | None,
+        keep: object,
+        states: int | None = None,
     ) -> None:
         self.pid = pid
         self.pidfd = os.pidfd_open(pid)
         self.stdin = stdin
         self.outputs = outputs
         self.master = master
+        self.states = states
+        self.stopped_by = 0
+        """The signal that has stopped the command; 0 while it runs."""
         self._slave = self._open_slave() if master is not None else None
         self._keep = keep
         self._return_code: int | None = None
-        for fd in (stdin, *outputs):
+        for fd in (stdin, states, master, *outputs):
             if fd is not None:
                 os.set_blocking(fd, False)
+
+    @property
+    def types_input(self) -> bool:
+        """Its stdin is its terminal."""
+        return self.stdin is not None and self.stdin == self.master
+
+    @property
+    def has_pipes(self) -> bool:
+        """Some of its output comes by pipes."""
+        return any(fd != self.master for fd in self.outputs)
+
+    def hear_state(self) -> bool:
+        """Whether the command has been stopped, or goes on, since the last call (`stopped_by`)."""
+        if self.states is None:
+            return False
+        try:
+            told = os.read(self.states, 256)
+        except BlockingIOError:
+            return False
+        if not told:
+            os.close(self.states)
+            self.states = None
+            return False
+        before, self.stopped_by = self.stopped_by, told[-1]
+        return before != self.stopped_by
+
+    def go_on(self) -> None:
+        """Let a stopped command run on."""
+        self.stopped_by = 0
+        identity.send([self.pid], signal.SIGCONT)  # its leader passes it on to all of the job
 
     def try_wait(self) -> int | None:
         """The return code as Python gives it (`-n` for signal n) once the command has ended."""
@@ -100,14 +130,18 @@ class Command:
     def hang_up(self, numbers: tuple[signal.Signals, ...]) -> None:
         """Signals to every process of the command's session, as a lost terminal reaches them."""
         for number in numbers:
-            identity.send(identity.session_members(self.pid), number)
+            identity.send(self._but_leader(identity.session_members(self.pid)), number)
 
     def kill_all(self, session_id: str) -> None:
         """SIGKILL for whatever the command has started, in whichever process group or session it is by now."""
         leader = (
             self.pid if self._return_code is None else None
         )  # the number may be another's once it is reaped
-        identity.send(identity.processes_of(session_id, leader), signal.SIGKILL)
+        identity.send(self._but_leader(identity.processes_of(session_id, leader)), signal.SIGKILL)
+
+    def _but_leader(self, pids: list[int]) -> list[int]:
+        """Without the leader of a terminal's session, which ends when the command does, and tells how."""
+        return pids if self.states is None else [pid for pid in pids if pid != self.pid]
 
     def interrupt_keys(self) -> dict[int, int]:
         """Key byte -> signal, for the keys that interrupt now; empty unless the terminal has ISIG on."""
@@ -176,7 +210,7 @@ class Command:
 
     def close_stdin(self) -> None:
         """End of file on the command's input pipe."""
-        if self.stdin is not None and self.master is None:
+        if self.stdin is not None and not self.types_input:
             os.close(self.stdin)
         self.stdin = None
 
@@ -191,40 +225,16 @@ class Command:
         os.close(fd)
 
 
-def find_program(name: str, path: str, own_path: str = "") -> str:
-    """The file that execvp(3) would run for `name` with that PATH, relative to the current directory.
-
-    `own_path`: the worker's own PATH, which comes first. The shell that runs a command's text is found there, whatever
-    directories the client's host has.
-
-    Raises:
-        CannotStart: 127 if there is none, 126 if what is there may not be executed.
-    """
-    own = [os.path.join(entry, name) for entry in own_path.split(":") if entry.startswith("/")]
-    theirs = [os.path.join(entry or ".", name) for entry in path.split(":")]
-    candidates = [name] if "/" in name else own + theirs
-    forbidden = None
-    for candidate in map(to_here, candidates):
-        if os.path.isfile(candidate):
-            if os.access(candidate, os.X_OK):
-                return candidate
-            forbidden = candidate
-    if forbidden is not None:
-        raise CannotStart(f"`{forbidden}` may not be executed", EXIT_NOT_EXECUTABLE)
-    raise CannotStart(f"command not found: `{name}`", EXIT_NOT_FOUND)
-
-
 def start(
     argv: list[str],
     env: dict[str, str],
     *,
     window: tuple[int, int, int, int] | None,
-    pty: bool,
     inherit: tuple[int, ...],
     until_exec: tuple[int, ...] = (),
     context: ProcessContext | None = None,
 ) -> Command:
-    """Run `argv` in the current directory, as leader of a session of its own.
+    """Run `argv` in the current directory, in a session of its own.
 
     `inherit` are descriptors that stay open in the command (the lock of its directory). `until_exec` stay open in the
     child until it executes the command, and not an instant longer: a proof of life among them covers the child for as
@@ -232,16 +242,16 @@ def start(
 
     Raises:
         CannotStart: it could not be executed, with the shell's exit code for that.
-        NoTerminal: `pty` was asked for and the host has none left.
+        NoTerminal: it was to have a terminal, and the host has none left.
     """
     context = context or ProcessContext()
     program = find_program(argv[0], env.get("PATH") or os.defpath, context.own_path)
     try:
-        if pty:
+        if context.shape is not None:
             return _on_pty(program, argv, env, window or (80, 24, 0, 0), inherit, until_exec, context)
         return _on_pipes(program, argv, env, inherit, context)
     except OSError as error:
-        raise _cannot_start(error, argv[0]) from error
+        raise cannot_start(error, argv[0]) from error
 
 
 class NoTerminal(Exception):
@@ -255,16 +265,6 @@ class _OnPty(PtyProcess):  # type: ignore[misc]  # it has no types
         """Leave it."""
 
 
-def _cannot_start(error: OSError, name: str) -> CannotStart:
-    if error.errno == errno.E2BIG:
-        return CannotStart(TOO_LONG, EXIT_NOT_EXECUTABLE)
-    if error.errno == errno.ENOENT:
-        return CannotStart(f"`{name}`: its interpreter or loader does not exist", EXIT_NOT_FOUND)
-    if error.errno in (errno.EACCES, errno.ENOEXEC, errno.EPERM):
-        return CannotStart(f"`{name}` cannot be executed: {os.strerror(error.errno)}", EXIT_NOT_EXECUTABLE)
-    return CannotStart(f"`{name}` could not be started: {error.strerror or error}", EXIT_PIGEON)
-
-
 def _on_pty(
     program: str,
     argv: list[str],
@@ -275,20 +275,23 @@ def _on_pty(
     context: ProcessContext,
 ) -> Command:
     cols, rows = window[:2]
+    shape = context.shape or (True, True, True)
     variables, words = _encoded(env), [to_bytes(word) for word in argv]
-    pipe = os.pipe() if context.stderr == STDERR_APART else ()
+    ours, theirs = _pipes(shape, one_output=context.stderr == STDERR_IS_STDOUT)
+    states, report = os.pipe2(os.O_CLOEXEC)
 
     def execute() -> None:
         # Executing here, and not after spawn's own look-up, keeps argv[0] as the user wrote it. What is raised here
         # reaches the parent as text only, so the text is the errno.
-        identity.reset_signals()
-        for fd in inherit:
-            os.set_inheritable(fd, True)  # `pass_fds` only keeps it open up to here
-        command_tty.prepare(window, context.modes, env)
-        context.apply()
-        if pipe:
-            os.dup2(pipe[1], 2)
         try:
+            identity.reset_signals()
+            command_tty.prepare(window, context.modes, env)
+            session_leader.lead(report, spares_the_rest=not all(shape[:2]))
+            for fd in inherit:
+                os.set_inheritable(fd, True)  # `pass_fds` only keeps it open up to here
+            context.apply()
+            for number, fd in theirs.items():
+                os.dup2(fd, number)
             os.execve(program, words, variables)
         except OSError as error:
             raise OSError(str(error.errno)) from None
@@ -298,21 +301,47 @@ def _on_pty(
             [program],
             preexec_fn=execute,
             dimensions=(rows, cols),
-            pass_fds=(*inherit, *until_exec, *pipe[1:]),
+            pass_fds=(*inherit, *until_exec, *theirs.values(), report),
         )
     except OSError as error:
-        for fd in pipe:
+        for fd in {*ours.values(), *theirs.values(), states, report}:
             os.close(fd)
         if error.errno == 0:
             raise OSError(int(str(error.args[0])), os.strerror(int(str(error.args[0])))) from None
         raise NoTerminal(error.strerror or str(error)) from error
+    for fd in {*theirs.values(), report}:
+        os.close(fd)
     master = spawned.fd
     os.set_inheritable(master, False)
     outputs = {master: PTY}
-    if pipe:
-        os.close(pipe[1])
-        outputs[pipe[0]] = STDERR
-    return Command(spawned.pid, master, outputs, master=master, keep=spawned)
+    for number, channel in ((1, STDOUT), (2, STDERR)):
+        if number in ours:
+            outputs[ours[number]] = channel
+    stdin = master if shape[0] else ours[0]
+    return Command(spawned.pid, stdin, outputs, master=master, keep=spawned, states=states)
+
+
+def _pipes(shape: Shape, *, one_output: bool) -> tuple[dict[int, int], dict[int, int]]:
+    """Pipes for those of 0, 1 and 2 that are no terminal: our ends, and the command's. `one_output`: 2 is what 1 is."""
+    ours: dict[int, int] = {}
+    theirs: dict[int, int] = {}
+    for number, on_terminal in enumerate(shape):
+        if on_terminal:
+            continue
+        if number == 2 and one_output and 1 in theirs:
+            theirs[2] = theirs[1]
+            continue
+        reading, writing = os.pipe2(os.O_CLOEXEC)
+        ours[number], theirs[number] = (writing, reading) if number == 0 else (reading, writing)
+        _widen(writing)
+    return ours, theirs
+
+
+def _widen(pipe: int) -> None:
+    try:
+        fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
+    except OSError:
+        pass  # more than this user may have; the usual 64 KiB do
 
 
 def _encoded(env: dict[str, str]) -> dict[bytes, bytes]:
@@ -352,10 +381,7 @@ def _on_pipes(
     for stream in streams:
         stream.close()
     for fd in fds:
-        try:
-            fcntl.fcntl(fd, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
-        except OSError:
-            pass  # more than this user may have; the usual 64 KiB do
+        _widen(fd)
     popen.returncode = 0  # we wait for the pid ourselves
     outputs = dict(zip(fds[1:], (STDOUT, STDERR), strict=False))
     return Command(popen.pid, fds[0], outputs, master=None, keep=popen)

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+from pigeon.errors import DamagedSession
 from pigeon.wire.pacing import Silence
 from pigeon.wire.records import (
     ACK,
     CLIENT,
     HEARTBEAT,
+    KEYS,
     RESUMED,
     SUSPENDED,
     Record,
     bulk_bytes_of,
     client_event_of,
     offset_of,
+    payload_of,
     type_of,
 )
 from pigeon.wire.tail import StreamReader, Tail
+from pigeon.worker.relay.keys import Keys
 from pigeon.worker.relay.orders import Orders
 
 AWAKE_BEATS = 3
@@ -23,10 +27,11 @@ AWAKE_BEATS = 3
 
 
 class Control:
-    """The file at `path`. `silence`: how long nothing has come."""
+    """The file at `path`. `silence`: how long nothing has come; `keys`: what was typed for the command's terminal."""
 
-    def __init__(self, path: str, orders: Orders) -> None:
+    def __init__(self, path: str, orders: Orders, keys: Keys) -> None:
         self.silence = Silence()
+        self.keys = keys
         self.tail = Tail(path, ())
         self._orders = orders
         self._is_suspended = False
@@ -58,7 +63,11 @@ class Control:
         for record in records:
             if self._orders.take(record):
                 is_caused = True
+            if type_of(record) == KEYS:
+                self.keys.type(bytes(payload_in(record, self.tail)))
+                is_caused = True
             self._note(record)
+        self.keys.read(self.tail.offset)
         self._orders.resize()
         return is_caused
 
@@ -82,6 +91,14 @@ class Control:
             return None
         printed, self._printed = self._printed, None
         return printed, self._printed_bulk
+
+
+def payload_in(record: Record, reader: Tail | StreamReader) -> bytes | memoryview:
+    """What it carries for the command. Raises DamagedSession."""
+    try:
+        return payload_of(record)
+    except ValueError as error:
+        raise DamagedSession(reader.path, reader.offset, str(error)) from None
 
 
 def poll_if_there(tail: Tail | StreamReader) -> list[Record]:

@@ -38,5 +38,5 @@ class Drain:
                 return True
             self._began = self._outbound.last_output = now
             return False
-        quiet_s = TTY_QUIET_S if self._command.master is not None or is_hung_up else PIPE_QUIET_S
+        quiet_s = PIPE_QUIET_S if self._command.has_pipes and not is_hung_up else TTY_QUIET_S
         return now - self._outbound.last_output >= quiet_s or now - self._began >= DRAIN_S

@@ -11,6 +11,7 @@ from pigeon.worker.relay.command import Command
 from pigeon.worker.relay.control import Control
 from pigeon.worker.relay.input_file import InputFile
 from pigeon.worker.relay.input_queue import InputQueue
+from pigeon.worker.relay.keys import Keys
 from pigeon.worker.relay.orders import Orders
 
 
@@ -31,7 +32,7 @@ class Inbound:
 
     def _listen_to(self, attachment: int) -> None:
         self.attachment = attachment
-        self.control = Control(self._session.control(attachment), self.orders)
+        self.control = Control(self._session.control(attachment), self.orders, Keys(self._command))
         self.queue = InputQueue(self._command)
         reader = StreamReader(self._session, input_stem(attachment), NUMBERED_INPUT)
         self.file = InputFile(reader, self.queue, self._trace)

@@ -8,10 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from copy import copy
 
-from pigeon.errors import DamagedSession
-from pigeon.wire.records import STDIN, STDIN_EOF, Record, payload_of, type_of
+from pigeon.wire.records import STDIN, STDIN_EOF, Record, type_of
 from pigeon.wire.tail import StreamReader
-from pigeon.worker.relay.control import poll_if_there
+from pigeon.worker.relay.control import payload_in, poll_if_there
 from pigeon.worker.relay.input_queue import InputQueue
 
 
@@ -80,7 +79,7 @@ class InputFile:
                 self.saw_end = True
                 self._queue.end()
             elif type_of(record) == STDIN:
-                data = _payload(record, self.reader)
+                data = payload_in(record, self.reader)
                 self.received_bytes += len(data)
                 if self._trace is not None:
                     self._trace(bytes(data))
@@ -104,7 +103,7 @@ class InputFile:
         for position, record in enumerate(records):
             if type_of(record) != STDIN:
                 continue
-            data = bytes(_payload(record, self._ahead))
+            data = bytes(payload_in(record, self._ahead))
             if any(key in data for key in keys):
                 self.received_bytes = self._ahead_bytes
                 self.reader, self._ahead = self._ahead, None
@@ -117,10 +116,3 @@ class InputFile:
 def _place(reader: StreamReader) -> tuple[int, int]:
     """Of two readers the one with the greater has read more."""
     return reader.offset, reader.bulk_bytes
-
-
-def _payload(record: Record, reader: StreamReader) -> bytes | memoryview:
-    try:
-        return payload_of(record)
-    except ValueError as error:
-        raise DamagedSession(reader.path, reader.offset, str(error)) from None

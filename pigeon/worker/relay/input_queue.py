@@ -40,13 +40,13 @@ class InputQueue:
 
     def keys(self) -> dict[int, int]:
         """The keys that would overtake now, and their signals."""
-        return self._command.interrupt_keys() if self._command.stdin is not None else {}
+        return self._command.interrupt_keys() if self._command.types_input else {}
 
     def put(self, data: bytes | memoryview) -> None:
         """Behind everything that waits, but for a key."""
         if self._command.stdin is None:
             return  # the command has closed its input, or an earlier client has ended it
-        keys = self._command.interrupt_keys()
+        keys = self.keys()
         data = bytes(data) if keys else memoryview(data)
         at = max((data.rfind(key) for key in keys), default=-1) if isinstance(data, bytes) else -1
         if at >= 0 and (self.queued_bytes or self._command.holds_input()):
@@ -105,7 +105,7 @@ class InputQueue:
     def _search(self) -> None:
         """The command takes no more now: a key that came in one piece with what is before it overtakes that."""
         self._is_searched = True
-        keys = self._command.interrupt_keys()
+        keys = self.keys()
         whole = b"".join(self._pieces) if keys else b""
         at = max((whole.rfind(key) for key in keys), default=-1)
         if at >= 0:
@@ -115,7 +115,7 @@ class InputQueue:
         stdin = self._command.stdin
         if stdin is None:
             self._end_given = True
-        elif self._command.master is None:
+        elif not self._command.types_input:
             self._command.close_stdin()
             self._end_given = True
         else:

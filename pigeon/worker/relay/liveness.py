@@ -55,8 +55,9 @@ class Answers:
 
     def _acknowledge(self) -> None:
         self.due = None
-        if self._inbound.file.unacknowledged_bytes:
-            self._outbound.say(events.ack(*self._inbound.file.acknowledge()))
+        keys = self._inbound.control.keys
+        if self._inbound.file.unacknowledged_bytes or keys.is_unacknowledged:
+            self._outbound.say(events.ack(*self._inbound.file.acknowledge(), keys.acknowledge()))
         elif self.said_at < self._owes_since:
             self._outbound.say(events.heartbeat())
 

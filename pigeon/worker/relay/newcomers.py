@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from pigeon.errors import DamagedSession
-from pigeon.wire.documents import BULK
+from pigeon.wire.documents import BULK, JOB_CONTROL
 from pigeon.wire.names import SessionFiles, attachment_number
 from pigeon.wire.records import VISITOR, client_event_of, features_in
 from pigeon.wire.tail import Tail
@@ -51,6 +51,10 @@ class Newcomers:
     def takes_bulk(self, attacher: int) -> bool:
         """Whether it has said that it knows segments."""
         return BULK in self._features.get(attacher, ())
+
+    def stops(self, attacher: int) -> bool:
+        """Whether it stops when the command is stopped."""
+        return JOB_CONTROL in self._features.get(attacher, ())
 
     def _look_at(self, number: int) -> str:
         """ATTACHER, VISITOR (its orders have been carried out), or "" if it says nothing. Raises as `Tail.poll`."""

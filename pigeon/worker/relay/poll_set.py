@@ -14,19 +14,22 @@ class PollSet:
     def __init__(self, command: Command, wakeup_fd: int) -> None:
         self._command = command
         self._wakeup_fd = wakeup_fd
-        self._stdin = command.stdin if command.master is None else None
+        self._stdin = None if command.types_input else command.stdin
         self._poll = select.poll()
         self._masks: dict[int, int] = {}
         self._set_mask(command.pidfd, select.POLLIN)
         self._set_mask(wakeup_fd, select.POLLIN)
+        self._states = command.states
+        if self._states is not None:
+            self._set_mask(self._states, select.POLLIN)
 
-    def wait(self, timeout_s: float, *, may_read: bool, has_input: bool) -> list[int]:
-        """The outputs that have something, or have ended. `may_read`: they are asked for; `has_input`: so is whether
-        the command takes any."""
+    def wait(self, timeout_s: float, *, may_read: bool, has_input: bool, has_keys: bool) -> list[int]:
+        """The outputs that have something, or have ended, and the command's `states` if there is news. `may_read`: they
+        are asked for; `has_input`: so is whether the command takes any; `has_keys`: so is whether its terminal does."""
         outputs = self._command.outputs
         for fd in outputs:
             mask = select.POLLIN if may_read else 0
-            if fd == self._command.stdin and has_input:
+            if (fd == self._command.stdin and has_input) or (fd == self._command.master and has_keys):
                 mask |= select.POLLOUT
             self._set_mask(fd, mask)
         stdin = self._stdin  # once it is closed, asking for it would be answered at once, for ever
@@ -35,7 +38,7 @@ class PollSet:
             self._set_mask(stdin, select.POLLOUT if is_wanted else 0)
         ready = []
         for fd, _ in self._poll.poll(timeout_s * 1000):
-            if fd in outputs:
+            if fd in outputs or fd == self._states:
                 ready.append(fd)
             elif fd == self._wakeup_fd:
                 os.read(fd, 4096)

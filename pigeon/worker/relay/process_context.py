@@ -32,6 +32,9 @@ LIMITS = {
 """Name in the request -> limit; the address space last, since setting the others needs some. Processes are counted for
 each user and host (RLIMIT_NPROC), and locked memory is the host's: neither is here."""
 
+Shape = tuple[bool, bool, bool]
+"""Which of stdin, stdout and stderr are the command's terminal; the others are pipes."""
+
 Limit = tuple[int | None, int | None]
 """(soft, hard) as getrlimit(2) has them; None: unlimited."""
 
@@ -47,10 +50,13 @@ class ProcessContext:
         modes: Mapping[str, int | bool] | None = None,
         own_path: str = "",
         stderr: str = "",
+        shape: Shape | None = None,
     ) -> None:
         self.own_path = own_path
         self.stderr = stderr
         """Something of its own beside a terminal, or one file with stdout (`terminal.stderr` in FORMAT.md)."""
+        self.shape = shape
+        """None: it has no terminal."""
         self.modes = modes or {}
         """What the terminal's keys and switches shall be (`terminal.modes` in FORMAT.md)."""
         self.umask = umask

@@ -17,7 +17,7 @@ from pigeon.errors import DamagedSession
 from pigeon.wire import events, files
 from pigeon.wire.names import TAKEOVER_NAME, SessionFiles
 from pigeon.wire.pacing import INTERACTIVE, interval, polite
-from pigeon.wire.records import DETACHED, HANGUP, KILL, OUTPUT_CLOSED
+from pigeon.wire.records import DETACHED, HANGUP, KILL, OUTPUT_CLOSED, RESUMED
 from pigeon.worker.relay.announcement import Announcement
 from pigeon.worker.relay.command import Command
 from pigeon.worker.relay.drain import Drain
@@ -29,6 +29,7 @@ from pigeon.worker.relay.orders import STOP
 from pigeon.worker.relay.outbound import BRISK_S, Outbound
 from pigeon.worker.relay.poll_set import PollSet
 from pigeon.worker.relay.session_watch import SessionWatch
+from pigeon.worker.relay.terminal_side import TerminalSide
 from pigeon.worker.relay.trouble import ShareTrouble
 
 LASTED_S = 20.0
@@ -64,6 +65,10 @@ class RunnerSide:
     announce: Callable[[], bool]
     """Bookkeeping on the share that nobody waits for; called once, when there is nothing better to do. False: the
     session has been taken over."""
+    stops: bool
+    """The client stops when the command is stopped."""
+    tells_of_reading: bool
+    """The client is to hear when the command waits for what is typed."""
 
 
 class Relay:
@@ -103,6 +108,14 @@ class Relay:
         self._asks_first = False
         self._output_closed_at: float | None = None
         self._descriptors = PollSet(command, runner.wakeup_fd)
+        self._terminal = TerminalSide(
+            command,
+            outbound,
+            runner.note,
+            self._now,
+            stops=runner.stops,
+            tells_of_reading=runner.tells_of_reading,
+        )
         self._began = self._now
         self._has_looked = False
         outbound.brisk_until = self._now + BRISK_S
@@ -119,6 +132,9 @@ class Relay:
             if self.inbound.queue.has_input and self.inbound.write():
                 trace.mark("runner: input passed on")
                 self._answers.took_input(self._now)
+            if self.inbound.control.keys.is_waiting and self.inbound.control.keys.write():
+                self._answers.took_input(self._now)
+            self._terminal.look(self._now)
             self._speak()
             if self._superseded:
                 break  # the command's end, too, is another's by now
@@ -136,10 +152,21 @@ class Relay:
 
     def _wait(self) -> None:
         ready = self._descriptors.wait(
-            self._timeout(), may_read=self.outbound.may_read(), has_input=self.inbound.queue.has_input
+            self._timeout(),
+            may_read=self.outbound.may_read(),
+            has_input=self.inbound.queue.has_input,
+            has_keys=self.inbound.control.keys.is_waiting,
         )
         for fd in ready:
-            self._read(fd)
+            if fd == self.command.states:
+                self._hear_state(fd)
+            else:
+                self._read(fd)
+
+    def _hear_state(self, fd: int) -> None:
+        self._terminal.hear_state(is_alone=self._session_watch.is_alone)
+        if self.command.states is None:
+            self._descriptors.forget(fd)
 
     def _timeout(self) -> float:
         now = clock.monotonic()
@@ -151,6 +178,8 @@ class Relay:
             waits.append(self._answers.due - now)
         if self._hangup.has_begun or self.return_code is not None:
             waits.append(0.02)
+        if (look := self._terminal.due(now)) is not None:
+            waits.append(look)
         if not self.announcement.is_done and self.return_code is None:
             waits.append(max(self.announcement.next_at, self._writing.retry_at) - now)
         return max(0.0, min(waits))
@@ -159,6 +188,8 @@ class Relay:
         if not self.outbound.may_read():
             return
         now = clock.monotonic()
+        if fd == self.command.master:
+            self._terminal.look(now)
         if not self.outbound.read(fd, self.command.outputs[fd], now):
             self._close_output(fd)
         trace.mark("runner: output read")
@@ -187,7 +218,7 @@ class Relay:
 
     def _ending(self) -> CommandEnd:
         code = self.return_code
-        if self.command.outputs and self.command.master is None and not self._hangup.has_begun:
+        if self.command.has_pipes and not self._hangup.has_begun:
             self.outbound.say(
                 events.notice(
                     "the command has ended; a background process holds its output open, and is left to it"
@@ -278,6 +309,8 @@ class Relay:
         self.runner.note("attached", n=attacher)
         self.outbound.acknowledge_all()
         self.outbound.takes_bulk = self._newcomers.takes_bulk(attacher)
+        self._terminal.stops = self._newcomers.stops(attacher)
+        self._terminal.go_on()
         self.outbound.say(events.attached(attacher))
         self._brisk()
 
@@ -302,6 +335,8 @@ class Relay:
                 self._hang_up(cancelled="its client killed it")
             elif request == STOP:
                 self._hang_up(cancelled="it was stopped by `pigeon stop`")
+            elif request == RESUMED:
+                self._terminal.go_on()
             elif request == DETACHED:
                 self.runner.client.detached()
                 self._left_alone()
@@ -312,11 +347,12 @@ class Relay:
 
     def _close_outputs(self) -> None:
         """The client's reader has gone: let the command find out by SIGPIPE, as in a local pipeline."""
-        if self.command.master is not None:
+        if not self.command.has_pipes:
             self._hang_up(cancelled="the client's output was closed")
             return
         for fd in list(self.command.outputs):
-            self._close_output(fd)
+            if fd != self.command.master:
+                self._close_output(fd)
         self._output_closed_at = self._now
 
     def _judge_client(self) -> None:

@@ -13,10 +13,11 @@ from pigeon.wire.documents import Request
 from pigeon.wire.text import to_bytes, to_here
 from pigeon.worker import identity, words
 from pigeon.worker.handover import Assignment, Worker
-from pigeon.worker.relay.command import TOO_LONG, CannotStart, Command, NoTerminal, find_program
+from pigeon.worker.relay.command import Command, NoTerminal
 from pigeon.worker.relay.command import start as start_command
 from pigeon.worker.relay.outbound import Outbound
 from pigeon.worker.relay.process_context import ProcessContext
+from pigeon.worker.relay.program import TOO_LONG, CannotStart, find_program
 from pigeon.worker.runner.held_directory import HeldDirectory, other_directory
 
 _TERMINFO = (
@@ -149,24 +150,26 @@ def start(
     if is_wrapped:
         argv[0] = _find_wrapper(argv[0], task.environ)
     own_path = task.environ.get("PATH") or os.defpath
-    context = ProcessContext(request.umask, request.limits, request.modes, own_path, request.stderr)
+    context = ProcessContext(
+        request.umask, request.limits, request.modes, own_path, request.stderr, request.shape
+    )
     try:
         return start_command(
             argv,
             env,
             window=request.window,
-            pty=request.pty,
             inherit=held,
             until_exec=(proof,),
             context=context,
         )
     except NoTerminal:
-        outbound.say(events.fallback_to_pipes())
+        if request.pty:
+            outbound.say(events.fallback_to_pipes())
+        context.shape = None
         return start_command(
             argv,
             env,
             window=None,
-            pty=False,
             inherit=held,
             until_exec=(proof,),
             context=context,
@@ -216,7 +219,7 @@ def command_environment(
     notes = [_of_path(place, why) for place, why in _judged_first(request)]
     notes += env_rules.settle(env, sent, own, request.given_env, request.cwd)
     env.update(marks)
-    if request.pty:
+    if request.shape is not None:
         term = env.get("TERM")
         if not term:
             env["TERM"] = "xterm-256color"

@@ -23,11 +23,12 @@ from pigeon.worker import hangup, identity, reasons
 from pigeon.worker.debug import tell
 from pigeon.worker.handover import Assignment, Refusal, RunnerExit, Worker
 from pigeon.worker.proof import ProofOfLife, discard_proof, proof_of
-from pigeon.worker.relay.command import CannotStart, Command
+from pigeon.worker.relay.command import Command
 from pigeon.worker.relay.inbound import Inbound
 from pigeon.worker.relay.liveness import ClientWatch
 from pigeon.worker.relay.outbound import Outbound
 from pigeon.worker.relay.process_context import hear_all_signals
+from pigeon.worker.relay.program import CannotStart
 from pigeon.worker.relay.relay import Relay, RunnerSide
 from pigeon.worker.runner import launch
 from pigeon.worker.runner.directory_hold import DirectoryHold
@@ -264,7 +265,8 @@ class Runner:
             if self.task.request.pty and self.task.request.acknowledges_often:
                 outbound.is_watched = True
         outbound.takes_bulk = self.task.request.takes_bulk
-        outbound.say(events.started(command.pid))
+        has_terminal = command.master is not None and not self.task.request.pty
+        outbound.say(events.started(command.pid, terminal=has_terminal))
         for notice in self._prepared.notices:
             outbound.say(events.notice(notice))
         for detail in self._prepared.details:
@@ -288,6 +290,8 @@ class Runner:
             lock_is_lost=self._hold.is_lost,
             keep_directory=lambda: self._hold.keep(self.proof),
             announce=lambda: self._say_running(started),
+            stops=request.stops,
+            tells_of_reading=command.master is not None and not request.pty,
         )
         relay = Relay(self.session, command, outbound, inbound, side)
         ending = relay.run(lambda code: self._store_result(code, started, outbound, inbound))
