@@ -168,6 +168,18 @@ def write_at(path: str, pieces: Sequence[Piece], offset: int) -> None:
     _write_and_close(path, fd, pieces, offset)
 
 
+def empty(path: str) -> None:
+    """Leave nothing in a file of our own that is there already. Raises as `write_at`."""
+    fd = _open(path, _WRITE)
+    try:
+        reason = _distrust(os.fstat(fd))
+        if reason:
+            raise Refused(errno.EPERM, reason, path)
+        os.ftruncate(fd, 0)
+    finally:
+        os.close(fd)
+
+
 def create(path: str, data: bytes = b"") -> None:
     """A new file, exclusively. Raises FileExistsError if the name is taken."""
     fd = _open(path, _CREATE)

@@ -152,6 +152,11 @@ class SessionFiles:
         )
 
 
+def is_input(name: str) -> bool:
+    """Whether a client's, or an attacher's, input in lines has that name."""
+    return name.startswith("stdin.") and name.endswith(".jsonl")
+
+
 def input_stem(attachment: int) -> str:
     """With what the names of one client's input begin: that of its lines and those of its segments."""
     return f"stdin.{attachment}" if attachment else "stdin"

@@ -144,8 +144,11 @@ def blank_request(session: SessionFiles) -> None:
 
 
 def forget_input(session: SessionFiles) -> None:
-    """Remove what its writer has left of input in segments, as far as that can be done now: the command has ended."""
+    """Remove what is left of the input, as far as that can be done now: nobody is going to read it."""
+    from pigeon.wire.erasing import erase_all
     from pigeon.wire.segments import is_of_input
+
+    erase_all(session)
 
     try:
         for name in filter(is_of_input, files.list_names(session.directory)):

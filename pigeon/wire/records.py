@@ -28,7 +28,7 @@ STDIN, STDIN_EOF, STDIN_BULK = "stdin", "stdin_eof", "stdin_bulk"
 """Of stdin.jsonl."""
 
 SIGNAL, RESIZE, HEARTBEAT, ACK, CLIENT = "signal", "resize", "heartbeat", "ack", "client"
-KEYS = "keys"
+KEYS, BLANK = "keys", "blank"
 """Of control.jsonl; a runner's HEARTBEAT and ACK are events."""
 
 STARTED, EXIT, WORKER_ERROR, FALLBACK = "started", "exit", "worker_error", "pty_fallback_to_pipes"
@@ -59,6 +59,7 @@ RECORDS: dict[str, dict[str, tuple[str, ...]]] = {
         ACK: ("offset", "ts"),
         CLIENT: ("event", "ts"),
         KEYS: ("ts", "data_b64"),
+        BLANK: (),
     },
 }
 """File -> record type -> fields beside `type`."""
@@ -175,6 +176,16 @@ def keys_line(data: bytes) -> bytes:
         record = decode_payload_line(line, 0, len(line) - 1)
         assert record.keys() == {"type", DECODED, *RECORDS["control.jsonl"][KEYS]}, line
     return line
+
+
+def blank_lines(size: int) -> bytes:
+    """So many bytes that say nothing, in whole lines, in the place of whole records."""
+    lines = b""
+    while size:
+        length = size if size <= 2 * MAX_DATA_BYTES else MAX_DATA_BYTES
+        lines += b'{"type":"blank"}'.ljust(length - 1) + b"\n"
+        size -= length
+    return lines
 
 
 def stdin_eof_line(seq: int, bulk_bytes: int = 0) -> bytes:

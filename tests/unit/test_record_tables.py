@@ -23,6 +23,7 @@ BUILT = {
     records.RESIZE: [records.resize_line(1, 80, 24), records.resize_line(2, 80, 24, (800, 600))],
     records.HEARTBEAT: [records.heartbeat_line(), records.heartbeat_line(("bulk",))],
     records.ACK: [records.ack_line(12), records.ack_line(12, 5)],
+    records.BLANK: [records.blank_lines(40)],
     records.KEYS: [records.keys_line(b"\x03")],
     records.CLIENT: [
         records.client_line(event, "17-ab" if event == records.BESIDE else "")

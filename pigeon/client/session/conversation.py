@@ -239,7 +239,8 @@ class Conversation:
         elif event == records.FALLBACK:
             self.front.notice("the worker has no terminal left for this session: it runs on pipes")
         elif event == records.ACK:
-            self.owner.input_taken(records.offset_of(record), records.bulk_bytes_of(record))
+            taken = records.offset_of(record), records.bulk_bytes_of(record), records.control_of(record)
+            self.owner.input_taken(*taken)
             self.upstream.release()
         elif event == records.NOTICE:
             say = self.front.verbose if records.is_verbose(record) else self.front.notice

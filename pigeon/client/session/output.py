@@ -51,7 +51,7 @@ class NonBlockingOutput:
             os.close(self.fd)
 
     @property
-    def waiting(self) -> list[bytes]:
+    def waiting(self) -> list[bytes | memoryview]:
         """What has been written and not yet taken."""
         return self._waiting
 

@@ -79,6 +79,8 @@ class OwnerState:
         self.session = submission.session
         self.attachment = attachment
         self.input_acknowledged = (0, 0)
+        self.keys_acknowledged = 0
+        """Of control.jsonl."""
         """Bytes of stdin.jsonl, and of segments, that the command has taken."""
         self.is_claimed = False
         self.verdict: str | None = None
@@ -218,10 +220,11 @@ class OwnerState:
         """Whether the runner reads input in segments."""
         return BULK in self.features()
 
-    def input_taken(self, offset: int | None, bulk_bytes: int = 0) -> None:
+    def input_taken(self, offset: int | None, bulk_bytes: int = 0, control: int | None = None) -> None:
         """The runner has acknowledged input up to this byte of stdin.jsonl, and so much of what is in segments."""
         lines, bulk = self.input_acknowledged
         self.input_acknowledged = (max(lines, offset or 0), max(bulk, bulk_bytes))
+        self.keys_acknowledged = max(self.keys_acknowledged, control or 0)
 
     def looked(self, now: float, *, grew: bool) -> None:
         """The stream has been read."""

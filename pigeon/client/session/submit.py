@@ -123,7 +123,7 @@ def withdraw(
         OSError: it cannot be said; call again with the same token.
     """
     from pigeon.wire.claim import try_claim, withdrawal
-    from pigeon.wire.publish import OwnStatus, blank_quietly
+    from pigeon.wire.publish import OwnStatus, blank_quietly, forget_input
 
     token = token or new_token()
     if not try_claim(session, token, withdrawal(host_name(), os.getpid(), token)):
@@ -139,4 +139,5 @@ def withdraw(
     # False: it took so long that somebody has ended it for us, in the same way.
     OwnStatus(session, token).publish(status.encode())
     blank_quietly(session)
+    forget_input(session)
     return True

@@ -60,6 +60,10 @@ class Upstream:
         self.heartbeat_at = now if attachment else now + HEARTBEAT_S  # to be published is a sign of life, too
         self._peer = peer
         self._options = options
+        self._erased = self._erased_keys = 0
+        """Nothing is left before these bytes of the two files of what was sent or typed."""
+        self._keys_end = 0
+        self._has_sent = False
         self._input_seq = 0
         self._control_seq = 0
         self._acknowledged = 0
@@ -82,6 +86,7 @@ class Upstream:
         if self._bulk is not None:
             self._bulk.put(records.STDIN, data)
             return
+        self._has_sent = True
         for start in range(0, len(data), MAX_DATA_BYTES):
             self.input.put(stdin_line(self._input_seq, data[start : start + MAX_DATA_BYTES]))
             self._input_seq += 1
@@ -102,15 +107,24 @@ class Upstream:
         self._pass_keys()
 
     def _pass_keys(self) -> None:
-        while self._keys and self._has_room(KEYBOARD_BYTES, KEYBOARD_BYTES):
+        while self._keys and self._takes_keys:
             keys = self._keys.pop(0)
             self.passed_bytes += len(keys)
             if self.types_to_terminal:
+                self._erased_keys = self._erased_keys or self.control.end
                 self._put(records.keys_line(keys))
+                self._keys_end = self.control.end
             elif keys:
                 self.send(keys)
             else:
                 self.end()
+
+    @property
+    def _takes_keys(self) -> bool:
+        """More of what was typed may be passed on now."""
+        if self.types_to_terminal:
+            return self._keys_end - max(self._erased_keys, self._peer.keys_acknowledged) < EAGER_BYTES
+        return self._has_room(KEYBOARD_BYTES, KEYBOARD_BYTES)
 
     def _has_room(self, window: int, unstarted: int) -> bool:
         """Whether the command is less than so much behind; `unstarted`: before it has been started."""
@@ -137,16 +151,21 @@ class Upstream:
         return self.input.queued_bytes + (self._bulk.queued_bytes if self._bulk is not None else 0)
 
     def release(self) -> None:
-        """Remove what the command has taken of the input in segments."""
+        """Remove what the command has taken of the input: a password is not to lie there any longer."""
+        lines, bulk = self._peer.input_acknowledged
+        self._erase(lines, self._peer.keys_acknowledged)
         if self._bulk is None:
             return
-        lines, bulk = self._peer.input_acknowledged
         self._bulk.release(bulk)
         if self.has_ended and lines >= self.input.end:
             self._bulk.clear()
 
     def clear(self) -> None:
         """The command has ended: nobody reads the input any more."""
+        if self._options.read_only:
+            return
+        if self._keys_end or self._has_sent:
+            self._erase(self.input.offset, min(self._keys_end, self.control.offset))
         if self._bulk is not None:
             self._bulk.clear()
 
@@ -155,6 +174,19 @@ class Upstream:
         self.has_ended = True
         self._input_seq = 1
         self.input.offset = written_bytes
+
+    def _erase(self, lines: int, keys: int) -> None:
+        from pigeon.wire.erasing import erase
+
+        try:
+            if lines > self._erased and self._has_sent:
+                erase(self.input.path, self._erased, lines)
+                self._erased = lines
+            if keys > self._erased_keys:
+                erase(self.control.path, self._erased_keys, keys)
+                self._erased_keys = keys
+        except OSError:
+            pass  # at the next turn, or by whoever ends the session
 
     def say(self, event: str) -> None:
         """A `client` record."""
@@ -205,7 +237,7 @@ class Upstream:
         if not self.is_open:
             return []
         waits = [self.heartbeat_at - now]
-        if self._keys and self._has_room(KEYBOARD_BYTES, KEYBOARD_BYTES):
+        if self._keys and self._takes_keys:
             waits.append(self._retry_at - now)
         if self._queued_input or self.control.queued_bytes:
             waits.append(self._retry_at - now)

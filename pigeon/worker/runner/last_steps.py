@@ -85,7 +85,7 @@ class LastSteps:
             started_at=started.at,
             ended_by=ended_by,
         )
-        if inbound.had_bulk:
+        if inbound.had_bulk or inbound.input_bytes or inbound.control.keys.offset:
             forget_input(self._publication.session)
         if not ending.is_unkillable:  # else it has the lock still
             self._hold.release()
@@ -106,6 +106,7 @@ class LastSteps:
             pass  # the status says it too, and is what decides
         self._publication.final(state, refusal.exit_code, reason, stream_bytes=outbound.stream.lines.offset)
         self._publication.blank_quietly()
+        forget_input(self._publication.session)
         self._hold.release()
         self._row.final(state, reason, {"exit_code": refusal.exit_code})
 

@@ -1,0 +1,50 @@
+"""Taking input out of the share once it has been taken (FORMAT.md, "Secrets at rest"): a password is not to lie there.
+
+While the session runs only the writer of a file does so, by records of the type `blank` in place of others: another
+host's cache may otherwise bring back what was there. When it has ended, whoever ends it empties what is left.
+"""
+
+from __future__ import annotations
+
+from pigeon.wire import files
+from pigeon.wire.names import SessionFiles, is_control, is_input
+from pigeon.wire.records import KEYS, blank_lines, quoted
+
+MAX_CONTROL_BYTES = 64 * 1024 * 1024
+"""More is no control file of ours."""
+
+
+def erase(path: str, start: int, end: int) -> None:
+    """Put blanks in place of the whole records between two offsets. Raises OSError: not done; call again."""
+    if end > start:
+        files.write_at(path, [blank_lines(end - start)], start)
+
+
+def erase_all(session: SessionFiles) -> None:
+    """Everything that clients have sent to a command that has ended, or is not going to run, as far as that can be done
+    now."""
+    try:
+        names = files.list_names(session.directory)
+    except OSError:
+        return  # retention comes by later
+    for name in names:
+        path = f"{session.directory}/{name}"
+        try:
+            if is_input(name):
+                files.empty(path)
+            elif is_control(name):
+                _erase_keys(path)
+        except OSError:
+            continue
+
+
+def _erase_keys(path: str) -> None:
+    data = files.read(path, MAX_CONTROL_BYTES)
+    start = 0
+    while quoted(KEYS) in data[start:]:
+        at = data.find(quoted(KEYS), start)
+        begin, end = data.rfind(b"\n", 0, at) + 1, data.find(b"\n", at) + 1
+        if not end:
+            return
+        erase(path, begin, end)
+        start = end
