@@ -54,6 +54,14 @@ def is_running(pid: int, started: int | None) -> bool:
     return fields is not None and fields[0] not in "ZX" and (started is None or int(fields[19]) == started)
 
 
+def are_gone(boot: str, processes: list[tuple[int, int]]) -> bool:
+    """Whether all of these (pid, start in ticks) have ended, beyond doubt: they were of this boot and pid namespace.
+    There have to be some."""
+    if not processes or boot != boot_id():
+        return False
+    return not any(is_running(pid, start) for pid, start in processes)
+
+
 def name_of(pid: int) -> str:
     """What the process calls itself (proc_pid_comm(5)); "" if there is none."""
     try:

@@ -11,7 +11,7 @@ import pytest
 
 from tests.helpers.notes import Notes, overlapping
 from tests.helpers.pigeon import Pigeon
-from tests.helpers.processes import children_of
+from tests.helpers.processes import Child, children_of
 from tests.helpers.surroundings import PIGEON
 from tests.helpers.waiting import wait_until
 
@@ -105,6 +105,35 @@ def test_who_waits_for_a_killed_client_does_not_wait_for_long(warm: Pigeon) -> N
     assert warm.run("echo next", timeout_s=60).stdout == b"next\n"
     assert time.monotonic() - began < 15
     assert session.wait_final(10)["state"] == "cancelled"
+
+
+def kill_both(client: Child) -> None:
+    for pid in (*children_of(client.pid), client.pid):
+        os.kill(pid, signal.SIGKILL)
+    client.wait(5)
+
+
+def test_the_worker_knows_a_killed_client_for_dead(warm: Pigeon) -> None:
+    """By proof on its own host, and not by `client_timeout`: while the command runs, and while it waits."""
+    client, session = warm.begin("sleep 1000")
+    session.wait_event("started")
+    waiting, second = warm.begin("sleep 1000")
+    kill_both(waiting)
+    assert "has been killed" in second.wait_final(10)["error"]
+    kill_both(client)
+    end = session.wait_final(10)
+    assert (end["state"], end["error"]) == ("cancelled", "the client has been killed")
+
+
+def test_what_is_to_be_kept_goes_on_without_its_killed_client(warm: Pigeon) -> None:
+    place = warm.directory("kept")
+    text = "until [ -e go ]; do sleep 0.02; done; exit 3"
+    client, session = warm.begin(text, options=("--keep",), cwd=place)
+    session.wait_event("started")
+    kill_both(client)
+    session.wait_event("client_lost")
+    (place / "go").touch()
+    assert session.wait_final(10)["exit_code"] == 3
 
 
 def test_waiting_is_explained_to_who_reads_no_notices_and_not_with_q(warm: Pigeon) -> None:

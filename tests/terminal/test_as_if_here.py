@@ -120,6 +120,23 @@ def test_what_is_pasted_is_no_escape(warm: Pigeon) -> None:
     assert "200~one\\r~.\\r~d\\r~~~two" in shown
 
 
+def test_a_line_of_pigeon_s_leaves_a_full_screen_as_it_was(warm: Pigeon) -> None:
+    place = warm.directory("own lines")
+    (place / "text").write_text("".join(f"line {n} of the text\n" for n in range(1, 40)))
+    window = warm.spawn_tty("vim", "-u", "NONE", "-N", "-i", "NONE", "text", cwd=place)
+    window.wait_for("line 20 of the text")
+    window.type("\r")
+    window.wait_for("2,1")
+    before = window.text()
+    window.type("~?")
+    window.wait_for("hang up")
+    assert window.text() != before
+    window.type("h")
+    window.wait_for(lambda text: text == before)
+    window.type(":q\r")
+    assert window.wait(20).code == 0
+
+
 def test_a_flood_ends_soon_after_ctrl_c(warm: Pigeon) -> None:
     """On a terminal that takes 1 MB/s."""
     master, slave = os.openpty()

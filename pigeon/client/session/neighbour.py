@@ -53,10 +53,7 @@ class Neighbour:
         request = self._request
         if request is None or request.job is None or request.keeps or not request.sends_heartbeats:
             return False
-        job = request.job
-        if not job.processes or job.boot != procfs.boot_id():
-            return False
-        if any(procfs.is_running(pid, start) for pid, start in job.processes):
+        if not procfs.are_gone(request.job.boot, request.job.processes):
             return False
         try:
             names = files.list_names(self._session.directory)

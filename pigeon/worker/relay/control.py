@@ -30,6 +30,8 @@ class Control:
     """The file at `path`. `silence`: how long nothing has come; `keys`: what was typed for the command's terminal."""
 
     def __init__(self, path: str, orders: Orders, keys: Keys) -> None:
+        self.looks = 0
+        """How often it has been read."""
         self.silence = Silence()
         self.keys = keys
         self.tail = Tail(path, ())
@@ -58,6 +60,7 @@ class Control:
             DamagedSession: what stands there cannot be right.
         """
         records = poll_if_there(self.tail)
+        self.looks += 1
         self.silence.looked(now, grew=self.tail.grew)
         is_caused = False
         for record in records:

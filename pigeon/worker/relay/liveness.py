@@ -7,13 +7,17 @@ lost once, and only by silence that this process has really listened to. Neither
 
 from __future__ import annotations
 
-from pigeon import clock
+from pigeon import clock, procfs
 from pigeon.errors import DamagedSession
 from pigeon.wire import events
+from pigeon.wire.documents import Job
 from pigeon.wire.pacing import HEARTBEAT_S
 from pigeon.worker.relay.control import Control
 from pigeon.worker.relay.inbound import Inbound
 from pigeon.worker.relay.outbound import Outbound
+
+PROOF_S = 1.0
+"""Between two looks whether the client's processes live, on this host."""
 
 ACK_BYTES = 1024 * 1024
 ACK_S = 0.3
@@ -63,16 +67,26 @@ class Answers:
 
 
 class ClientWatch:
-    """Whether the client still lives. `judges`: it has to show signs of life. `keeps`: the command may outlive it."""
+    """Whether the client still lives. `judges`: it has to show signs of life. `keeps`: the command may outlive it.
+    `job`: where it stands, by which it can be proven dead if that is on this very host."""
 
-    def __init__(self, *, judges: bool, keeps: bool, timeout_s: float) -> None:
+    def __init__(self, *, judges: bool, keeps: bool, timeout_s: float, job: Job | None = None) -> None:
+        self._job = job
+        self._proven_at = 0
+        """After so many looks at what it wrote it was dead."""
+        self._proof_due = clock.monotonic() + PROOF_S
         self.judges = judges
         self.keeps = keeps
         self._timeout_s = timeout_s
 
     def found_lost(self, control: Control) -> str | None:
         """In words, and once: the client has been silent for too long."""
-        if not self.judges or control.may_be_silent:
+        if not self.judges:
+            return None
+        if self._is_proven_dead(control):
+            self.judges = False
+            return "the client has been killed"
+        if control.may_be_silent:
             return None
         silence = control.silence.seconds
         if silence < self._timeout_s:
@@ -80,8 +94,22 @@ class ClientWatch:
         self.judges = False
         return f"the client has been silent for {silence:.0f} s"
 
+    def _is_proven_dead(self, control: Control) -> bool:
+        """Its processes have ended, and nothing that they wrote last is unread."""
+        now = clock.monotonic()
+        if self._job is None or now < self._proof_due:
+            return False
+        if self._proven_at and control.looks > self._proven_at:
+            return True
+        self._proof_due = now + PROOF_S
+        if procfs.are_gone(self._job.boot, self._job.processes):
+            self._proven_at = self._proven_at or control.looks
+            self._proof_due = now
+        return False
+
     def attached(self) -> None:
         """An attacher is the client now, and every attacher shows signs of life."""
+        self._job = None
         self.judges = True
 
     def detached(self) -> None:

@@ -283,6 +283,7 @@ class Runner:
                 judges=request.sends_heartbeats,
                 keeps=request.keeps,
                 timeout_s=self.worker.client_timeout_s,
+                job=request.job,
             ),
             note=self._row.note,
             stop_requested=lambda: self._stop.is_given,

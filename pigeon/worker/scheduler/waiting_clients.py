@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pigeon import procfs
 from pigeon.errors import DamagedSession
 from pigeon.wire import files, states
 from pigeon.wire.names import Namespace
@@ -44,6 +45,11 @@ def judge(namespace: Namespace, candidate: Candidate, now: float) -> bool:
     grew = candidate.control_bytes is not None and size > candidate.control_bytes
     candidate.control_bytes = size
     silence = candidate.silence.looked(now, grew=grew or first)
+    job = candidate.request.job
+    if job is not None and not candidate.has_vanished and procfs.are_gone(job.boot, job.processes):
+        candidate.needs_sign_of_life = False
+        candidate.refusal = (states.CANCELLED, "its client has been killed; not started")
+        return True
     changed = grew and candidate.reason == DIRECTORY and _hear(namespace, candidate)
     if grew and candidate.needs_sign_of_life:
         candidate.needs_sign_of_life = False
