@@ -121,19 +121,18 @@ def test_what_is_pasted_is_no_escape(warm: Pigeon) -> None:
 
 
 def test_a_line_of_pigeon_s_leaves_a_full_screen_as_it_was(warm: Pigeon) -> None:
-    place = warm.directory("own lines")
-    (place / "text").write_text("".join(f"line {n} of the text\n" for n in range(1, 40)))
-    window = warm.spawn_tty("vim", "-u", "NONE", "-N", "-i", "NONE", "text", cwd=place)
-    window.wait_for("line 20 of the text")
-    window.type("\r")
-    window.wait_for("2,1")
+    draw = r"draw() { printf '\033[2J\033[H'; for n in 1 2 3 4 5 6 7 8 9 10; do echo row $n of the screen; done; }"
+    loop = 'until read -rsn1 -t 0.2 k && [ "$k" = q ]; do :; done'
+    text = rf"stty -echo; printf '\033[?1049h'; {draw}; trap draw WINCH; draw; {loop}"
+    window = warm.spawn_tty(text)
+    window.wait_for("row 10 of the screen")
     before = window.text()
-    window.type("~?")
+    window.type("\r~?")
     window.wait_for("hang up")
     assert window.text() != before
     window.type("h")
     window.wait_for(lambda text: text == before)
-    window.type(":q\r")
+    window.type("q")
     assert window.wait(20).code == 0
 
 

@@ -238,7 +238,9 @@ class Conversation:
             self.end.next_look = self._now
         elif event == records.FALLBACK:
             self.front.notice("the worker has no terminal left for this session: it runs on pipes")
-        elif event == records.ACK:
+        elif (
+            event == records.ACK and self.upstream.is_open
+        ):  # before that they are of an earlier client's files
             taken = records.offset_of(record), records.bulk_bytes_of(record), records.control_of(record)
             self.owner.input_taken(*taken)
             self.upstream.release()
