@@ -34,6 +34,7 @@ CHECKS = [
     "speed",
     "journal",
     "lingering",
+    "profile",
     "workers",
     "other side",
 ]

@@ -42,6 +42,7 @@ CHECKS: tuple[tuple[str, Callable[[Patient, Config], list[Finding]]], ...] = (
     ("speed", checks.check_speed),
     ("journal", checks.check_journal),
     ("lingering", checks.check_lingering),
+    ("profile", checks.check_profile),
     ("workers", checks.check_workers),
     ("other side", other_side.check_other_side),
 )

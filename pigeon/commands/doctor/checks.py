@@ -18,6 +18,7 @@ from pigeon.wire import directories, files, share, way
 from pigeon.wire.files import Appender
 from pigeon.wire.names import Namespace
 from pigeon.wire.records import heartbeat_line
+from pigeon.worker import profile
 from pigeon.worker.locks import kinds
 
 PASS, WARN, FAIL = "PASS", "WARN", "FAIL"
@@ -244,3 +245,11 @@ def tidy(patient: Patient) -> list[Finding]:
     with suppress(OSError):  # it was never made, or a file of it is still open somewhere
         directories.remove_directory(patient.room)
     return []
+
+
+def check_profile(_: Patient, config: Config) -> list[Finding]:
+    """Does a login shell of this machine come to the command at all?"""
+    culprit = profile.fault_of([*config.client.shell, ""], os.environ)
+    if culprit is not None:
+        return [Finding(FAIL, profile.said_of(culprit), profile.REMEDY)]
+    return [Finding(PASS, "your login shell's profile lets commands run")]

@@ -11,7 +11,7 @@ from pigeon.errors import EXIT_PIGEON
 from pigeon.wire import events
 from pigeon.wire.documents import Request
 from pigeon.wire.text import to_bytes, to_here
-from pigeon.worker import identity, words
+from pigeon.worker import identity, profile, words
 from pigeon.worker.handover import Assignment, Worker
 from pigeon.worker.relay.command import Command, NoTerminal
 from pigeon.worker.relay.command import start as start_command
@@ -149,6 +149,8 @@ def start(
     is_wrapped = bool(worker.wrap) and request.verb is None
     if is_wrapped:
         argv[0] = _find_wrapper(argv[0], task.environ)
+    elif request.verb is None:
+        _check_profile(argv, env, worker)
     own_path = task.environ.get("PATH") or os.defpath
     context = ProcessContext(
         request.umask, request.limits, request.modes, own_path, request.stderr, request.shape
@@ -178,6 +180,13 @@ def start(
         if is_wrapped and error.message != TOO_LONG:
             raise _wrapper_fails(error.message) from None
         raise
+
+
+def _check_profile(argv: list[str], env: Mapping[str, str], worker: Worker) -> None:
+    """Rather nothing than another shell, which would take what is piped in for its commands. Raises CannotStart."""
+    culprit = profile.fault_of(argv, env, worker.proof_directory)
+    if culprit is not None:
+        raise CannotStart(f"{profile.said_of(culprit)} on {worker.host}; {profile.REMEDY}", EXIT_PIGEON)
 
 
 def wrapper(task: Assignment, worker: Worker) -> list[str]:
