@@ -46,8 +46,9 @@ def test_what_is_piped_in_is_gone_while_the_command_runs(warm: Pigeon, options: 
     place = warm.directory(f"piped {len(options)}")
     text = f"read -r x; {HOLDS}; test $x = {SECRET[:9].decode()}* && exit 3"
     client, session = warm.begin(
-        f"stty -echo 2>&-; {text}", cwd=place, stdin=subprocess.PIPE, options=options
+        f"stty -echo 2>&-; echo ready; {text}", cwd=place, stdin=subprocess.PIPE, options=options
     )
+    wait_until(lambda: b"ready" in client.out, 15, client.tell)
     client.type(SECRET + b"\n")
     wait_until((place / "taken").exists, 15, "the secret's arrival")
     gone(warm)

@@ -239,13 +239,15 @@ def test_capital_t_asks_for_pipes_under_a_terminal(warm: Pigeon) -> None:
     assert window.text().split() == ["pipe", "too"]
 
 
-@pytest.mark.parametrize("redirected", ["stdin", "stdout"])
-def test_pipes_when_one_of_them_is_redirected(warm: Pigeon, redirected: str) -> None:
+@pytest.mark.parametrize(("redirected", "shape"), [("stdin", ""), ("stdout", "02")])
+def test_what_is_redirected_is_a_pipe(warm: Pigeon, redirected: str, shape: str) -> None:
+    """Where stdin is, this window is not the process's controlling terminal, and then the rest are pipes as well."""
     with (warm.work / f"redirected-{redirected}").open("w+b") as file:
         given: dict[str, Any] = {redirected: file.fileno()}
-        window = warm.spawn_tty("test -t 0 || test -t 1 || echo pipes >&2", **given)
+        text = "s=; for n in 0 1 2; do test -t $n && s=$s$n; done; echo on:$s >&2"
+        window = warm.spawn_tty(text, **given)
         assert window.wait().code == 0
-    assert window.text() == "pipes"
+    assert window.text() == f"on:{shape}"
 
 
 def test_a_closed_window_hangs_the_command_up(warm: Pigeon) -> None:

@@ -55,7 +55,7 @@ def test_what_stops_itself_stops_the_job(warm: Pigeon, words: str, how: str) -> 
 def test_the_key_stops_it_and_bg_lets_it_go_on(warm: Pigeon, words: str) -> None:
     place = warm.directory(f"bg {len(words)}")
     window = shell(warm, place)
-    window.type(f"{words} 'echo rea''dy; until [ -e go ]; do sleep 0.02; done; echo do''ne'\r")
+    window.type(f"{words} 'echo rea''dy; until [ -e go ]; do sleep 0.02; done; echo en''ded'\r")
     window.wait_for("ready")
     if words == PIGEON:
         window.wait_true(lambda: window.is_raw)
@@ -65,10 +65,10 @@ def test_the_key_stops_it_and_bg_lets_it_go_on(warm: Pigeon, words: str) -> None
     (place / "go").touch()
     window.type("echo so-far\r")
     window.wait_for("\nso-far")
-    assert "\ndone" not in window.text()
+    assert "\nended" not in window.text()
     window.type("bg; wait; echo waited\r")
     window.wait_for("\nwaited")
-    assert "\ndone" in window.text()
+    assert "\nended" in window.text()
     assert window.settings() == window.settings_before
     leave(window)
 
