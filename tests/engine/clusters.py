@@ -39,7 +39,7 @@ class Cluster:
     def wait_for_job(self, state: str) -> Job:
         """The first of pigeon's that is in this state."""
         wait_until(
-            lambda: any(job.state == state for job in self.jobs()), 15, f"a job {state}", interval_s=0.1
+            lambda: any(job.state == state for job in self.jobs()), 30, f"a job {state}", interval_s=0.1
         )
         return next(job for job in self.jobs() if job.state == state)
 
@@ -57,6 +57,6 @@ class Cluster:
             row = self.pigeon.journal_row(name)
             return row if row is not None and row["state"] == "final" else None
 
-        row = wait_until(final, 15, "the row's end")
+        row = wait_until(final, 30, "the row's end")
         assert row is not None
         return row

@@ -9,12 +9,12 @@ import os
 import signal
 import sqlite3
 import subprocess
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.helpers.pigeon import Pigeon, Worker
+from tests.helpers.processes import name_of
 from tests.helpers.waiting import wait_until
 
 AT_ONCE = 'exec "$@"'
@@ -32,7 +32,7 @@ def row_of(pigeon: Pigeon, session_id: str) -> dict[str, Any]:
         row = pigeon.journal_row(session_id)
         return row if row is not None and row["state"] == "final" else None
 
-    found = wait_until(final, 15, "the row's end")
+    found = wait_until(final, 30, "the row's end")
     assert found is not None
     return found
 
@@ -68,7 +68,7 @@ def test_a_launcher_that_waits_is_quoted_and_cancelling_ends_it(pigeon: Pigeon) 
     assert "waits for the launcher of" in listed and "job 17 is queued" in listed
     child.signal(signal.SIGINT)
     assert child.wait().code == 130
-    wait_until(ended.exists, 15, "the end of the launcher")
+    wait_until(ended.exists, 30, "the end of the launcher")
     assert not (pigeon.work / "ran").exists()
 
 
@@ -83,6 +83,7 @@ def test_one_that_fails_is_tried_again_and_then_given_up(pigeon: Pigeon) -> None
     assert tries.read_text() == "try\n" * 3
 
 
+@pytest.mark.long
 def test_one_that_cannot_be_executed(pigeon: Pigeon) -> None:
     pigeon.worker(launcher=["no-such-launcher"])
     done = pigeon.run("true")
@@ -111,9 +112,9 @@ def test_one_directory_one_launch(pigeon: Pigeon) -> None:
     launches = pigeon.base / "launches"
     serve(pigeon, f'echo "$1" >>{launches}; shift; exec "$@"', "{session}")
     first = pigeon.start("echo >up; until [ -e go ]; do sleep 0.05; done; echo first")
-    wait_until((pigeon.work / "up").exists, 15, "a start")
+    wait_until((pigeon.work / "up").exists, 30, "a start")
     second, session = pigeon.begin("echo second", options=("-v",))
-    wait_until(lambda: "held by" in second.err, 15, lambda: f"who holds it, in {second.err}")
+    wait_until(lambda: "held by" in second.err, 30, lambda: f"who holds it, in {second.err}")
     assert session.id not in launches.read_text()
     (pigeon.work / "go").touch()
     assert (first.wait().stdout, second.wait().stdout) == (b"first\n", b"second\n")
@@ -133,7 +134,7 @@ def test_the_environment_of_a_job_stays_behind(pigeon: Pigeon) -> None:
 def test_a_killed_scheduler_and_the_next_one(pigeon: Pigeon) -> None:
     worker = serve(pigeon, AT_ONCE)
     child, session = pigeon.begin("echo up; read x; echo down", stdin=subprocess.PIPE)
-    wait_until(lambda: child.out == b"up\n", 15, "a start")
+    wait_until(lambda: child.out == b"up\n", 30, "a start")
     worker.kill()
     serve(pigeon, AT_ONCE)
     child.type(b"\n")
@@ -145,7 +146,7 @@ def test_a_killed_scheduler_while_its_launcher_waits(pigeon: Pigeon) -> None:
     go = pigeon.base / "go"
     worker = serve(pigeon, f'echo waits; until [ -e {go} ]; do sleep 0.05; done; exec "$@"')
     child, session = pigeon.begin("echo once >>starts; cat starts")
-    wait_until(lambda: launches(pigeon, session.id), 15, "a launch")
+    wait_until(lambda: launches(pigeon, session.id), 30, "a launch")
     worker.kill()
     serve(pigeon, AT_ONCE)
     go.touch()
@@ -165,7 +166,7 @@ def launches(pigeon: Pigeon, session_id: str) -> bool:
 def kill_launches(pigeon: Pigeon) -> None:
     """The processes at launched sessions, and not their launchers."""
     for pid in pigeon.commands_left():
-        if Path(f"/proc/{pid}/comm").read_text() == "pigeon-launch\n":
+        if name_of(pid) == "pigeon-launch":
             os.kill(pid, signal.SIGKILL)
 
 
@@ -177,10 +178,10 @@ def test_both_killed(pigeon: Pigeon, moment: str) -> None:
     child, session = pigeon.begin(
         "echo once >>starts; echo >up; until [ -e end ]; do sleep 0.05; done; cat starts"
     )
-    wait_until(lambda: launches(pigeon, session.id), 15, "a launch")
+    wait_until(lambda: launches(pigeon, session.id), 30, "a launch")
     if moment == "runs":
         go.touch()
-        wait_until(lambda: (pigeon.journal_row(session.id) or {}).get("state") == "launched", 15, "a claim")
+        wait_until(lambda: (pigeon.journal_row(session.id) or {}).get("state") == "launched", 30, "a claim")
     worker.kill()
     kill_launches(pigeon)
     go.touch()
@@ -193,27 +194,29 @@ def test_both_killed(pigeon: Pigeon, moment: str) -> None:
 def test_hanging_up_reaches_the_command(pigeon: Pigeon) -> None:
     worker = serve(pigeon, AT_ONCE)
     child, session = pigeon.begin("trap 'echo hung; exit 5' HUP; echo up; while :; do sleep 0.05; done")
-    wait_until(lambda: child.out == b"up\n", 15, "a start")
-    wait_until(lambda: (pigeon.journal_row(session.id) or {}).get("state") == "launched", 15, "a claim")
+    wait_until(lambda: child.out == b"up\n", 30, "a start")
+    wait_until(lambda: (pigeon.journal_row(session.id) or {}).get("state") == "launched", 30, "a claim")
     worker.signal()
-    wait_until(lambda: "taking no new sessions" in worker.log, 15, "its answer")
+    wait_until(lambda: "taking no new sessions" in worker.log, 30, "its answer")
     worker.signal()
     assert child.wait().stdout == b"up\nhung\n"
     assert worker.wait() == 0
 
 
+@pytest.mark.long
 def test_stopping_gives_back_what_still_waits(pigeon: Pigeon) -> None:
     worker = serve(pigeon, "echo waits; exec sleep 1000")
     child, session = pigeon.begin("echo fine")
-    wait_until(lambda: launches(pigeon, session.id), 15, "a launch")
+    wait_until(lambda: launches(pigeon, session.id), 30, "a launch")
     worker.signal()
-    wait_until(lambda: "taking no new sessions" in worker.log, 15, "its answer")
+    wait_until(lambda: "taking no new sessions" in worker.log, 30, "its answer")
     worker.signal()
     assert worker.wait() == 0
     pigeon.worker()
     assert child.wait().stdout == b"fine\n"
 
 
+@pytest.mark.long
 def test_a_worker_for_one_session_serves_no_other(pigeon: Pigeon) -> None:
     child, session = pigeon.begin("echo mine")
     other = pigeon.start("echo other", options=("--no-lock",))
@@ -232,7 +235,7 @@ def test_a_launcher_that_lost_everybody_is_found_again(pigeon: Pigeon) -> None:
     text = f"trap 'echo >{ended}; exit 1' TERM; echo >{up}; while :; do sleep 0.1; done"
     worker = serve(pigeon, text)
     child = pigeon.start("true")
-    wait_until(up.exists, 15, "a launch")
+    wait_until(up.exists, 30, "a launch")
     worker.kill()
     kill_launches(pigeon)
     child.signal(signal.SIGINT)

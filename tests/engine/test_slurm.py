@@ -29,7 +29,7 @@ def test_bytes_codes_and_signals_are_the_commands(cluster: Cluster) -> None:
 def test_a_partial_line_comes_at_once(cluster: Cluster) -> None:
     cluster.serve()
     child = cluster.pigeon.start("printf prompt; read answer; echo $answer", stdin=subprocess.PIPE)
-    wait_until(lambda: child.out == b"prompt", 15, "a prompt without a newline")
+    wait_until(lambda: child.out == b"prompt", 30, "a prompt without a newline")
     child.type(b"yes\n")
     assert child.wait().stdout == b"promptyes\n"
 
@@ -79,7 +79,7 @@ def test_a_lost_node_is_told_and_the_directory_is_free(cluster: Cluster) -> None
     cluster.serve()
     pigeon = cluster.pigeon
     child = pigeon.start("echo start >>starts; hostname; sleep 1000")
-    node = wait_until(lambda: child.out.decode().strip(), 15, "a start")
+    node = wait_until(lambda: child.out.decode().strip(), 30, "a start")
     cluster.lab.cut(node)
     began = time.monotonic()
     try:
@@ -125,7 +125,7 @@ def test_a_terminal_is_the_users(cluster: Cluster) -> None:
 def test_a_dispatcher_that_is_killed_costs_nothing(cluster: Cluster) -> None:
     worker = cluster.serve()
     child = cluster.pigeon.start("echo up; read x; echo down", stdin=subprocess.PIPE)
-    wait_until(lambda: child.out == b"up\n", 15, "a start")
+    wait_until(lambda: child.out == b"up\n", 30, "a start")
     worker.kill()
     cluster.serve()
     child.type(b"\n")
@@ -140,7 +140,7 @@ def test_a_job_that_slurm_cancels_hangs_its_command_up(cluster: Cluster) -> None
     child, session = cluster.pigeon.begin(
         "trap 'echo asked; exit 9' HUP TERM; echo up; while :; do sleep 0.1; done"
     )
-    wait_until(lambda: child.out == b"up\n", 15, "a start")
+    wait_until(lambda: child.out == b"up\n", 30, "a start")
     cluster.lab.ask("scancel", cluster.wait_for_job("RUNNING").id)
     done = child.wait()
     assert (done.stdout, done.code) == (b"up\nasked\n", 9)

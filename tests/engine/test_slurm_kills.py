@@ -7,12 +7,11 @@ import random
 import signal
 import time
 from contextlib import suppress
-from pathlib import Path
 
 import pytest
 
 from tests.engine.clusters import Cluster
-from tests.helpers.processes import Child, marked
+from tests.helpers.processes import Child, marked, name_of
 
 SESSIONS = 100
 AT_A_TIME = 12
@@ -99,13 +98,6 @@ class Storm:
                 kill(self.chance.choice(found), signal.SIGKILL)
         if not self.worker.child.running:
             self.worker = self.cluster.serve("--time=1", max_jobs=8)
-
-
-def name_of(pid: int) -> str:
-    """As ps(1) shows it; empty if it has ended."""
-    with suppress(OSError):
-        return Path(f"/proc/{pid}/comm").read_text().strip()
-    return ""
 
 
 @pytest.mark.long

@@ -188,6 +188,14 @@ def state_of(pid: int) -> str:
     return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
 
 
+def name_of(pid: int) -> str:
+    """What ps(1) shows; empty if it has ended."""
+    try:
+        return Path(f"/proc/{pid}/comm").read_text().strip()
+    except OSError:
+        return ""
+
+
 def cpu_seconds(pid: int) -> float:
     """Processor time that a process has used: user and system (proc(5), stat)."""
     with open(f"/proc/{pid}/stat") as file:
