@@ -204,7 +204,7 @@ def test_the_client_of_a_stopped_runner_is_told_the_truth(pigeon: Pigeon) -> Non
 def test_the_hint_names_the_route(pigeon: Pigeon) -> None:
     result = pigeon.run("true", options=("--route", "nowhere", "--claim-timeout", "1"))
     assert result.code == 255
-    assert "`pigeon worker --namespace test --route nowhere`" in result.words.splitlines()[1]
+    assert "`pigeon worker --namespace test --route nowhere`" in result.words
 
 
 def test_a_worker_that_is_ending_is_told_apart(pigeon: Pigeon) -> None:
