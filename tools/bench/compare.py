@@ -27,6 +27,8 @@ ROOT = Path(__file__).resolve().parents[2]
 LIMIT = 1.03
 WARM_UP = 5
 START_S = 20.0
+SETTLED_S = 1.0
+"""After the last session a worker forks its standby, with which it shares most of its memory from then on."""
 
 
 class Side:
@@ -156,6 +158,7 @@ def main() -> int:
                 sides.append(side)
             old, new = sides
             found = measure(old, new, arguments.rounds)
+            time.sleep(SETTLED_S)
             memory = old.worker_kib(), new.worker_kib()
         worst = report(found, memory)
     print(f"load {os.getloadavg()[0]:.1f}, {os.cpu_count()} processors, {arguments.rounds} pairs")

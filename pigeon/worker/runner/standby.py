@@ -55,6 +55,7 @@ def serve(worker: Worker, reading: int, stop: StopOrder) -> int:
         journal = Journal.open(
             worker.journal_path, on_trouble=lambda trouble: worker.debug.say("failure", f"journal: {trouble}")
         )
+        journal.get("")  # SQLite reads the schema at a connection's first use
         place = _place(worker.journal_path)
     except (JournalError, OSError):
         pass  # the runner opens it again, and can wait for it

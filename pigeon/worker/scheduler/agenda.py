@@ -21,9 +21,9 @@ class Agenda:
         self._journal = journal
         self._due: dict[str, float] = {}
 
-    def due(self, *names: str) -> float:
-        """When the first of these is due."""
-        return min(self._due.get(name, 0.0) for name in names)
+    def due(self, name: str) -> float:
+        """When it is due. Asked a thousand times a second while sessions come, as `run` is: hence so plain."""
+        return self._due.get(name, 0.0)
 
     def put(self, name: str, at: float) -> None:
         """It is due at `at`, whatever was said before."""
@@ -43,7 +43,7 @@ class Agenda:
         Raises:
             JournalError: the journal is damaged.
         """
-        if now < self.due(name):
+        if now < self._due.get(name, 0.0):
             return
         self._due[name] = now + every_s
         try:

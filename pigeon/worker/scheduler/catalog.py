@@ -59,7 +59,7 @@ class Catalog:
         names = files.list_names(self.namespace.sessions)
         if self._only is not None:
             names = [name for name in names if name == self._only]
-        fresh = [name for name in names if name not in self.sessions]
+        fresh = self.sessions.unknown(names)
         if len(names) < len(self.sessions) + len(fresh):
             self._remember(self.sessions.keep_only(set(names)))
         for name in sorted(fresh):

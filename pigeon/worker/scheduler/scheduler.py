@@ -150,8 +150,7 @@ class Scheduler:
     def _step(self) -> None:
         now = clock.monotonic()
         self._reap()
-        is_busy = len(self.runners) > 0 or any(self.sessions.candidates()) or self._share.is_failing("scan")
-        if self.idleness.has_lasted(now, is_busy=is_busy):
+        if self.idleness.limit_s is not None and self.idleness.has_lasted(now, is_busy=self._is_busy()):
             for_so_long = duration(self.idleness.limit_s or 0.0)
             tell(f"pigeon worker: no session for {for_so_long}, so it ends (`idle_exit`)")
             self.stops = max(self.stops, 1)
@@ -175,6 +174,9 @@ class Scheduler:
                 self._make_standby(now)
         self._sleep()
 
+    def _is_busy(self) -> bool:
+        return len(self.runners) > 0 or any(self.sessions.candidates()) or self._share.is_failing("scan")
+
     @property
     def _takes_sessions(self) -> bool:
         return self.stops == 0 and not self._share.is_failing("way")
@@ -195,13 +197,14 @@ class Scheduler:
 
     def _sleep(self) -> None:
         now = clock.monotonic()
-        until = min(self._agenda.due("beat", "recover"), self._elsewhere.due, self._single.due)
+        due = self._agenda.due
+        until = min(due("beat"), due("recover"), self._elsewhere.due, self._single.due)
         if self.sessions.of(Adopted):
-            until = min(until, self._agenda.due("adopted"))
+            until = min(until, due("adopted"))
         if self._takes_sessions:
-            until = min(until, self._agenda.due("scan", "tick"), self.sessions.next_retry())
+            until = min(until, due("scan"), due("tick"), self.sessions.next_retry())
             if not self._forks.has_standby:
-                until = min(until, self._agenda.due("standby"))
+                until = min(until, due("standby"))
         poll = select.poll()
         poll.register(self._wakeup, select.POLLIN)
         if poll.poll(max(0.0, until - now) * 1000):

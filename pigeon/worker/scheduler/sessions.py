@@ -23,6 +23,8 @@ from pigeon.journal.queries import Row
 from pigeon.wire.documents import Request
 from pigeon.wire.pacing import Silence
 
+_NEVER = float("inf")
+
 
 @dataclass(slots=True)
 class Candidate:
@@ -205,7 +207,13 @@ class Sessions:
 
     def of(self, kind: type[Kind]) -> Mapping[str, Kind]:
         """Those in one state, in the order in which they came into it. Each move changes it: copy it to move some."""
-        return self._of.setdefault(kind, {})
+        found = self._of.get(kind)
+        return self._of.setdefault(kind, {}) if found is None else found
+
+    def unknown(self, names: list[str]) -> list[str]:
+        """Those of `names` that are no known session's."""
+        states = self._states
+        return [name for name in names if name not in states]
 
     def put(self, session_id: str, state: State) -> None:
         """From now on the session is in this state, and in no other."""
@@ -248,7 +256,8 @@ class Sessions:
 
     def next_retry(self) -> float:
         """Monotonic seconds at which one may be tried again; infinity if none waits for that."""
-        return min((tried.retry_at for tried in self.of(Tried).values()), default=float("inf"))
+        tried = self.of(Tried)
+        return min(one.retry_at for one in tried.values()) if tried else _NEVER
 
     def candidate_of(self, session_id: str) -> Candidate | None:
         """The session, if it waits."""
