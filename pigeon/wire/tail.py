@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from pigeon.wire.names import SessionFiles
-    from pigeon.wire.segments import SegmentReader
+    from pigeon.wire.segment_reader import SegmentReader
 
 CHUNK_BYTES = 1024 * 1024
 """Read at most this much at a time: about 20 ms of work, after which the caller looks at its other business."""
@@ -299,7 +299,7 @@ class StreamReader:
         return found
 
     def _read_frames(self) -> None:
-        from pigeon.wire.segments import SegmentReader
+        from pigeon.wire.segment_reader import SegmentReader
 
         reader = self._bulk
         assert reader is not None
@@ -358,7 +358,7 @@ class StreamReader:
         if turns_to_bulk(record):
             self.has_more = self._is_bulk = True  # there is more in the other lane, perhaps
             if self._bulk is None:
-                from pigeon.wire.segments import SegmentReader  # few sessions say as much
+                from pigeon.wire.segment_reader import SegmentReader  # few sessions say as much
 
                 number = segment_of(record)
                 number = self._oldest_segment(number) if self._is_late else number

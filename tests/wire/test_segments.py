@@ -10,9 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pigeon.errors import DamagedSession
-from pigeon.wire import files, segments
+from pigeon.wire import files, segment_reader, segments
 from pigeon.wire.names import SessionFiles
-from pigeon.wire.segments import FRAME_BYTES, HEADER_BYTES, SegmentReader, SegmentWriter
+from pigeon.wire.segment_reader import SegmentReader
+from pigeon.wire.segments import FRAME_BYTES, HEADER_BYTES, SegmentWriter
 from tests.wire.conftest import failing_writes
 
 Piece = tuple[str, bytes | memoryview]
@@ -22,7 +23,7 @@ Piece = tuple[str, bytes | memoryview]
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Segments of a few kilobytes, frames and looks to match."""
     monkeypatch.setattr(segments, "MAX_FRAME_BYTES", 1000)
-    monkeypatch.setattr(segments, "CHUNK_BYTES", 1500)
+    monkeypatch.setattr(segment_reader, "CHUNK_BYTES", 1500)
 
 
 def joined(found: list[Piece]) -> bytes:
@@ -152,7 +153,7 @@ def test_what_stays_wrong_is_damage(session: SessionFiles, monkeypatch: pytest.M
         file.seek(-1, os.SEEK_END)
         file.write(b"\xff")
     now = [0.0]
-    monkeypatch.setattr(segments, "monotonic", lambda: now[0])
+    monkeypatch.setattr(segment_reader, "monotonic", lambda: now[0])
     reader = SegmentReader(session, "stream", 1)
     assert reader.poll() == [("stdout", b"good")]
     for at in (1.0, 29.0):
@@ -194,7 +195,7 @@ def test_what_was_read_is_not_written_over_while_somebody_has_it(session: Sessio
             sent += data
     assert any(isinstance(piece, memoryview) for _, piece in kept)
     assert joined(kept) == sent
-    assert len(reader._buffers._kept) <= segments.MAX_BUFFERS
+    assert len(reader._buffers._kept) <= segment_reader.MAX_BUFFERS
     kept.clear()
     found.clear()
     before = len(reader._buffers._kept)
