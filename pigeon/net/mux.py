@@ -18,8 +18,9 @@ from pigeon.net.channel import BadStep, Channel
 FIRST_WINDOW_BYTES = 256 * 1024
 """Each new channel may be sent so much unasked: what a reader that never reads costs."""
 
-WINDOW_BYTES = 1024 * 1024
-"""And so much once its reader reads. Twice that gains a fifth for one stream and costs all others twice the waiting."""
+WINDOW_BYTES = 2 * 1024 * 1024
+"""And so much once its reader reads. On a busy machine one download gains 0.4 of what it makes with half of this, and
+0.7 with twice this; others beside it wait as long as with half (12 ms), and 17 ms with twice."""
 
 MAX_WINDOW_BYTES = 4 * 1024 * 1024
 NEAR_S = 0.025
