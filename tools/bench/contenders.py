@@ -99,12 +99,16 @@ class Ssh(Contender):
 
 BARE_CLIENT = """
 import os
-import pigeon.cli, pigeon.commands.run
+from pigeon import cli, startup
+startup.preload(startup.COMMAND)
+import pigeon.commands.run
 if os.fork() == 0:
     command = os.posix_spawnp("bash", ["bash", "-lc", "true"], os.environ)
+    startup.preload(startup.SESSION)
     import pigeon.client.session.conversation, pigeon.client.session.guardian_front
     os._exit(os.waitstatus_to_exitcode(os.waitpid(command, 0)[1]))
-import pigeon.client.terminal.foreground, pigeon.client.terminal.keyreports
+startup.preload(startup.GUARDIAN)
+import pigeon.client.terminal.foreground
 os._exit(os.waitstatus_to_exitcode(os.wait()[1]))
 """
 """pigeon's two client processes with what they import, and the command run at once: no share, worker or journal."""

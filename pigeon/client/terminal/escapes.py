@@ -14,8 +14,6 @@ PASTE_BEGINS = b"\x1b[200~"
 PASTE_ENDS = b"\x1b[201~"
 """Bracketed paste (xterm's mode 2004): a terminal sends the first and the last of these around what is pasted."""
 
-_BYTES = [bytes([byte]) for byte in range(256)]
-
 _NO_KEY = -1
 """Something came and nothing was typed (`keyreports.SILENT`)."""
 
@@ -88,7 +86,7 @@ class Escapes:
             if (
                 not self._held
             ):  # what is neither is passed on as it stands, however much of it has been pasted
-                escape = _position(data, _BYTES[self._byte], at, escape)
+                escape = _position(data, bytes((self._byte,)), at, escape)
                 report = _position(data, b"\x1b[", at, report)
                 stop = min(escape, report)
                 if stop > at:

@@ -55,7 +55,7 @@ def serve(worker: Worker, reading: int, stop: StopOrder) -> int:
         journal = Journal.open(
             worker.journal_path, on_trouble=lambda trouble: worker.debug.say("failure", f"journal: {trouble}")
         )
-        journal.get("")  # SQLite reads the schema at a connection's first use
+        journal.read_schema()
         place = _place(worker.journal_path)
     except (JournalError, OSError):
         pass  # the runner opens it again, and can wait for it
