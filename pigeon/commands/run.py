@@ -199,6 +199,7 @@ def _end_of_input(request: Request) -> bytes:
     """What stands in the session's input from the beginning, where it is known that there will be none."""
     if request.pty or not submit.is_over(0):
         return b""
+    startup.preload(["wire.records"])
     from pigeon.wire.records import stdin_eof_line
 
     return stdin_eof_line(0)
