@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 import os
 import socket
 import unicodedata
@@ -138,6 +139,54 @@ def test_verbs_and_their_errors(pigeon: Pigeon) -> None:
             assert not is_raw(said.decode("utf-8", "strict"), but="\n"), (words, said)
     client.wait()
     assert not is_raw(pigeon.workers[-1].log, but="\n"), pigeon.workers[-1].log
+
+
+def test_outputs_for_programs(pigeon: Pigeon, tmp_path: Path) -> None:
+    """JSON stays JSON, CSV CSV, and a page, a unit or a table of sums acts upon nobody's terminal either."""
+    place = pigeon.directory(NAME)
+    pigeon.worker()
+    assert pigeon.run("true", NAME, cwd=place).code == 0
+    session = pigeon.sessions()[-1]
+    page = tmp_path / "page.html"
+    for words in (
+        ("sessions", "--all", "--json"),
+        ("inspect", session.id, "--json"),
+        ("history", "--json"),
+        ("history", "--csv"),
+        ("history", "--stats"),
+        ("history", "--stats", "directory", "--json"),
+        ("history", "--html", str(page)),
+        ("doctor", "--json"),
+        ("logs", session.id),
+        ("worker", "--print-unit", "--namespace", NAME),
+        ("config", "show", "--namespace", NAME),
+        ("completion", "bash"),
+    ):
+        done = pigeon.run(*words, cwd=place)
+        text = done.stdout.decode("utf-8", "strict")
+        assert not is_raw(text, but="\n\t\r"), (words, text)
+        assert not is_raw(done.words, but="\n"), (words, done)
+        if "--json" in words:
+            json.loads(text)
+    assert "\x1b" not in page.read_text()
+    assert "\u202e" not in page.read_text()
+
+
+def test_a_screen_that_is_drawn(pigeon: Pigeon) -> None:
+    """`top` shows where others work and what they run: the screen's own sequences are all that it gets."""
+    place = pigeon.directory(NAME)
+    pigeon.worker()
+    client, _ = pigeon.begin(f": '{NAME}'; exec sleep 60", cwd=place)
+    top = pigeon.spawn_tty("top", size=(160, 24))
+    top.wait_for("1 running")
+    drawn = top.raw.decode("utf-8", "strict")
+    assert r"\x1b[31m" in drawn
+    for raw in ("\x1b[31m", "\x9b", "\u202e"):
+        assert raw not in drawn, drawn
+    top.type("q")
+    top.wait()
+    client.signal(15)
+    client.wait()
 
 
 @needs_root
