@@ -22,6 +22,7 @@ from pigeon.printing import quote
 from pigeon.trust import (
     NOBODY,
     OURS,
+    OVERFLOW_UID,
     Fault,
     directory_fault,
     is_nobody_known,
@@ -224,12 +225,12 @@ class Way:
         else:
             fault = directory_fault(path, found, passed=True, in_open=in_open, group=self._group)
         if fault is not None:
-            self._refuse(fault, self._mend(fault, found) or _OTHER_CACHE)
+            self._refuse(fault, self._mend(fault, found) or _other(found, _OTHER_CACHE))
 
     def _judge_own(self, path: str, found: os.stat_result, _in_open: bool = False) -> None:
         if found.st_uid != os.geteuid():
             fault = Fault(path, f"belongs to another user (uid {found.st_uid}), not to {os.geteuid()}")
-            self._refuse(fault, _OTHER_NAMESPACE)
+            self._refuse(fault, _other(found, _OTHER_NAMESPACE))
         open_to = mode_fault(path, found, passed=False, group=self._group)
         if open_to is not None:
             self._refuse(open_to, self._mend(open_to, found) or f"`chmod go-w {quote(path)}`")
@@ -250,6 +251,16 @@ class Way:
 
 
 _NO_UID = "map your own (`unshare --map-current-user`), or start it outside of the namespace"
+
+
+def _other(found: os.stat_result, remedy: str) -> str:
+    """What helps against an owner. Root may have made it himself, on a server that gives his files to nobody."""
+    if os.geteuid() == 0 and found.st_uid == OVERFLOW_UID:
+        return (
+            f"{remedy}; where a file server gives root's files to nobody (root_squash), run pigeon as a user"
+        )
+    return remedy
+
 
 _OTHER_NAMESPACE = "take another `namespace`, or another `cache`"
 

@@ -28,6 +28,7 @@ from tests.mounts.nfs_lab import (
     long_test,
     on,
 )
+from tools.nfs_lab.kernel import CHECKOUT
 
 
 @long_test
@@ -180,3 +181,49 @@ def test_a_host_is_cut_off_for_a_while(lab_pigeon: LabPigeon, machine: str) -> N
     done = finish(session, timeout_s=200)
     print(f"\nended {time.monotonic() - started:.1f} s after the wire was back; {done.stderr!r}")
     assert (done.returncode, done.stdout.decode()) == (6, "".join(f"{n}\n" for n in range(2, 21)))
+
+
+EXPORT = "rw,sync,no_subtree_check,insecure"
+
+
+@long_test
+@on("4.2", "3")
+def test_a_server_that_gives_files_to_another_uid(lab_pigeon: LabPigeon) -> None:
+    """Such files are another's to everybody on the client: said in words, and nobody is served there; whoever has the
+    uid that the server gives is served as ever."""
+    as_user = "setpriv --reuid=1000 --regid=1000 --clear-groups"
+    try:
+        for squash, prefix, owner in (
+            ("root_squash", "", 65534),
+            ("all_squash,anonuid=2000,anongid=2000", as_user, 2000),
+        ):
+            export_with(lab_pigeon, squash)
+            cache = f"/share/{lab_pigeon.name}-{owner}"
+            assert lab_pigeon.sh("a", f"{prefix} mkdir -m 700 {cache}; stat -c %u {cache}") == f"{owner}\n"
+            for machine, words in (("a", "true"), ("a", "sessions"), ("b", "true")):
+                said = lab_pigeon.sh(
+                    machine, f"PIGEON_CACHE={cache} {prefix} {PIGEON} {words} 2>&1; echo code $?"
+                )
+                assert f"`{cache}` belongs to another user (uid {owner})" in said, said
+                assert ("root_squash" in said) == (not prefix), said
+                assert said.endswith("code 255\n"), said
+        said = lab_pigeon.sh(
+            "a",
+            f"PIGEON_CACHE={cache} setpriv --reuid=2000 --regid=2000 --clear-groups {PIGEON} "
+            "--claim-timeout 1 true 2>&1 || :",
+        )
+        assert "no worker has taken the session" in said, said
+    finally:
+        export_with(lab_pigeon, "no_root_squash")
+
+
+PIGEON = (
+    f"env HOME=/tmp PYTHONPATH={CHECKOUT} PIGEON_NAMESPACE=lab PIGEON_JOURNAL=/local/j.db "
+    "/usr/bin/python3 -m pigeon"
+)
+"""With the system's own Python, which every user may execute: a client needs no packages."""
+
+
+def export_with(lab_pigeon: LabPigeon, squash: str) -> None:
+    """The lab's export, with other rules of whose a file is (exports(5))."""
+    lab_pigeon.sh("server", f"exportfs -i -o {EXPORT},{squash} '*:/share'; exportfs -f")
