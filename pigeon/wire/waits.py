@@ -86,16 +86,20 @@ def why(
     result = Wait(TURN)
     result.workers, result.full = len(fitting), sum(worker.is_full for worker in fitting)
     result.ending = len(of_route) - len(fitting)
-    for worker in of_route:
-        result.launch = worker.launch_of(session_id)
-        if result.launch is not None:
-            result.kind, result.host = LAUNCHER, worker.host
-            return result
-    for worker in living if locks else ():
-        for entry in (*worker.entries, *worker.launched):
-            if entry.session_id != session_id and entry.holds(cwd):  # else it is being tried
-                result.kind, result.holder, result.host = DIRECTORY, entry, worker.host
+    entries = [(worker, entry) for worker in living for entry in worker.entries]
+    launched = [(worker, entry) for worker in living for entry in worker.launched]
+    # Who runs may be of its own job, and has to be named; who is only launched comes after its own launch.
+    holder = _holder(session_id, cwd, entries) if locks else None
+    if holder is None:
+        for worker in of_route:
+            result.launch = worker.launch_of(session_id)
+            if result.launch is not None:
+                result.kind, result.host = LAUNCHER, worker.host
                 return result
+        holder = _holder(session_id, cwd, launched) if locks else None
+    if holder is not None:
+        result.kind, result.holder, result.host = DIRECTORY, holder[1], holder[0].host
+        return result
     reasons = [worker.stuck[session_id] for worker in fitting if session_id in worker.stuck]
     if not fitting:
         result.kind = ENDING if of_route else WORKER
@@ -106,3 +110,11 @@ def why(
     elif locks and earlier:
         result.kind, result.behind = BEHIND, earlier[0]
     return result
+
+
+def _holder(
+    session_id: str, cwd: str, entries: Sequence[tuple[WorkerFile, RunningEntry]]
+) -> tuple[WorkerFile, RunningEntry] | None:
+    """Who keeps the session out of its directory; an entry of its own says that it is being tried."""
+    found = (one for one in entries if one[1].session_id != session_id and one[1].holds(cwd))
+    return next(found, None)

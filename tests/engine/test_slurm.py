@@ -146,3 +146,36 @@ def test_a_job_that_slurm_cancels_hangs_its_command_up(cluster: Cluster) -> None
     assert (done.stdout, done.code) == (b"up\nasked\n", 9)
     assert session.wait_final()["state"] in ("failed", "cancelled")
     cluster.wait_for_none(10)
+
+
+@pytest.mark.long
+def test_much_passes_exactly_and_a_program_that_is_not_there(cluster: Cluster) -> None:
+    cluster.serve()
+    data = os.urandom(50_000_000)
+    done = cluster.pigeon.run("cat", stdin=data, timeout_s=120)
+    assert (done.stdout == data, done.stderr, done.code) == (True, b"", 0)
+    assert cluster.pigeon.run("sh", "-c", "exec no-such-program").code == 127
+    assert cluster.pigeon.run("sh", "-c", "exec /etc/passwd").code == 126
+
+
+@pytest.mark.long
+def test_who_hangs_up_lets_the_commands_trap_decide(cluster: Cluster) -> None:
+    cluster.serve()
+    hung = cluster.pigeon.work / "hung"
+    text = f"trap 'echo >{hung}; exit 5' HUP; echo up; while :; do sleep 0.1; done"
+    terminal = cluster.pigeon.spawn_tty(text)
+    terminal.wait_for("up")
+    terminal.type(b"\r~.")
+    assert terminal.wait().code == 255
+    wait_until(hung.exists, 30, "the trap")
+    cluster.wait_for_none(15)
+
+
+@pytest.mark.long
+def test_a_pipeline_in_one_directory(cluster: Cluster) -> None:
+    """The second waits for nothing that the first holds, whatever nodes they are on."""
+    cluster.serve()
+    env = {"PIGEON": " ".join(map(str, cluster.pigeon.command()))}
+    text = "$PIGEON 'seq 300000' | $PIGEON 'tail -n 1'"
+    done = cluster.pigeon.start_process("sh", "-c", text, env=env).wait(90)
+    assert (done.stdout, done.code) == (b"300000\n", 0)
