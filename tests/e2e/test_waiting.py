@@ -57,7 +57,7 @@ def test_giving_up_without_a_worker(pigeon: Pigeon) -> None:
     assert status["error"] == "no worker took it within 1 s"
     assert "withdrawn_by=client" in (session.claim or "")
     shown = pigeon.run("sessions", "--all").stdout.decode()
-    assert "cancelled (255)" in shown
+    assert "cancelled" in shown
     assert "no worker took it within 1 s" in shown
     inspected = pigeon.run("inspect", session.id).stdout.decode()
     assert "was withdrawn before it ran: no worker took it within 1 s" in inspected
