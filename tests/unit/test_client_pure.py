@@ -18,13 +18,13 @@ from pigeon.client.session import session_end, upstream
 from pigeon.client.session.options import Options
 from pigeon.client.session.owner import OwnerState
 from pigeon.client.session.session_end import SessionEnd
-from pigeon.client.session.submit import Submission
+from pigeon.client.session.submit import Submission, is_over, publish
 from pigeon.client.session.trouble import ShareTrouble
 from pigeon.client.session.upstream import Upstream
 from pigeon.client.terminal import escapes, guardian
 from pigeon.client.terminal.escapes import Escapes
 from pigeon.client.terminal.giveup import presses_in
-from pigeon.wire import states
+from pigeon.wire import records, share, states
 from pigeon.wire.documents import Request
 from pigeon.wire.names import Namespace, SessionFiles
 from pigeon.wire.states import Status
@@ -235,6 +235,40 @@ def written(session: SessionFiles, tmp_path: Path) -> Upstream:
     submission = Submission(Namespace(str(tmp_path), "test"), session, request)
     peer = OwnerState(submission, claim_timeout_s=1, worker_timeout_s=1)
     return Upstream(session, peer, Options(), 0, 0.0)
+
+
+def test_what_can_never_be_read_is_known_to_be_over(tmp_path: Path) -> None:
+    (tmp_path / "empty").touch()
+    for place, expected in ((os.devnull, True), ("/dev/zero", False), (tmp_path / "empty", False)):
+        fd = os.open(place, os.O_RDONLY)
+        assert is_over(fd) is expected, place
+        os.close(fd)
+    reading, writing = os.pipe()
+    assert not is_over(reading)
+    os.write(writing, b"x")
+    os.close(writing)
+    assert not is_over(reading)  # what was written is still to be read
+    os.read(reading, 1)
+    assert is_over(reading)
+    os.close(reading)
+
+
+def test_an_end_of_input_that_was_published_is_not_written_again(tmp_path: Path) -> None:
+    cache = tmp_path / "share"
+    cache.mkdir(mode=0o700)
+    request = Request("1700000000000-0123456789ab", ["true"], "/")
+    line = records.stdin_eof_line(0)
+    submission = publish(share.enter(str(cache), "test", make=True), request, line)
+    peer = OwnerState(submission, claim_timeout_s=1, worker_timeout_s=1)
+    client = Upstream(submission.session, peer, Options(), 0, 0.0)
+    client.ended_before(submission.input_bytes)
+    assert not client.wants_input()
+    client.end()
+    assert not client.write(1.0, (0, 0))  # nor is a heartbeat due so soon
+    assert Path(submission.session.stdin()).read_bytes() == line
+    assert Path(submission.session.control()).read_bytes() == b""
+    assert client.write(10.0, (0, 0))
+    assert b"heartbeat" in Path(submission.session.control()).read_bytes()
 
 
 @pytest.mark.parametrize("started", [False, True])
