@@ -170,7 +170,7 @@ def test_a_claimed_session_is_not_started_for_a_client_that_has_gone(pigeon: Pig
     pigeon.worker()
     status = session.wait_final(40)
     assert (status["state"], notes.starts("it")) == ("cancelled", [])
-    assert "no sign of life" in status["error"]
+    assert "has been killed" in status["error"]
 
 
 def test_a_leftover_does_not_keep_the_directory_of_a_dead_runner(pigeon: Pigeon) -> None:

@@ -33,12 +33,12 @@ class Client:
         self.touched: list[str] = []
         """What has been done to it, in order."""
         self.window_closed = False
-        self._to_type = kinds.typed(session) if session.kind == plan.INTERACTIVE else []
+        self._to_type = kinds.typed(session) if session.kind in plan.ON_A_TERMINAL else []
         self._typed = 0
         self._drawn = b""
         self.master = -1
         source, out = subprocess.DEVNULL, self.out_path.open("ab")
-        if session.kind == plan.INTERACTIVE:
+        if session.kind in plan.ON_A_TERMINAL:
             self.master, slave = pty.openpty()
             os.set_blocking(self.master, False)
             argv = ["setsid", "--ctty", *argv]

@@ -29,6 +29,10 @@ REST_S = 150.0
 LIVES_AT_REST = plan.Life(0.0, ())
 
 
+ROLES = {"both": "runner", "host": "scheduler", "client": "guardian"}
+"""Who is picked for a target of several processes; the others of a step are its own."""
+
+
 class Slot:
     """A worker that is started again whenever it has ended, with the same journal."""
 
@@ -219,7 +223,7 @@ class Field(Surroundings):
 
     def _strike(self, step: plan.Action) -> None:
         everybody = self._everybody()
-        role = "runner" if step.target == "both" else "scheduler" if step.target == "host" else step.target
+        role = ROLES.get(step.target, step.target)
         there = [process for process in everybody if process.role == role]
         if not there:
             self.log(f"{step.kind} {step.target}: nobody there")
@@ -228,6 +232,8 @@ class Field(Surroundings):
         victims = [victim]
         if step.target == "both":
             victims += [p for p in everybody if p.pid == victim.parent and p.role == "scheduler"]
+        elif step.target == "client":  # as an agent's time limit kills the whole group
+            victims += [p for p in everybody if p.parent == victim.pid and p.role == "pump"]
         elif step.target == "host":
             victims += self._descendants(victim, everybody)
         number = {"kill": signal.SIGKILL, "stop": signal.SIGSTOP}.get(step.kind, step.signal)
@@ -316,8 +322,15 @@ class Field(Surroundings):
         return found
 
     def _stop_workers(self) -> None:
+        deadline = time.monotonic() + 10
         for slot in self.slots:
             slot.due_at = None
+            # One that has only just begun would die of the signal that tells it to stop.
+            while slot.child is not None and slot.child.running and time.monotonic() < deadline:
+                if any(one.get("pid") == slot.child.pid for one in self.namespace.workers()):
+                    break
+                time.sleep(0.05)
+        for slot in self.slots:
             if slot.child is not None and slot.child.running:
                 slot.child.signal(signal.SIGTERM)
         for slot in self.slots:

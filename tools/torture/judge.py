@@ -230,7 +230,7 @@ class Judge:
         channel = "pty" if "pty" in stream.output else "stdout"
         whole = kinds.expected(session, channel)
         if (
-            session.kind == plan.INTERACTIVE and "window closed" in client.touched
+            session.kind in plan.ON_A_TERMINAL and "window closed" in client.touched
         ):  # an early end of its input
             whole = kinds.answers((notes.data("heard") or b"").decode().splitlines(), channel)
         written = stream.output.get("pty", stream.output.get("stdout", b""))
@@ -245,13 +245,13 @@ class Judge:
             return
         out = client.out
         if (
-            session.kind == plan.INTERACTIVE
+            session.kind in plan.ON_A_TERMINAL
         ):  # typed when its command had been killed: the terminal was cooked again
             out = re.sub(rb"(?<=> )(line \d+|quit)\r\n\Z", b"", out)
-        if session.kind != plan.INTERACTIVE or not client.touched:
+        if session.kind not in plan.ON_A_TERMINAL or not client.touched:
             # What is typed while the guardian is stopped, or has given the terminal back, is echoed in between.
             self._prefix(f"{who}: client's output", out, written)
-        if session.kind != plan.INTERACTIVE:
+        if session.kind not in plan.ON_A_TERMINAL:
             said = client.err_path.read_bytes().splitlines(True)
             errors = b"".join(line for line in said if not line.startswith(b"pigeon"))
             self._prefix(f"{who}: client's errors", errors, stream.output.get("stderr", b""))
@@ -303,7 +303,7 @@ class Judge:
                 right = hashlib.sha256(kinds.sent(session)).hexdigest()
                 if text and notes.texts("end") == [str(session.code)] and text.split()[0] != right:
                     self.counts["ended with part of the input"] += 1
-        elif session.kind == plan.INTERACTIVE:
+        elif session.kind in plan.ON_A_TERMINAL:
             heard = notes.data("heard") or b""
             self._prefix(
                 f"{session.name}: input", heard, "".join(f"{t}\n" for t in kinds.typed(session)).encode()

@@ -50,11 +50,12 @@ case $kind in
         cat >"$notes/received.$name" 9>&- || exit 99
         note hash "$(sha256sum <"$notes/received.$name")"
         cat "$notes/received.$name" 9>&- ;;
-    interactive)
+    interactive | stopping)
         stty -echo 9>&-
         while say '> ' && IFS= read -r line; do
             echo "$line" >>"$notes/heard.$name"
             [ "$line" = quit ] && break
+            [ $kind = stopping ] && kill -TSTP $$
             say "got $line"$'\n'
         done ;;
 esac
@@ -93,7 +94,7 @@ def expected(session: plan.Session, channel: str) -> bytes:
         return sent(session) if channel != "stderr" else b""
     if session.kind == plan.QUICK:
         text = f"{session.name}\n" if channel != "stderr" else ""
-    elif session.kind == plan.INTERACTIVE:
+    elif session.kind in plan.ON_A_TERMINAL:
         return answers(typed(session), channel)
     else:
         text = _talk(session, channel)

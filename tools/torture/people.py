@@ -11,7 +11,8 @@ from tests.helpers.processes import MARK, is_standby
 
 
 class Process(NamedTuple):
-    """One living process. `role`: scheduler, its standby, runner, guardian, pump, command, other."""
+    """One living process. `role`: scheduler, its standby, runner, leader (of a terminal's session, above the command),
+    guardian, pump, command, other."""
 
     pid: int
     parent: int
@@ -47,14 +48,20 @@ def _is_marked(pid: int, mark: str) -> bool:
     return f"{MARK}={mark}".encode() in _read(pid, "environ").split(b"\0")
 
 
+_PIGEON = (" -m pigeon", "/bin/pigeon")
+"""How a command line has it, as a module and as it is installed."""
+
+
 def _role(pid: int, words: str, schedulers: Collection[int], guardians: Collection[int]) -> str:
     if pid in schedulers:
         return "scheduler"
     if pid in guardians:
         return "guardian"
-    if " -m pigeon worker" in words:
+    if any(f"{way} worker" in words for way in _PIGEON):
+        if _read(pid, "comm").startswith(b"pigeon leader"):
+            return "leader"
         return "standby" if is_standby(pid, schedulers) else "runner"
-    if " -m pigeon " in words:
+    if any(f"{way} " in words for way in _PIGEON):
         return "pump"
     return "command" if "/bin/job " in words and "bash -lc" not in words else "other"
 

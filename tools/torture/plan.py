@@ -15,15 +15,27 @@ from dataclasses import dataclass, replace
 PLAIN, TMPFS, TWOCACHE = "plain", "tmpfs", "twocache"
 MOUNTS = (PLAIN, TMPFS, TWOCACHE)
 
-QUICK, CHATTY, FLOOD, BINARY, INTERACTIVE, STUBBORN = (
+QUICK, CHATTY, FLOOD, BINARY, INTERACTIVE, STUBBORN, STOPPING = (
     "quick",
     "chatty",
     "flood",
     "binary",
     "interactive",
     "stubborn",
+    "stopping",
 )
-_KINDS = ((QUICK, 34), (CHATTY, 24), (FLOOD, 6), (BINARY, 16), (INTERACTIVE, 18), (STUBBORN, 2))
+_KINDS = (
+    (QUICK, 34),
+    (CHATTY, 24),
+    (FLOOD, 6),
+    (BINARY, 16),
+    (INTERACTIVE, 14),
+    (STUBBORN, 2),
+    (STOPPING, 4),
+)
+
+ON_A_TERMINAL = (INTERACTIVE, STOPPING)
+"""STOPPING is as INTERACTIVE, and stops itself at each line that it has heard."""
 
 SHARED_DIRECTORIES = 3
 """Directories that several sessions want at a time; the others have one each."""
@@ -209,7 +221,7 @@ def _session(rng: random.Random, number: int) -> Session:
         return replace(session, lines=rng.randrange(200, 15_000), pad=rng.randrange(100, 900))
     if kind == BINARY:
         return replace(session, size=rng.choice((0, 1, 1000, 65536, 300_001, 2_000_003, 25_000_007)))
-    if kind == INTERACTIVE:
+    if kind in ON_A_TERMINAL:
         return replace(session, lines=rng.randrange(1, 8))
     if kind == STUBBORN:
         return replace(session, lines=30, pause_s=0.1)
@@ -244,7 +256,8 @@ def _gap(rng: random.Random) -> float:
 
 def _kill(rng: random.Random) -> Action:
     target = rng.choices(
-        ("runner", "scheduler", "both", "host", "command", "guardian", "pump"), (30, 12, 6, 4, 16, 16, 16)
+        ("runner", "scheduler", "both", "host", "command", "guardian", "pump", "client"),
+        (30, 12, 6, 4, 16, 11, 11, 10),
     )[0]
     return Action(_gap(rng), "kill", target, rng.random(), rng.random())
 
