@@ -41,6 +41,9 @@ from pigeon.worker.scheduler.retention import Retention
 from pigeon.worker.scheduler.scheduler import Scheduler
 from pigeon.worker.service_log import ServiceLog
 
+KEEP_S = 30 * 86_400.0
+"""So long the journal of a worker for one session stays that could not remove it itself."""
+
 
 def main(args: list[str], globals_: Mapping[str, str]) -> int:
     """Runs until SIGINT or SIGTERM. Raises PigeonError when it cannot start."""
@@ -106,6 +109,7 @@ def main(args: list[str], globals_: Mapping[str, str]) -> int:
     code = scheduler.run()
     if only is not None:
         place.discard(worker.journal_path)
+        place.discard_old(KEEP_S)
     return code
 
 

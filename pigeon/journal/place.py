@@ -11,9 +11,11 @@ opened to be written. A directory that is merely sticky (`/tmp`) is none: others
 from __future__ import annotations
 
 import os
+import shutil
 import stat
+from collections.abc import Callable
 
-from pigeon import trust
+from pigeon import clock, trust
 from pigeon.errors import JournalError
 from pigeon.journal.connection import OTHER_PLACE, JournalUnavailable
 from pigeon.mountinfo import filesystem_of, is_network
@@ -58,16 +60,26 @@ def of_one_session(session_id: str) -> str:
 
 
 def discard(path: str) -> None:
-    """Remove such a journal with what lies beside it. What cannot be removed stays."""
-    for name in (path, *(path + suffix for suffix in (*SIDECARS, LOCK))):
-        try:
-            os.unlink(name)
-        except OSError:
-            pass
+    """Remove such a journal with all that lies beside it. What cannot be removed stays."""
+    directory, name = os.path.split(path)
+    _remove(directory, lambda one: one.name.startswith(name))
+
+
+def discard_old(older_than_s: float) -> None:
+    """The same for those whose worker was killed, or its node lost, so long ago."""
+    before = clock.wall() - older_than_s
+    _remove(private_directory(), lambda one: one.name.startswith("session-") and one.stat().st_mtime < before)
+
+
+def _remove(directory: str, is_meant: Callable[[os.DirEntry[str]], bool]) -> None:
     try:
-        os.rmdir(path + PROOFS)
+        for one in list(os.scandir(directory)):
+            if is_meant(one) and one.is_dir(follow_symlinks=False):
+                shutil.rmtree(one.path, ignore_errors=True)
+            elif is_meant(one):
+                os.unlink(one.path)
     except OSError:
-        pass
+        pass  # nothing depends on it
 
 
 def private_directory() -> str:

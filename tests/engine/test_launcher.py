@@ -9,10 +9,12 @@ import os
 import signal
 import sqlite3
 import subprocess
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from pigeon.journal import place
 from tests.helpers.pigeon import Pigeon, Worker
 from tests.helpers.processes import name_of
 from tests.helpers.waiting import wait_until
@@ -47,6 +49,9 @@ def test_it_is_as_without_one(pigeon: Pigeon) -> None:
     assert (row["exit_code"], row["outcome"], row["return_code"]) == (7, "failed", 7)
     assert row["launcher"].startswith("sh -c") and row["node"]
     assert row["ended_at"] >= row["started_at"] > 0
+    # The journal of the worker that was started for it has gone with it.
+    kept = Path(place.private_directory())
+    wait_until(lambda: not list(kept.glob(f"session-{session}*")), 30, "an empty place")
 
 
 def test_what_is_filled_in_and_what_runs_here(pigeon: Pigeon) -> None:
