@@ -85,7 +85,7 @@ def publish(namespace: Namespace, request: Request, end_of_input: bytes = b"") -
         files.create(session.stream)
         files.create(session.stdin(), end_of_input)
         files.create(session.control())
-        files.create(session.request, request.encode(__version__))  # nobody looks before there is a status
+        files.replace(session.request, request.encode(__version__))
         status = Status(request.session_id, states.PENDING, created_at=request.created_at)
         files.replace(session.status, status.encode())
     except OSError as error:
