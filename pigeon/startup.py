@@ -141,8 +141,13 @@ def _code(source: str, bytecode: str, magic: bytes) -> CodeType | None:
     return code if code.co_filename == source else None  # moved: importlib puts its names right
 
 
+def collect_rarely() -> None:
+    """For who makes less garbage than the collector would look through."""
+    gc.set_threshold(GARBAGE)
+
+
 _usual = gc.get_threshold()
-gc.set_threshold(GARBAGE)
+collect_rarely()
 preload(FIRST)
 
 

@@ -135,6 +135,7 @@ def _worker(config: Config, only: str | None) -> tuple[Worker, str]:
     place.check(journal_path, explicit)
     with Journal.open(journal_path, verify=True) as journal:
         journal_path = journal.path  # one name for all workers with this journal, whatever links lead to it
+        journal_seen = journal.seen()
     rules = Rules(
         config.worker.net, config.worker.net_permit, config.worker.net_deny, config.worker.net_history
     )
@@ -156,6 +157,7 @@ def _worker(config: Config, only: str | None) -> tuple[Worker, str]:
         job=job_of(os.environ),
         own_command=own_command(),
         debug=Debug(enabled=config.worker.debug, environ=os.environ),
+        journal_seen=journal_seen,
         net_rules=rules.to_text(),
         log=ServiceLog(config.worker.log),
     )

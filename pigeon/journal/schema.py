@@ -14,6 +14,7 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
+from typing import NamedTuple
 
 from sqlite_utils import Database, Migrations
 
@@ -60,6 +61,24 @@ def migrations() -> Migrations:
     raise JournalError(
         f"this pigeon is incomplete: `{package}` has no `_migrations`", hint="install it again"
     )
+
+
+class Seen(NamedTuple):
+    """A journal that was found current: which file, and the number that SQLite changes with its schema.
+
+    https://www.sqlite.org/pragma.html#pragma_schema_version
+    """
+
+    device: int
+    inode: int
+    schema: int
+
+
+def seen(path: str, connection: sqlite3.Connection) -> Seen:
+    """What to know it by. Raises OSError, sqlite3.Error."""
+    found = os.stat(path)
+    (schema,) = connection.execute("PRAGMA schema_version").fetchone()
+    return Seen(found.st_dev, found.st_ino, schema)
 
 
 def look(path: str, busy_s: float = BUSY_S) -> tuple[str, sqlite3.Connection | None]:
@@ -154,13 +173,16 @@ def _applied(connection: sqlite3.Connection) -> set[str] | None:
     return applied
 
 
-def settle(path: str, busy_s: float = BUSY_S) -> sqlite3.Connection:
+def settle(path: str, busy_s: float = BUSY_S, before: Seen | None = None) -> sqlite3.Connection:
     """Make `path` (without symbolic links) a journal of this version if it is not one; a read-only connection to it.
+
+    `before`: what it was when it was found current. If it still is that, the connection has not read the schema, which
+    is most of the work.
 
     Raises:
         JournalError: it cannot be made one, or may not be.
     """
-    connection = _current(path, busy_s)
+    connection = (_as_before(path, busy_s, before) if before else None) or _current(path, busy_s)
     if connection is not None:
         return connection
     try:
@@ -176,6 +198,20 @@ def settle(path: str, busy_s: float = BUSY_S) -> sqlite3.Connection:
     if connection is None:
         raise JournalError(f"the journal `{path}` was changed while it was being opened", hint="try again")
     return connection
+
+
+def _as_before(path: str, busy_s: float, before: Seen) -> sqlite3.Connection | None:
+    connection = None
+    try:
+        connection = connect(path, mode="ro", busy_s=busy_s)
+        if seen(path, connection) == before:
+            _check_ours(path)
+            return connection
+    except (OSError, *ERRORS, JournalError):
+        pass  # who looks at all of it says why
+    if connection is not None:
+        connection.close()
+    return None
 
 
 def _current(path: str, busy_s: float) -> sqlite3.Connection | None:

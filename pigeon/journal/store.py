@@ -21,6 +21,7 @@ from pigeon.errors import JournalError
 from pigeon.journal import place, queries, schema, soundness, states
 from pigeon.journal.connection import BRIEF_S, BUSY_S, ERRORS, connect, explain
 from pigeon.journal.queries import COLUMNS, Row, stored, to_json
+from pigeon.journal.schema import Seen
 from pigeon.journal.writing import Result, Trouble, Writer, until_it_passes
 
 _TOLD = ("return_code", "exit_code", "outcome", "ended_by", "error", "runner_pid", "command_pid")
@@ -54,6 +55,7 @@ class Journal:
         patient: bool = False,
         brief: bool = False,
         verify: bool = False,
+        before: Seen | None = None,
     ) -> Journal:
         """Open a journal to write, making or migrating it if need be; no lock is taken if it is current.
 
@@ -61,19 +63,22 @@ class Journal:
         `patient`: opening is a step as well, so a full disk or a busy database is waited for.
         `brief`: nor is a busy database waited for as long as otherwise; for a scheduler, which must go on.
         `verify` reads the whole file first: for the start of a worker, not for a runner.
+        `before`: as its worker has `seen` it then. If it still is that, its schema is not looked through again.
 
         Raises:
             JournalError: it cannot be used. What lies there is left as it is.
         """
         busy_s = BRIEF_S if brief else BUSY_S
         if patient:
-            return until_it_passes(lambda: cls._open(path, on_trouble, busy_s, verify), on_trouble)
-        return cls._open(path, on_trouble, busy_s, verify)
+            return until_it_passes(lambda: cls._open(path, on_trouble, busy_s, verify, before), on_trouble)
+        return cls._open(path, on_trouble, busy_s, verify, before)
 
     @classmethod
-    def _open(cls, path: str, on_trouble: Trouble | None, busy_s: float, verify: bool) -> Journal:
+    def _open(
+        cls, path: str, on_trouble: Trouble | None, busy_s: float, verify: bool, before: Seen | None
+    ) -> Journal:
         path = place.settled(path)
-        guard = schema.settle(path, busy_s)
+        guard = schema.settle(path, busy_s, before)
         try:
             if verify:
                 soundness.verify(path, guard)
@@ -309,6 +314,10 @@ class Journal:
     def read(self, question: Callable[[], Result]) -> Result:
         """What `question` makes of `connection`. Raises JournalError if the journal cannot be read."""
         return self._writer.read(question)
+
+    def seen(self) -> Seen:
+        """What this journal is to be known by; see `open`."""
+        return self.read(lambda: schema.seen(self.path, self._guard))
 
     def read_schema(self) -> None:
         """What SQLite does at a connection's first use, now; the views make it a tenth of a runner's work."""

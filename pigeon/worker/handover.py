@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pigeon import clock
 from pigeon.errors import EXIT_PIGEON
 from pigeon.journal.queries import Row
+from pigeon.journal.schema import Seen
 from pigeon.wire.documents import Request
 from pigeon.wire.names import Namespace
 from pigeon.wire.text import from_here
@@ -53,6 +54,8 @@ class Worker:
     own_command: tuple[str, ...]
     """How this pigeon is started again, for the verbs that a client asks for."""
     debug: Debug
+    journal_seen: Seen | None = None
+    """As the journal was when the worker found it current."""
     net_rules: str = ""
     """What is lent of the network, as text for the process that lends it; it must be nobody else's to say."""
     log: ServiceLog = field(default_factory=lambda: ServiceLog(NONE))

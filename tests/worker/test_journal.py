@@ -188,6 +188,48 @@ def test_an_older_journal_is_migrated_by_a_writer_only(path: Path) -> None:
     assert integrity(path) == "ok"
 
 
+def test_each_migration_changes_the_number_by_which_a_journal_is_known(path: Path) -> None:
+    """Or a runner would not notice that a newer version has changed what it knows."""
+    names = [migration.name for migration in schema.migrations().pending(Database(memory=True))]
+    numbers = []
+    with Database(str(path)) as database:
+        for after in [*names[1:], None]:
+            schema.migrations().apply(database, stop_before=after)
+            numbers.append(schema.seen(str(path), database.conn).schema)
+    assert len(set(numbers)) == len(names)
+
+
+def test_what_is_still_as_it_was_is_not_looked_through_again(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks: list[str] = []
+    look = schema.look
+
+    def counted(name: str, *more: float) -> tuple[str, sqlite3.Connection | None]:
+        looks.append(name)
+        return look(name, *more)
+
+    with Journal.open(str(path)) as journal:
+        before = journal.seen()
+    monkeypatch.setattr(schema, "look", counted)
+    with Journal.open(str(path), before=before) as journal:
+        journal.begin_claim(row("a"))
+    assert not looks
+    shutil.copy(path, f"{path}.copy")
+    os.replace(f"{path}.copy", path)  # another file, even if it is the same to the byte
+    with Journal.open(str(path), before=before) as journal:
+        before = journal.seen()
+    assert len(looks) == 1
+    with Database(str(path)) as database:
+        database.execute("CREATE TABLE of_another_version (a)")
+        database.execute("INSERT INTO _sqlite_migrations (migration_set, name) VALUES ('pigeon', 'm999')")
+    with pytest.raises(JournalError, match="newer pigeon"):
+        Journal.open(str(path), before=before)
+    path.chmod(0o666)
+    with pytest.raises(JournalError):
+        Journal.open(str(path), before=before)
+
+
 def test_a_journal_of_version_1_with_a_column_of_a_stranger(path: Path) -> None:
     database = sqlite3.connect(path)
     database.executescript((ROOT / "tests" / "data" / "journal-1.sql").read_text())

@@ -224,7 +224,8 @@ class JournalRow:
         if self._kept is None:
             brief = self._gives_up_at is not None
             path = self._worker.journal_path
-            self._kept = Journal.open(path, patient=True, brief=brief, on_trouble=self._say)
+            before = self._worker.journal_seen
+            self._kept = Journal.open(path, patient=True, brief=brief, on_trouble=self._say, before=before)
         return self._kept
 
     def _say(self, trouble: str, *, waits: bool = True) -> None:

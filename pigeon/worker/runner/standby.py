@@ -53,7 +53,9 @@ def serve(worker: Worker, reading: int, stop: StopOrder) -> int:
     journal: Journal | None = None
     try:
         journal = Journal.open(
-            worker.journal_path, on_trouble=lambda trouble: worker.debug.say("failure", f"journal: {trouble}")
+            worker.journal_path,
+            on_trouble=lambda trouble: worker.debug.say("failure", f"journal: {trouble}"),
+            before=worker.journal_seen,
         )
         journal.read_schema()
         place = _place(worker.journal_path)

@@ -9,7 +9,7 @@ import traceback
 from collections.abc import Callable
 from typing import NoReturn
 
-from pigeon import trace
+from pigeon import startup, trace
 from pigeon.errors import PigeonError
 from pigeon.worker.debug import tell
 from pigeon.worker.engine import dispatch
@@ -103,6 +103,7 @@ class Forks:
             stop = StopOrder()
             signal.pthread_sigmask(signal.SIG_SETMASK, mask)
             os.setsid()
+            startup.collect_rarely()
             signal.set_wakeup_fd(-1)
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             for fd in self._private:
