@@ -9,6 +9,7 @@ import os
 import signal
 import sqlite3
 import subprocess
+import time
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ import pytest
 
 from pigeon.journal import place
 from tests.helpers.pigeon import Pigeon, Worker
-from tests.helpers.processes import name_of
+from tests.helpers.processes import children_of, cpu_seconds, name_of, state_of
 from tests.helpers.waiting import wait_until
 
 AT_ONCE = 'exec "$@"'
@@ -194,6 +195,28 @@ def test_both_killed(pigeon: Pigeon, moment: str) -> None:
     (pigeon.work / "end").touch()
     assert child.wait().stdout == b"once\n"
     assert row_of(pigeon, session.id)["outcome"] == "succeeded"
+
+
+def test_a_share_that_is_gone_is_looked_for_now_and_then(pigeon: Pigeon) -> None:
+    """Also once the launcher has ended, which nobody can answer meanwhile; and an order to stop is obeyed."""
+    go = pigeon.base / "go"
+    worker = serve(pigeon, f'echo waits; until [ -e {go} ]; do sleep 0.05; done; echo "ended"; exit 3')
+    child, session = pigeon.begin("true")
+    wait_until(lambda: launches(pigeon, session.id), 30, "a launch")
+    (launch,) = (pid for pid in pigeon.commands_left() if name_of(pid) == "pigeon-launch")
+    share = pigeon.share.worker_path
+    share.rename(away := share.with_name("away"))
+    go.touch()
+    wait_until(lambda: all(state_of(pid) == "Z" for pid in children_of(launch)), 30, "the launcher's end")
+    spent, until = cpu_seconds(launch), time.monotonic() + 2
+    wait_until(lambda: time.monotonic() >= until, 30, "two seconds of it")
+    assert cpu_seconds(launch) - spent < 0.2
+    worker.kill()
+    os.kill(launch, signal.SIGTERM)
+    wait_until(lambda: not os.path.exists(f"/proc/{launch}") or state_of(launch) == "Z", 30, "its end")
+    away.rename(share)
+    serve(pigeon, AT_ONCE)
+    assert child.wait().code == 0
 
 
 def test_hanging_up_reaches_the_command(pigeon: Pigeon) -> None:

@@ -48,6 +48,10 @@ node is gone. If that is wrong, its runner hangs its command up (FORMAT.md, "Tak
 LEAVES_S = 5.0
 """The launcher of a session that has its end is asked to end after so long, ..."""
 
+GONE_S = 300.0
+"""A share that cannot be looked at for so long is gone for good, as far as a process without a scheduler can tell: it
+ends as if it had been killed, and recovery takes its row up if the share ever comes back."""
+
 DEAF_S = 30.0
 """... and left alone after so long: its engine's own limit of time is what ends it then."""
 
@@ -137,6 +141,7 @@ class Dispatch:
         return reading
 
     def _see_through(self, wakeup: int) -> int:
+        seen_at = clock.monotonic()
         while True:
             now = clock.monotonic()
             try:
@@ -144,12 +149,16 @@ class Dispatch:
             except OSError as error:
                 self.worker.debug.say("failure", f"{self.task.session_id}: {error}")
                 self._client.failed()
-                standing = None
-            if standing is not None:
-                code = self._do(LAUNCH_STEPS[standing][self._news(now)], now)
-                if code is not None:
-                    return code
-            self._wait(wakeup, now)
+                is_orphan = os.getppid() != self.worker.pid
+                if self._stop.is_given or (is_orphan and now - seen_at >= GONE_S):
+                    return RunnerExit.FAILED
+                self._wait(wakeup, now, None)  # what its launcher says or does cannot be answered now
+                continue
+            seen_at = now
+            code = self._do(LAUNCH_STEPS[standing][self._news(now)], now)
+            if code is not None:
+                return code
+            self._wait(wakeup, now, self._launcher)
 
     # What is known
 
@@ -209,11 +218,10 @@ class Dispatch:
             self._launcher.close()
             self._launcher = None
 
-    def _wait(self, wakeup: int, now: float) -> None:
-        """Until something happens, or it is time to look again."""
+    def _wait(self, wakeup: int, now: float, launcher: LauncherEnd | None) -> None:
+        """Until an order comes, the launcher says something or ends, or it is time to look again."""
         poll = select.poll()
         poll.register(wakeup, select.POLLIN)
-        launcher = self._launcher
         for fd in launcher.descriptors if launcher is not None else ():
             poll.register(fd, select.POLLIN)
         until = now + LOOK_S
