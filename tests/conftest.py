@@ -75,7 +75,7 @@ def _isolation(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPat
     for name in list(os.environ):
         if name.startswith("PIGEON_") and not name.startswith("PIGEON_TEST_"):
             monkeypatch.delenv(name)
-        if name.startswith("XDG_"):
+        if name.startswith("XDG_") or name in ("COLUMNS", "LINES"):
             monkeypatch.delenv(name)
     monkeypatch.setenv("HOME", str(tmp_path_factory.mktemp("home")))
 

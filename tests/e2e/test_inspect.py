@@ -59,7 +59,6 @@ def test_a_running_one_from_its_own_host_and_from_elsewhere(warm: Pigeon) -> Non
     [
         ("echo ready; exec cat", "it waits for input"),
         ("echo ready; while :; do :; done", "busy computing"),
-        ("echo ready; kill -STOP $$", "stopped"),
         ("echo ready; (sleep 0.1; echo more) | cat > /dev/null; exec sleep 60", "sleep"),
     ],
 )
@@ -76,6 +75,14 @@ def test_what_a_running_command_does(warm: Pigeon, text: str, part: str) -> None
     wait_until(said, 20, lambda: f"{part!r} in {report(warm, session)['verdict']!r}")
     window.process.send_signal(signal.SIGTERM)
     assert window.wait().code == 143
+
+
+def test_one_that_has_stopped_itself(warm: Pigeon) -> None:
+    """Without a terminal; on one its client is stopped with it, or has it go on."""
+    client, session = warm.begin("echo ready; kill -STOP $$")
+    wait_until(lambda: "stopped" in str(report(warm, session)["verdict"]), 20, "a word of it")
+    client.signal(signal.SIGTERM)
+    assert client.wait().code == 143
 
 
 def test_waiting_for_a_worker(pigeon: Pigeon) -> None:
@@ -163,7 +170,7 @@ def test_owners_in_every_state(pigeon: Pigeon, notes: Notes) -> None:
 
 
 def test_clients_in_every_state(warm: Pigeon) -> None:
-    """Suspended, gone and detached."""
+    """Suspended, killed, gone and detached."""
     known = warm.namespace.session_names()
     # A process group of its own, as a shell with job control makes: only somebody who can be resumed is stopped.
     client = subprocess.Popen(
@@ -183,10 +190,13 @@ def test_clients_in_every_state(warm: Pigeon) -> None:
     for pid in (*map(int, family), client.pid):  # the half that could still say something first
         os.kill(pid, signal.SIGKILL)
     client.wait()
-    age(session, "control.jsonl", 60)
-    assert rule(warm, session) == "client gone"
-    assert warm.run("stop", session.id).code == 0
-    assert rule(warm, session) == "cancelled"
+    waits_for_rule(warm, session, "cancelled")
+    elsewhere = raw.publish(warm, "exec sleep 60", **asks(pty=False))
+    elsewhere.wait_event("started")
+    age(elsewhere, "control.jsonl", 60)
+    assert rule(warm, elsewhere) == "client gone"
+    assert warm.run("stop", elsewhere.id).code == 0
+    assert rule(warm, elsewhere) == "cancelled"
     alone = warm.run("exec sleep 60", options=("--detach",)).stdout.decode().strip()
     kept = Session(session.directory.with_name(alone))
     kept.wait_event("started")

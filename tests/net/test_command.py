@@ -125,6 +125,7 @@ def test_keys_of_the_terminal(pigeon: Pigeon, place: dict[str, str | None]) -> N
     terminal.type("echo code=$?\r")
     terminal.wait_for("code=130")
     terminal.type("exit\r")
+    assert terminal.wait().code == 0
 
 
 def test_the_command_goes_on_whichever_process_of_pigeon_dies(
