@@ -87,7 +87,9 @@ def test_an_edited_file_counts_for_the_next_command(warm: Pigeon) -> None:
 
 @pytest.mark.skipif("PIGEON_TEST_COMMAND" in os.environ, reason="needs a checkout to run from")
 def test_the_checkout_configures_both_sides(pigeon: Pigeon, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PIGEON_TEST_COMMAND", f"{sys.executable} -m pigeon")  # which looks into PYTHONPATH first
+    monkeypatch.setenv(
+        "PIGEON_TEST_COMMAND", f"{sys.executable} -m pigeon"
+    )  # which looks into PYTHONPATH first
     checkout = pigeon.base / "checkout"
     for name in ("pigeon", "migrations"):
         ignore = shutil.ignore_patterns("__pycache__")
