@@ -67,6 +67,16 @@ def is_hopeless(error: OSError, failing_s: float, patience_s: float) -> bool:
     return failing_s >= (patience_s if seldom_passes(error) else 0.0)
 
 
+GONE_S = 300.0
+"""A share that is not there for so long (unmounted, renamed, removed) will not come back to this process. A server that
+does not answer is another matter: it is waited for."""
+
+
+def is_gone(error: OSError, failing_s: float) -> bool:
+    """Whether operations that have failed for `failing_s` seconds, now with `error`, say that the share is gone."""
+    return isinstance(error, FileNotFoundError) and failing_s >= GONE_S
+
+
 def _own(fd: int, mode: int) -> None:
     """Undo a umask that takes away what the owner needs; on the usual umask this costs nothing."""
     if UMASK & 0o700:
@@ -253,12 +263,14 @@ def remove_if_there(path: str) -> None:
         pass
 
 
-def is_removed(session: SessionFiles) -> bool:
-    """Whether the session's directory has been taken away; what cannot be listed is not proven gone."""
+def is_removed(session: SessionFiles, failing_s: float = 0.0) -> bool:
+    """Whether the session's directory has been taken away. What cannot be listed is not proven gone, unless the share
+    has not been there for the `failing_s` seconds that operations have failed.
+    """
     try:
         return session.session_id not in list_names(os.path.dirname(session.directory))
-    except OSError:
-        return False
+    except OSError as error:
+        return is_gone(error, failing_s)
 
 
 def open_checked(path: str) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import shutil
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -147,6 +148,17 @@ def test_a_way_that_was_made_again_is_found_again(namespace: Namespace) -> None:
     assert files.list_names(namespace.sessions) == []
     files.create(namespace.worker("host-1"), b"{}")
     assert os.listdir(namespace.workers) == ["host-1.json"]
+
+
+def test_what_cannot_be_listed_is_removed_once_it_has_been_missing_for_minutes(namespace: Namespace) -> None:
+    session = a_session(namespace)
+    assert not files.is_removed(session, files.GONE_S)
+    assert directories.remove_session(session)
+    assert files.is_removed(session)
+    session = a_session(namespace)
+    shutil.rmtree(namespace.cache)
+    assert not files.is_removed(session, files.GONE_S - 1)
+    assert files.is_removed(session, files.GONE_S)
 
 
 def test_nothing_of_the_share_is_reached_by_a_path_of_several_parts() -> None:

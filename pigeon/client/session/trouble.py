@@ -19,10 +19,6 @@ PATIENCE_S = 60.0
 """An error that seldom passes by itself does so at times: a server that changes its exports refuses everything for a
 moment, a ticket that has run out is renewed."""
 
-GONE_S = 300.0
-"""A share that is not there for so long (unmounted, renamed, removed) will not come back to this client. A server that
-does not answer is another matter: it is waited for."""
-
 NO_ROOM = {
     errno.ENOSPC: "the shared directory is full: the session is held up until there is room; nothing is lost",
     errno.EDQUOT: "your quota on the shared directory is used up: the session is held up until there is room; "
@@ -47,8 +43,7 @@ class ShareTrouble:
         if self._since is None:
             self._since = now
         failing_s = now - self._since
-        is_gone = isinstance(error, FileNotFoundError) and failing_s >= GONE_S
-        if is_gone or files.is_hopeless(error, failing_s, PATIENCE_S):
+        if files.is_gone(error, failing_s) or files.is_hopeless(error, failing_s, PATIENCE_S):
             where = error.filename or self._directory
             raise Outcome(EXIT_PIGEON, f"pigeon: `{where}`: {error.strerror}", abnormal=True) from error
         if not self.is_told and now - self._since > TROUBLE_S:

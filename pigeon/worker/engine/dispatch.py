@@ -48,10 +48,6 @@ node is gone. If that is wrong, its runner hangs its command up (FORMAT.md, "Tak
 LEAVES_S = 5.0
 """The launcher of a session that has its end is asked to end after so long, ..."""
 
-GONE_S = 300.0
-"""A share that cannot be looked at for so long is gone for good, as far as a process without a scheduler can tell: it
-ends as if it had been killed, and recovery takes its row up if the share ever comes back."""
-
 DEAF_S = 30.0
 """... and left alone after so long: its engine's own limit of time is what ends it then."""
 
@@ -150,7 +146,8 @@ class Dispatch:
                 self.worker.debug.say("failure", f"{self.task.session_id}: {error}")
                 self._client.failed()
                 is_orphan = os.getppid() != self.worker.pid
-                if self._stop.is_given or (is_orphan and now - seen_at >= GONE_S):
+                # It ends as if it had been killed: recovery takes its row up if the share ever comes back.
+                if self._stop.is_given or (is_orphan and files.is_gone(error, now - seen_at)):
                     return RunnerExit.FAILED
                 self._wait(wakeup, now, None)  # what its launcher says or does cannot be answered now
                 continue

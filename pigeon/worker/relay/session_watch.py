@@ -78,4 +78,4 @@ class SessionWatch:
     def prove_removal(self, error: OSError, failing_s: float) -> bool:
         """Whether `error`, after operations have failed for so long, means that the session has been removed."""
         lasts = isinstance(error, FileNotFoundError) and failing_s > REMOVED_S
-        return lasts and files.is_removed(self._session)
+        return lasts and files.is_removed(self._session, failing_s)

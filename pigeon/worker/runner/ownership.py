@@ -51,10 +51,11 @@ class Ownership:
                 raise
             except OSError as error:
                 self._debug.say("failure", f"{self._session.session_id}: {error}")
-                if files.is_hopeless(error, clock.monotonic() - began, patience_s):
+                failing_s = clock.monotonic() - began
+                if files.is_hopeless(error, failing_s, patience_s):
                     raise Superseded(f"the session's files cannot be written: {error}") from error
                 clock.sleep(backoff.failed())
-            self._check_ownership()
+            self._check_ownership(failing_s)
 
     def check_takeover(self) -> None:
         """An old claim of ours: its session may have been given an end since, and is then never started."""
@@ -86,11 +87,11 @@ class Ownership:
         except files.Refused:
             return False
 
-    def _check_ownership(self) -> None:
+    def _check_ownership(self, failing_s: float) -> None:
         try:
             names = files.list_names(self._session.directory)
         except FileNotFoundError:
-            if files.is_removed(self._session):
+            if files.is_removed(self._session, failing_s):
                 raise Superseded("the session's directory has been removed") from None
             return
         except OSError:
