@@ -55,8 +55,11 @@ def default_path() -> str:
 
 
 def of_one_session(session_id: str) -> str:
-    """A journal for a worker that serves one session, and for as long as it does: on this host's own disk."""
-    return f"{private_directory()}/session-{session_id}.db"
+    """A journal for a worker that serves one session, and for as long as it does: on this host's own disk.
+
+    A new one at each call: another worker for the session, started beside this one, must not discard what this one has.
+    """
+    return f"{private_directory()}/session-{session_id}.{os.urandom(4).hex()}.db"
 
 
 def discard(path: str) -> None:

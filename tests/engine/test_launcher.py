@@ -113,6 +113,19 @@ def test_one_that_starts_two_runs_a_command_once(pigeon: Pigeon) -> None:
     assert pigeon.run("echo once >>starts; sleep 0.5; cat starts").stdout == b"once\n"
 
 
+def test_the_one_of_two_that_comes_too_late_leaves_the_other_its_journal(pigeon: Pigeon) -> None:
+    ended = pigeon.base / "ended"
+    serve(pigeon, f'for one in 1 2; do ("$@"; echo "$one" >>{ended}) & done; wait')
+    child, session = pigeon.begin("echo up; read x; echo down", stdin=subprocess.PIPE)
+    wait_until(lambda: child.out == b"up\n" and ended.exists(), 30, "a start, and one worker's end")
+    kept = Path(place.private_directory())
+    (proofs,) = kept.glob(f"session-{session.id}*{place.PROOFS}")
+    assert list(proofs.iterdir()) and Path(str(proofs).removesuffix(place.PROOFS)).exists()
+    child.type(b"\n")
+    assert child.wait().stdout == b"up\ndown\n"
+    wait_until(lambda: not list(kept.glob(f"session-{session.id}*")), 30, "an empty place")
+
+
 def test_one_directory_one_launch(pigeon: Pigeon) -> None:
     """The second of a directory would only hold an allocation and wait in it."""
     launches = pigeon.base / "launches"
