@@ -12,6 +12,7 @@ from tests.helpers.pigeon import Pigeon
 from tests.helpers.processes import children_of, marked, state_of
 from tests.helpers.surroundings import PIGEON
 from tests.helpers.terminal import Terminal
+from tests.helpers.verbs import runner_of
 from tests.helpers.waiting import wait_until
 from tests.terminal.modes import modes_on
 
@@ -213,3 +214,16 @@ def test_a_killed_leader_of_the_session_ends_the_command(warm: Pigeon) -> None:
     os.kill(leader, signal.SIGKILL)
     assert client.wait(20).returncode == -signal.SIGKILL
     warm.wait_quiet()
+
+
+def test_a_stopped_leader_does_not_keep_a_session_that_is_to_end(warm: Pigeon) -> None:
+    place = warm.directory("leader")
+    client, session = warm.begin("echo ready; exec sleep 1000", cwd=place, options=("-t",))
+    wait_until(lambda: b"ready" in client.out, 15, client.tell)
+    (leader,) = children_of(runner_of(warm, session))
+    os.kill(leader, signal.SIGSTOP)
+    wait_until(lambda: state_of(leader) == "T", 15, "the leader's stop")
+    client.signal(signal.SIGTERM)
+    session.wait_final()
+    assert session.state == "cancelled"
+    client.wait(15)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import termios
 
@@ -15,6 +16,29 @@ from tests.helpers.waiting import wait_until
 from tests.terminal.test_job_control import leave, prompted, shell
 
 PLAIN_AND_PIGEON = pytest.mark.parametrize("words", ["bash -lc", PIGEON], ids=["plain", "pigeon"])
+
+WAITS = {
+    "a poll set": """
+import os, select
+watched = select.epoll()
+watched.register(0, select.EPOLLIN)
+watched.poll()
+print("got", os.read(0, 99).decode(), flush=True)
+""",
+    "a thread": """
+import threading
+thread = threading.Thread(target=lambda: print("got", input(), flush=True))
+thread.start()
+thread.join()
+""",
+    "a thread's child": """
+import subprocess, threading
+thread = threading.Thread(target=subprocess.run, args=(["bash", "-c", "read -r x; echo got $x"],))
+thread.start()
+thread.join()
+""",
+}
+"""How programs in other languages wait for a line, too, without changing the terminal: Node, Java, Go."""
 
 SHAPE = "s=; for n in 0 1 2; do test -t $n && s=$s$n; done; echo $s >shape"
 
@@ -72,6 +96,28 @@ def test_a_password_is_asked_for_though_all_three_are_redirected(warm: Pigeon, w
     window.wait_for(prompted)
     assert "sesame" not in window.text()
     assert (place / "out").read_text() == "sesame\n"
+    leave(window)
+
+
+@pytest.mark.parametrize("how", WAITS)
+def test_the_keyboard_comes_in_whatever_way_it_is_waited_for(warm: Pigeon, how: str) -> None:
+    place = warm.directory(f"waits in {how}")
+    (place / "ask").write_text(WAITS[how])
+    window = shell(warm, place)
+    window.type(f"{PIGEON} 'echo rea''dy; python3 ask' | cat\r")
+    window.wait_for("ready")
+    window.type("word\r")
+    window.wait_for("got word")
+    window.wait_for(prompted)
+    assert window.settings() == window.settings_before
+    leave(window)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root takes a terminal from another session")
+def test_a_command_whose_terminal_another_session_has_taken_ends_as_it_did(warm: Pigeon) -> None:
+    window = shell(warm, warm.directory("taken"))
+    window.type(f"{PIGEON} 'setsid -cw true; exit 3' | cat; echo code ${{PIPESTATUS[0]}}\r")
+    window.wait_for("code 3")
     leave(window)
 
 

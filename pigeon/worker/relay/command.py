@@ -131,6 +131,7 @@ class Command:
         """Signals to every process of the command's session, as a lost terminal reaches them."""
         for number in numbers:
             identity.send(self._but_leader(identity.session_members(self.pid)), number)
+        self._wake_leader()
 
     def kill_all(self, session_id: str) -> None:
         """SIGKILL for whatever the command has started, in whichever process group or session it is by now."""
@@ -138,6 +139,12 @@ class Command:
             self.pid if self._return_code is None else None
         )  # the number may be another's once it is reaped
         identity.send(self._but_leader(identity.processes_of(session_id, leader)), signal.SIGKILL)
+        self._wake_leader()
+
+    def _wake_leader(self) -> None:
+        """Somebody may have stopped it: it would never tell the command's end."""
+        if self.states is not None and self._return_code is None:
+            identity.send([self.pid], signal.SIGCONT)
 
     def _but_leader(self, pids: list[int]) -> list[int]:
         """Without the leader of a terminal's session, which ends when the command does, and tells how."""

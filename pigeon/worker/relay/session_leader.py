@@ -26,6 +26,8 @@ _PASSED_ON = (
 )
 """Whoever means the command by the pid that lists show is not to be disappointed."""
 
+_HEARD = (*_PASSED_ON, signal.SIGCONT, signal.SIGCHLD)
+
 _IGNORED = (signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU, signal.SIGPIPE)
 
 
@@ -46,34 +48,53 @@ def lead(report: int, *, spares_the_rest: bool) -> None:
         signal.signal(signal.SIGTTOU, signal.SIG_DFL)
         return
     try:
-        _follow(command, report, spares_the_rest)
+        _follow(command, report, spares_the_rest=spares_the_rest)
     finally:
         os._exit(255)
 
 
-def _follow(command: int, report: int, spares_the_rest: bool) -> None:
+def _follow(command: int, report: int, *, spares_the_rest: bool) -> None:
     signal.set_wakeup_fd(-1)  # the runner's
-    for number in _PASSED_ON:
-        signal.signal(number, lambda number, _frame: identity.send([command], number))
-    signal.signal(signal.SIGCONT, lambda *_: _continue(command))
+    # Waited for and not handled: a handler's flag that is set just before waitpid(2) would be looked at after it.
+    signal.pthread_sigmask(signal.SIG_BLOCK, _HEARD)
     for number in _IGNORED:
         signal.signal(number, signal.SIG_IGN)
     os.dup2(report, 3)
     os.closerange(4, min(1048576, resource.getrlimit(resource.RLIMIT_NOFILE)[0]))
     identity.call_oneself("pigeon leader")
+    while (status := _end_of(command)) is None:
+        heard = signal.sigwait(_HEARD)
+        if heard == signal.SIGCONT:
+            _continue(command)
+        elif heard != signal.SIGCHLD:
+            identity.send([command], heard)
+    if spares_the_rest:
+        _take_foreground()
+    if os.WIFSIGNALED(status):
+        _die_by(os.WTERMSIG(status))
+    os._exit(os.WEXITSTATUS(status))
+
+
+def _end_of(command: int) -> int | None:
+    """Tell what has become of the command since the last call. Its wait status (wait(2)) once it has ended."""
     while True:
-        _, status = os.waitpid(command, os.WUNTRACED | os.WCONTINUED)
+        pid, status = os.waitpid(command, os.WNOHANG | os.WUNTRACED | os.WCONTINUED)
+        if not pid:
+            return None
         if os.WIFSTOPPED(status):
             _tell(os.WSTOPSIG(status))
         elif os.WIFCONTINUED(status):
             _tell(GOES_ON)
         else:
-            break
-    if spares_the_rest:
-        os.tcsetpgrp(0, os.getpgrp())  # whom the kernel tells that the session's leader has ended
-    if os.WIFSIGNALED(status):
-        _die_by(os.WTERMSIG(status))
-    os._exit(os.WEXITSTATUS(status))
+            return status
+
+
+def _take_foreground() -> None:
+    """The kernel tells the group that has it that the session's leader has ended."""
+    try:
+        os.tcsetpgrp(0, os.getpgrp())
+    except OSError:
+        pass  # another session has taken the terminal (`setsid -c`, which root may), or it has gone
 
 
 def _continue(command: int) -> None:

@@ -1,8 +1,9 @@
 """Whether a command waits for what is typed, so that its client takes the keyboard no sooner than a program here would.
 
 Two facts tell: the settings of the command's terminal are not as they were (a password, a pager, an editor), or one of
-its processes sits in a read(2), poll(2) or select(2) of it, which proc(5) shows to an ancestor. Where neither can be
-had (another kernel, or machine), it is taken to wait from the beginning.
+the threads of its processes sits in a read(2), poll(2), select(2) or epoll_wait(2) of it, which proc(5) shows to an
+ancestor. Where that cannot be had (another kernel or machine, or one that shows it to nobody), the command is taken to
+wait from the beginning: rather keys taken too early than a command that nobody can answer.
 """
 
 from __future__ import annotations
@@ -14,9 +15,14 @@ import sys
 import termios
 from typing import Any
 
+from pigeon import clock
+
 _READS = {
-    "x86_64": {0: "read", 7: "poll", 23: "select", 270: "select", 271: "poll"},
-    "aarch64": {63: "read", 72: "select", 73: "poll"},
+    "x86_64": {
+        **{0: "read", 19: "read", 7: "poll", 271: "poll", 23: "select", 270: "select"},
+        **{232: "epoll", 281: "epoll", 441: "epoll"},
+    },
+    "aarch64": {63: "read", 65: "read", 72: "select", 73: "poll", 22: "epoll", 441: "epoll"},
 }
 """Machine -> number of a system call -> what kind of waiting it is (syscalls(2))."""
 
@@ -30,6 +36,9 @@ _EAGER_LOOKS_S = 0.05
 
 LOOK_S = 0.3
 """The same for a command that has run for a while."""
+
+_SHARE = 20
+"""A look at a command of many threads is followed by a pause of so many times what it took."""
 
 
 class TerminalWatch:
@@ -45,14 +54,15 @@ class TerminalWatch:
         self._path = f"/dev/pts/{_number_of(master)}"
         self._settings: list[Any] | None = None
         self._began = self._looked_at = now
-        self._calls = _READS.get(os.uname().machine)
+        self._pause_s = 0.0
+        self._calls = _READS.get(os.uname().machine) if _can_be_told(leader) else None
 
     def due(self, now: float) -> float | None:
         """Seconds until it should be looked at; None if there is nothing more to learn that output would not tell."""
         if self.is_wanted:
             return None
         spacing = _EAGER_LOOKS_S if now - self._began < 10 else LOOK_S
-        return max(0.0, self._looked_at + spacing - now)
+        return max(0.0, self._looked_at + max(spacing, self._pause_s) - now)
 
     def look(self, now: float) -> bool:
         """Whether there is something new to be told."""
@@ -68,25 +78,28 @@ class TerminalWatch:
             self.is_wanted = settings != self._settings
             if not self.is_wanted and self.due(now) == 0.0:
                 self._looked_at = now
+                began = clock.monotonic()
                 self.is_wanted = self._is_read()
+                self._pause_s = (clock.monotonic() - began) * _SHARE
         return self.is_wanted and before != (True, self.raw_output)
 
     def _is_read(self) -> bool:
         if self._calls is None:
             return True
-        pids = _children(self._leader)
+        pids = _children(self._leader, self._leader)
         while pids:
             pid = pids.pop()
-            if self._waits(pid):
-                return True
-            pids += _children(pid)
+            for thread in _threads(pid):
+                if self._waits(pid, thread):
+                    return True
+                pids += _children(pid, thread)
         return False
 
-    def _waits(self, pid: int) -> bool:
-        """Whether the process sits in a system call that waits for the terminal."""
+    def _waits(self, pid: int, thread: int) -> bool:
+        """Whether the thread sits in a system call that waits for the terminal."""
         assert self._calls is not None
         try:
-            with open(f"/proc/{pid}/syscall", "rb", buffering=0) as file:
+            with open(f"/proc/{pid}/task/{thread}/syscall", "rb", buffering=0) as file:
                 words = file.read().split()
             if len(words) < 4:
                 return False  # it runs
@@ -98,11 +111,15 @@ class TerminalWatch:
                 waiting = [first]
             elif kind == "poll":
                 waiting = _polled(pid, first, second)
-            else:
+            elif kind == "select":
                 waiting = _selected(pid, first, second)
+            else:
+                waiting = _watched(pid, first)
             return any(self._is_terminal(pid, fd) for fd in waiting)
+        except PermissionError:
+            return _is_ours(pid)  # else it is another user's now (a password, which changes the settings)
         except (OSError, ValueError):
-            return False  # it has ended, or is another user's now (a password, which changes the settings)
+            return False  # it has ended
 
     def _is_terminal(self, pid: int, fd: int) -> bool:
         try:
@@ -115,9 +132,32 @@ def _number_of(master: int) -> int:
     return int.from_bytes(fcntl.ioctl(master, TIOCGPTN, bytes(4)), sys.byteorder)
 
 
-def _children(pid: int) -> list[int]:
+def _can_be_told(leader: int) -> bool:
+    """Whether this kernel tells of children (CONFIG_PROC_CHILDREN) and of system calls at all."""
+    return os.access(f"/proc/{leader}/task/{leader}/children", os.R_OK) and os.path.exists(
+        "/proc/self/syscall"
+    )
+
+
+def _is_ours(pid: int) -> bool:
+    """Whether the kernel hides the process though it is of this very user, as with kernel.yama.ptrace_scope 2 or 3."""
     try:
-        with open(f"/proc/{pid}/task/{pid}/children", "rb", buffering=0) as file:
+        return os.stat(f"/proc/{pid}").st_uid == os.geteuid()
+    except OSError:
+        return False
+
+
+def _threads(pid: int) -> list[int]:
+    try:
+        return [int(name) for name in os.listdir(f"/proc/{pid}/task")]
+    except OSError:
+        return []
+
+
+def _children(pid: int, thread: int) -> list[int]:
+    """Those that this thread has started."""
+    try:
+        with open(f"/proc/{pid}/task/{thread}/children", "rb", buffering=0) as file:
             return [int(word) for word in file.read().split()][:_MANY]
     except OSError:
         return []
@@ -139,3 +179,10 @@ def _selected(pid: int, count: int, address: int) -> list[int]:
         return []
     bits = int.from_bytes(_memory(pid, address, (min(count, _MANY) + 63) // 64 * 8), "little")
     return [fd for fd in range(min(count, _MANY)) if bits >> fd & 1]
+
+
+def _watched(pid: int, epoll: int) -> list[int]:
+    """What is watched for input by that descriptor (proc_pid_fdinfo(5))."""
+    with open(f"/proc/{pid}/fdinfo/{epoll}", "rb", buffering=0) as file:
+        lines = [line.split() for line in file.read().splitlines() if line.startswith(b"tfd:")]
+    return [int(words[1]) for words in lines if int(words[3], 16) & 1]
