@@ -9,6 +9,9 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
+import select
+import signal
 import subprocess
 from collections.abc import Mapping
 
@@ -17,7 +20,9 @@ from pigeon import clock
 _READ_FIRST = (".bash_profile", ".bash_login", ".profile")
 """bash(1), INVOCATION: the first that can be read; many read .bashrc in turn."""
 
-_WORD = b"exec"
+_WORD = re.compile(rb"^(?:[^#\n]|(?<=\S)#)*?\bexec\s", re.MULTILINE)
+"""Outside a comment: many a profile begins with "executed by bash(1)"."""
+
 _MARK = "pigeon-was-here"
 PATIENCE_S = 5.0
 """A profile that takes longer is not judged."""
@@ -49,7 +54,7 @@ def fault_of(argv: list[str], env: Mapping[str, str], memory: str | None = None)
         return None
     found = [f"{home}/{name}" for name in _READ_FIRST if os.access(f"{home}/{name}", os.R_OK)][:1]
     texts = [_read(path) for path in (*found, f"{home}/.bashrc")]
-    if found and any(_WORD in text for text in texts) and _is_taken_over(argv[0], env):
+    if found and any(map(_WORD.search, texts)) and _is_taken_over(argv[0], env):
         return found[0]
     _remember(known)
     return None
@@ -57,18 +62,37 @@ def fault_of(argv: list[str], env: Mapping[str, str], memory: str | None = None)
 
 def _is_taken_over(shell: str, env: Mapping[str, str]) -> bool:
     try:
-        said = subprocess.run(
+        process = subprocess.Popen(
             [shell, "-lc", f"echo {_MARK}"],
             env=dict(env),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
-            timeout=PATIENCE_S,
+            bufsize=0,
             start_new_session=True,
-        ).stdout
-    except (OSError, subprocess.TimeoutExpired):
+        )
+    except OSError:
         return False
-    return _MARK.encode() not in said
+    assert process.stdout is not None
+    with process.stdout as said:
+        if not _ends(process.pid):
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+            return False
+        process.wait()
+        os.set_blocking(said.fileno(), False)  # what the profile has left running may hold it open
+        return _MARK.encode() not in (said.read() or b"")
+
+
+def _ends(pid: int) -> bool:
+    """Whether that child ends in time."""
+    fd = os.pidfd_open(pid)
+    try:
+        poll = select.poll()
+        poll.register(fd, select.POLLIN)
+        return bool(poll.poll(PATIENCE_S * 1000))
+    finally:
+        os.close(fd)
 
 
 def _read(path: str) -> bytes:

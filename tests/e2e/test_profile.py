@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 from pathlib import Path
 
 import pytest
 
+from pigeon.worker.profile import PATIENCE_S
 from tests.helpers.pigeon import Pigeon
 
 
@@ -44,6 +47,23 @@ def test_one_that_spares_commands_is_left_alone(warm: Pigeon) -> None:
     env = home_with(warm, "guarded", bash_profile=text)
     for _ in range(2):
         assert warm.run("cat; echo $FROM_PROFILE", stdin=b"data\n", env=env).stdout == b"data\nyes\n"
+
+
+def test_one_that_only_speaks_of_it_is_read_once(warm: Pigeon) -> None:
+    text = "# executed by bash(1); exec it not\n[ $# -lt 9 ] && echo read >>~/read  # exec\n"
+    env = home_with(warm, "speaks", profile=text)
+    assert warm.run("echo hello", env=env).stdout == b"hello\n"
+    assert Path(env["HOME"], "read").read_text() == "read\n"
+
+
+def test_what_a_profile_leaves_running_is_not_waited_for(warm: Pigeon) -> None:
+    text = "test -e ~/first || { touch ~/first; sleep 60 & echo $! >~/left; }\nif false; then exec dash; fi\n"
+    env = home_with(warm, "leaves", profile=text)
+    client, session = warm.begin("echo hello", env=env)
+    assert client.wait(30).stdout == b"hello\n"
+    row = warm.journal_row(session.id)
+    assert row and row["started_at"] - row["claimed_at"] < PATIENCE_S
+    os.kill(int(Path(env["HOME"], "left").read_text()), signal.SIGKILL)
 
 
 def test_the_doctor_finds_it(warm: Pigeon) -> None:
