@@ -240,3 +240,24 @@ def test_output_of_others_keeps_its_line_ends(warm: Pigeon) -> None:
 def _nothing_stays(warm: Pigeon) -> object:
     yield
     warm.wait_quiet()
+
+
+def test_whoever_attaches_has_the_keys_of_a_pager_that_reads_a_pipe(warm: Pigeon) -> None:
+    known = warm.namespace.session_names()
+    window = shell(warm, warm.directory("attached pager"))
+    window.type(f"seq 1000 | {PIGEON} --keep less\r")
+    window.wait_for(lambda text: text.startswith("1\n2\n3\n"))
+    session = warm.wait_session(known)
+    window.type("G")
+    window.wait_for(lambda text: "\n1000\n" in text)
+    window.type("\r~d")
+    window.wait_for("detached")
+    window.wait_for(prompted)
+    window.type(f"{PIGEON} attach {session.id}\r")
+    wait_raw(window, PIGEON)
+    window.type("g")
+    window.wait_for(lambda text: text.startswith("1\n2\n3\n"))
+    window.type("q")
+    window.wait_for(prompted)
+    assert window.settings() == window.settings_before
+    leave(window)

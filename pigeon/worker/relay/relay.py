@@ -312,6 +312,7 @@ class Relay:
         self._terminal.stops = self._newcomers.stops(attacher)
         self._terminal.go_on()
         self.outbound.say(events.attached(attacher))
+        self._terminal.attached()
         self._brisk()
 
     def _left_alone(self) -> None:

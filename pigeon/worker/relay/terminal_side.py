@@ -46,6 +46,11 @@ class TerminalSide:
         if self._watch is not None and self._watch.look(now):
             self._outbound.say(events.reads_terminal(raw_output=self._watch.raw_output))
 
+    def attached(self) -> None:
+        """Tell the new client what the earlier one was told."""
+        if self._watch is not None and self._watch.is_wanted:
+            self._outbound.say(events.reads_terminal(raw_output=self._watch.raw_output))
+
     def hear_state(self, *, is_alone: bool) -> None:
         """The command has been stopped, or runs on. `is_alone`: nobody follows the session, who would have to know."""
         if not self._command.hear_state() or not self._command.stopped_by:
