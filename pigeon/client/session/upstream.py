@@ -98,6 +98,8 @@ class Upstream:
             return
         from pigeon.wire.segments import SegmentWriter  # few clients send as much
 
+        # While there is room: on a share that its own input fills, a client without one could show no sign of life.
+        self.heartbeat_at = 0.0
         self._bulk = SegmentWriter(self._session, self._stem)
         self.input.put(records.stdin_bulk_line(1))
 
