@@ -123,14 +123,16 @@ class Command:
     def send_signal(self, number: int) -> None:
         """A signal to the foreground group, as the terminal's keys would send it."""
         try:
-            os.killpg(self.foreground(), number)
+            if not self._is_anothers():
+                os.killpg(self.foreground(), number)
         except (ProcessLookupError, PermissionError):
             pass
 
     def hang_up(self, numbers: tuple[signal.Signals, ...]) -> None:
         """Signals to every process of the command's session, as a lost terminal reaches them."""
         for number in numbers:
-            identity.send(self._but_leader(identity.session_members(self.pid)), number)
+            if not self._is_anothers():
+                identity.send(self._but_leader(identity.session_members(self.pid)), number)
         self._wake_leader()
 
     def kill_all(self, session_id: str) -> None:
@@ -140,6 +142,10 @@ class Command:
         )  # the number may be another's once it is reaped
         identity.send(self._but_leader(identity.processes_of(session_id, leader)), signal.SIGKILL)
         self._wake_leader()
+
+    def _is_anothers(self) -> bool:
+        """The command's number is a stranger's by now: the kernel gives that of a session with members to nobody."""
+        return self._return_code is not None and os.path.exists(f"/proc/{self.pid}")
 
     def _wake_leader(self) -> None:
         """Somebody may have stopped it: it would never tell the command's end."""
