@@ -21,7 +21,7 @@ pytestmark = pytest.mark.slow
 VERBS = (["sessions"], ["clean"], ["logs", "1"], ["stop", "1"], ["inspect", "1"], ["attach", "1"])
 
 
-def plant(directory: Path, owner: User, text: str) -> None:
+def plant(directory: Path, owner: User, text: str, *, sessions_mode: int = 0o755) -> None:
     """A namespace's directories with a pending session in them that runs `text`, all of it `owner`'s."""
     for name in ("sessions", "locks", "workers"):
         (directory / name).mkdir(parents=True, exist_ok=True)
@@ -38,7 +38,8 @@ def plant(directory: Path, owner: User, text: str) -> None:
     }
     (session / "status.json").write_bytes(raw.dump({**status, "exit_code": None}))
     for path in (directory, *directory.rglob("*")):
-        owner.own(path, mode=0o755 if path.is_dir() else 0o644)
+        mode = sessions_mode if path == session.parent else 0o755 if path.is_dir() else 0o644
+        owner.own(path, mode=mode)
 
 
 def assert_refused(result: Result, path: Path, what: str, remedy: str = "") -> None:
@@ -265,8 +266,7 @@ def test_a_way_that_is_opened_to_others_while_it_is_served(users: Users, person:
     sessions = victim.namespace.root / "sessions"
     sessions.chmod(0o777)
     wait_until(lambda: f"`{sessions}` can be written by others" in worker.log, 10, "the worker's words")
-    plant(victim.namespace.root, users.victim, f"id > {victim.base}/proof")
-    sessions.chmod(0o777)
+    plant(victim.namespace.root, users.victim, f"id > {victim.base}/proof", sessions_mode=0o777)
     client = victim.start("true")
     assert_refused(client.wait(), sessions, "can be written by others")
     assert worker.log.count("can be written by others") == 1
