@@ -151,6 +151,8 @@ def users_in(base: Path) -> Iterator[Users]:
         for person in people:
             person.own(person.home, mode=0o700)
             person.interpreter = _interpreter_of(person)
+        # Once, as an installer does: none of them can write there, and each of their processes would compile all of it.
+        _run(people[0].interpreter, "-m", "compileall", "-q", str(library))
         yield Users(*people)
     finally:
         for name in made:
