@@ -30,7 +30,7 @@ from pigeon.printing import say, visible
 from pigeon.settings import BY_KEY, options
 from pigeon.wire import way
 from pigeon.wire.names import is_session_id, worker_id
-from pigeon.worker import identity, words
+from pigeon.worker import identity, proof, words
 from pigeon.worker.debug import Debug
 from pigeon.worker.engine.launcher import job_of
 from pigeon.worker.handover import Launching, Worker
@@ -109,7 +109,7 @@ def main(args: list[str], globals_: Mapping[str, str]) -> int:
     code = scheduler.run()
     if only is not None:
         place.discard(worker.journal_path)
-        place.discard_old(KEEP_S)
+        place.discard_old(KEEP_S, proof.is_any_held)
     return code
 
 

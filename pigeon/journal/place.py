@@ -68,10 +68,20 @@ def discard(path: str) -> None:
     _remove(directory, lambda one: one.name.startswith(name))
 
 
-def discard_old(older_than_s: float) -> None:
-    """The same for those whose worker was killed, or its node lost, so long ago."""
+def discard_old(older_than_s: float, is_used: Callable[[str], bool]) -> None:
+    """The same for those whose worker was killed, or its node lost, so long ago.
+
+    `is_used`: whether a runner lives whose proof is in this directory; while its command runs it writes to no file.
+    """
     before = clock.wall() - older_than_s
-    _remove(private_directory(), lambda one: one.name.startswith("session-") and one.stat().st_mtime < before)
+    directory = private_directory()
+
+    def is_meant(one: os.DirEntry[str]) -> bool:
+        journal, suffix, _ = one.name.partition(".db")
+        is_old = one.name.startswith("session-") and one.stat().st_mtime < before
+        return is_old and not is_used(f"{directory}/{journal}{suffix}{PROOFS}")
+
+    _remove(directory, is_meant)
 
 
 def _remove(directory: str, is_meant: Callable[[os.DirEntry[str]], bool]) -> None:

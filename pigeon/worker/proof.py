@@ -207,6 +207,15 @@ def _can_be_locked(path: str) -> bool:
         os.close(fd)
 
 
+def is_any_held(directory: str) -> bool:
+    """Whether a runner lives whose proof of life lies there."""
+    try:
+        with os.scandir(directory) as found:
+            return any(not _can_be_locked(entry.path) for entry in found)
+    except OSError:
+        return False
+
+
 def signal_holder(pid: int, started: int | None, lock_path: str, number: int) -> bool:
     """Signal a runner that a row names, once its proof of life shows that it is one."""
     if not holds_proof(pid, started, lock_path):

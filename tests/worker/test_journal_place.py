@@ -14,6 +14,7 @@ from pigeon.errors import JournalError
 from pigeon.journal import place
 from pigeon.journal.store import Journal
 from pigeon.mountinfo import filesystem_of, is_network, mount_of
+from pigeon.worker import proof
 from tests.helpers.privileges import NOBODY, mount_small, needs_root, unmount
 from tests.helpers.waiting import wait_until
 
@@ -219,3 +220,28 @@ def test_what_another_host_may_change(fstype: str) -> None:
 )
 def test_what_is_this_hosts_own(fstype: str) -> None:
     assert not is_network(fstype)
+
+
+def test_what_a_killed_worker_of_one_session_left_goes_in_time_and_a_living_ones_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(place, "PRIVATE_BASE", str(tmp_path))
+    private = Path(place.private_directory())
+    private.mkdir()
+    dead, living, young = (place.of_one_session("1700000000000-00000000000a") for _ in range(3))
+    kept = []
+    for path in (dead, living, young):
+        os.mkdir(f"{path}{place.PROOFS}")
+        kept.append(proof.ProofOfLife(f"{path}{place.PROOFS}", "t.1"))
+        for name in (path, f"{path}-wal"):
+            Path(name).touch()
+    os.close(kept[0].descriptor)  # as by its death
+    for path in (dead, living):
+        for name in (path, f"{path}-wal", f"{path}{place.PROOFS}"):
+            os.utime(name, (0, 0))
+    place.discard_old(3600, proof.is_any_held)
+    left = {entry.name for entry in private.iterdir()}
+    names = {os.path.basename(path) for path in (living, young)}
+    assert left == {f"{name}{suffix}" for name in names for suffix in ("", "-wal", place.PROOFS)}
+    for one in kept[1:]:
+        os.close(one.descriptor)

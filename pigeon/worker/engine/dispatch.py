@@ -35,6 +35,12 @@ from pigeon.worker.runner.ownership import Superseded
 from pigeon.worker.runner.stop_order import StopOrder
 
 NAME = "pigeon-launch"
+WAIT_REASON = "launcher"
+UNSEEN = "it was removed from the share before its end was seen"
+
+TALK_S = 0.05
+"""Who hears a launcher that never stops talking does so 20 times a second at most."""
+
 LOOK_S = 1.0
 """Between two looks at the session."""
 
@@ -44,6 +50,9 @@ PAUSES_S = (0.0, 0.5, 3.0)
 LOST_S = 15.0
 """A claimed session that is silent for so long (three heartbeats) once its launcher has ended is given an end: its
 node is gone. If that is wrong, its runner hangs its command up (FORMAT.md, "Takeover")."""
+
+STOP_S = 10.0
+"""An order to stop waits so long for a share that does not let the session be given back, or hung up."""
 
 LEAVES_S = 5.0
 """The launcher of a session that has its end is asked to end after so long, ..."""
@@ -141,21 +150,26 @@ class Dispatch:
         while True:
             now = clock.monotonic()
             try:
-                standing = self._look(now)
+                code = self._turn(now)
             except OSError as error:
                 self.worker.debug.say("failure", f"{self.task.session_id}: {error}")
                 self._client.failed()
                 is_orphan = os.getppid() != self.worker.pid
                 # It ends as if it had been killed: recovery takes its row up if the share ever comes back.
-                if self._stop.is_given or (is_orphan and files.is_gone(error, now - seen_at)):
+                failing_s = now - seen_at
+                is_left = is_orphan and files.is_gone(error, failing_s)
+                if is_left or (self._stop.is_given and failing_s >= STOP_S):
                     return RunnerExit.FAILED
                 self._wait(wakeup, now, None)  # what its launcher says or does cannot be answered now
                 continue
             seen_at = now
-            code = self._do(LAUNCH_STEPS[standing][self._news(now)], now)
             if code is not None:
                 return code
             self._wait(wakeup, now, self._launcher)
+
+    def _turn(self, now: float) -> int | None:
+        """A look, and what follows from it. Raises OSError: the share does not let either be done now."""
+        return self._do(LAUNCH_STEPS[self._look(now)][self._news(now)], now)
 
     # What is known
 
@@ -238,7 +252,7 @@ class Dispatch:
     # What is done
 
     def _do(self, step: Step, now: float) -> int | None:
-        """None: go on. Else the RunnerExit status with which this process ends."""
+        """None: go on. Else the RunnerExit status with which this process ends. Raises OSError as `_watch`."""
         if step is Step.LAUNCH:
             return self._start(now)
         if step is Step.GIVE_BACK:
@@ -310,6 +324,7 @@ class Dispatch:
             pass  # at the next turn
 
     def _watch(self, now: float) -> int | None:
+        """Raises OSError: how the session is cannot be said now."""
         found = self._claim
         assert found is not None
         if self._owner is None:
@@ -318,15 +333,15 @@ class Dispatch:
             self._row.close()
             self._owner = takeover.OwnerWatch(self.worker.namespace, self.session, found.owner)
             self._say(is_open=False)
-        try:
-            status = known_status(self.session)
-            if status is None or not status.is_final:
-                if status is not None or not files.is_removed(self.session):
-                    self._judge_owner(self._owner, found, now)
-                    return None
+        status = known_status(self.session)
+        if status is None:
+            if files.is_removed(self.session):
                 status = states.Status(self.task.session_id, states.FAILED, created_at=clock.utc_text())
                 status.error = UNSEEN
-        except OSError:
+            else:
+                files.list_names(self.session.directory)  # it is there, or nothing can be said
+        if status is None or not status.is_final:
+            self._judge_owner(self._owner, found, now)
             return None
         self._row.copied(columns_of(self.session, status))
         self._row.close()
@@ -380,10 +395,3 @@ class Dispatch:
         """Leave nothing behind that says something."""
         self._forget_launcher()
         note.remove(self.worker.proof_directory, self._row.token)
-
-
-TALK_S = 0.05
-"""Who hears a launcher that never stops talking does so 20 times a second at most."""
-
-WAIT_REASON = "launcher"
-UNSEEN = "it was removed from the share before its end was seen"

@@ -10,7 +10,7 @@ from pigeon.wire.states import Status
 
 def columns_of(session: SessionFiles, status: Status) -> dict[str, object]:
     """Of a final status, and of the exit event if there is one. Stamps are those of the other host's clock."""
-    started, ended = _seconds(status.started_at), _seconds(status.finished_at)
+    started, ended = clock.utc_seconds(status.started_at or ""), clock.utc_seconds(status.finished_at or "")
     try:
         return_code = takeover.exit_in(session)
     except OSError:
@@ -26,12 +26,3 @@ def columns_of(session: SessionFiles, status: Status) -> dict[str, object]:
         "run_s": max(0.0, ended - started) if started is not None and ended is not None else None,
         "stream_bytes": status.stream_bytes,
     }
-
-
-def _seconds(stamp: str | None) -> float | None:
-    """With its fraction, which `clock.utc_seconds` leaves out."""
-    whole = clock.utc_seconds(stamp) if stamp else None
-    if stamp is None or whole is None:
-        return None
-    fraction = stamp[19:].rstrip("Z")
-    return whole + (float(fraction) if fraction[:1] == "." and fraction[1:].isdigit() else 0.0)
