@@ -110,7 +110,7 @@ def _run(words: list[str], arguments: argparse.Namespace, globals_: Mapping[str,
         sets_variables=not arguments.no_env,
         direct=direct,
     )
-    return Keeper(lend(wanted, dispositions, os.getpgrp())).run()
+    return Keeper(lend(wanted, dispositions)).run()
 
 
 def _execute(words: list[str]) -> None:

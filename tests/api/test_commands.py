@@ -234,12 +234,13 @@ def test_a_timeout_covers_the_wait_for_the_directory_and_for_a_worker(
 def test_a_timeout_returns_although_the_share_does_not_answer(served: Pigeon) -> None:
     # A stopped process does what one does that sits in a call to a dead mount: nothing.
     def hang() -> None:
-        process = wait_until(lambda: children_of(os.getpid()), describe="the client")[0]
-        pump = wait_until(lambda: children_of(process), describe="its process on the share")[0]
+        (process,) = wait_until(lambda: set(children_of(os.getpid())) - others, describe="the client")
+        (pump,) = wait_until(lambda: children_of(process), describe="its process on the share")
         os.kill(pump, signal.SIGSTOP)
         pumps.append(pump)
 
     pumps: list[int] = []
+    others = set(children_of(os.getpid()))
     hanging = threading.Thread(target=hang)
     hanging.start()
     began = time.monotonic()

@@ -110,6 +110,13 @@ def test_within_another_it_is_the_same_network(pigeon: Pigeon, place: dict[str, 
     assert (first, done.code) == (second, 5)
 
 
+def test_a_script_with_a_stopped_program_goes_on(pigeon: Pigeon, place: dict[str, str | None]) -> None:
+    """Where no shell does job control the kernel hangs a group up that is orphaned anew with a stopped member in it."""
+    script = f"sleep 60 & kill -STOP $!; {PIGEON} net true; echo alive $?; kill -KILL $!"
+    done = pigeon.start_process("setsid", "--wait", "bash", "-c", script, env=place).wait()
+    assert (done.stdout, done.code) == (b"alive 0\n", 0)
+
+
 def test_keys_of_the_terminal(pigeon: Pigeon, place: dict[str, str | None]) -> None:
     """An interactive shell stops and continues it, and Ctrl-C ends it, as if the command stood there itself."""
     terminal = pigeon.spawn_plain("bash", "--norc", "-i", env=place)

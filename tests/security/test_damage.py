@@ -302,7 +302,7 @@ def test_a_journal_that_is_damaged_meanwhile_ends_the_worker(pigeon: Pigeon) -> 
     client = pigeon.start("true", options=("--claim-timeout", "2"))
     assert worker.wait(30) != 0
     assert "journal" in worker.log
-    assert client.wait(40).code == 255
+    assert client.wait(40).code in (0, 255)  # SQLite may have all that the command needs in its memory
 
 
 # Secrets

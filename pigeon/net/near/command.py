@@ -3,11 +3,14 @@
     shell ── keeper ── front ── command
                          └───── client of pigeon, one for each session
 
-The keeper seems to be the command (mirror.py). The front has listeners, sessions and the catch; it is in a process
-group of its own, so that no key reaches it. If the front dies, the command becomes the keeper's child (it is a
-subreaper), and the keeper, which holds the filter's descriptor, too, lets every connection go on: those within this
-host and its cluster work as before. If the keeper dies, the front goes on. Without either, connect(2) would fail
-(ENOSYS).
+The keeper seems to be the command (mirror.py). The front has listeners, sessions and the catch. Once it has forked the
+command it leaves the job's process group, so that what is sent to the job does not reach it, and its session: a parent
+in another group of the session would count for job control, and when the command ended the kernel would hang the whole
+group up, as one that has lost its shell, if a member of it was stopped (setpgid(2), _exit(2)).
+
+If the front dies, the command becomes the keeper's child (it is a subreaper), and the keeper, which holds the filter's
+descriptor, too, lets every connection go on: those within this host and its cluster work as before. If the keeper dies,
+the front goes on. Without either, connect(2) would fail (ENOSYS).
 """
 
 from __future__ import annotations
@@ -45,7 +48,6 @@ class Keeper:
             try:
                 mine.close()
                 os.close(self._signals.fd)
-                os.setpgid(0, 0)
                 front(Report(theirs))
                 code = 0
             finally:
@@ -210,17 +212,18 @@ class Start:
     """
 
     def __init__(
-        self, argv: Sequence[str], envs: Sequence[Mapping[str, str]], dispositions: Dispositions, group: int
+        self, argv: Sequence[str], envs: Sequence[Mapping[str, str]], dispositions: Dispositions
     ) -> None:
-        """`envs`: without and with the filter. `group`: the process group that it belongs to."""
+        """`envs`: without and with the filter. It stays in the process group that this process leaves."""
         mine, theirs = socket.socketpair()
         self.pid = os.fork()
         if self.pid == 0:
             try:
                 mine.close()
-                self._child(theirs, argv, envs, dispositions, group)
+                self._child(theirs, argv, envs, dispositions)
             finally:
                 os._exit(EXIT_PIGEON)
+        os.setsid()
         theirs.close()
         self._link = mine
 
@@ -230,9 +233,7 @@ class Start:
         argv: Sequence[str],
         envs: Sequence[Mapping[str, str]],
         dispositions: Dispositions,
-        group: int,
     ) -> None:
-        os.setpgid(0, group)
         is_filtered = False
         if link.recv(1) == b"f":
             numbers = kernel.machine()

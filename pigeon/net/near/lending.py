@@ -36,7 +36,7 @@ class Lending:
 class Lender:
     """The process between keeper and command."""
 
-    def __init__(self, wanted: Lending, report: Report, dispositions: Dispositions, group: int) -> None:
+    def __init__(self, wanted: Lending, report: Report, dispositions: Dispositions) -> None:
         """Raises PigeonError: a port cannot be had."""
         self._wanted, self._report, self._keeper = wanted, report, os.getppid()
         self._loop = Loop()
@@ -46,7 +46,7 @@ class Lender:
         kernel.become_subreaper()
         self._built = build(self._loop, wanted.plan)
         envs = [self._environment(self._built, caught=caught) for caught in (False, True)]
-        start = Start(wanted.argv, envs, dispositions, group)
+        start = Start(wanted.argv, envs, dispositions)
         self._pid = start.pid
         listener = self._catch(start) if wanted.catches else -1
         report.started(start.pid, listener if listener >= 0 else None)
@@ -135,12 +135,12 @@ class Lender:
             self._loop.stop()
 
 
-def lend(wanted: Lending, dispositions: Dispositions, group: int) -> Callable[[Report], None]:
+def lend(wanted: Lending, dispositions: Dispositions) -> Callable[[Report], None]:
     """For Keeper: the front of `wanted`."""
 
     def front(report: Report) -> None:
         try:
-            lender = Lender(wanted, report, dispositions, group)
+            lender = Lender(wanted, report, dispositions)
         except PigeonError as error:
             _tell(f"pigeon: {error.message}")
             if error.hint:
