@@ -37,7 +37,6 @@ class SessionWatch:
         self, session: SessionFiles, lock_is_lost: Callable[[], bool], now: float, *, is_alone: bool
     ) -> None:
         self.must_list = False
-        self.is_alone = is_alone
         self._session = session
         self._lock_is_lost = lock_is_lost
         self._next_list = now + (ALONE_LIST_S if is_alone else LIST_S)
@@ -58,13 +57,13 @@ class SessionWatch:
         """Whether to list now."""
         return self.must_list or now >= self._next_list
 
-    def list_names(self, now: float) -> list[str]:
+    def list_names(self, now: float, *, is_alone: bool) -> list[str]:
         """The names in the session directory. Raises OSError: it has to be listed still."""
         names = files.list_names(self._session.directory)
         if self.must_list:
             self._next_lock_check = now
         self.must_list = False
-        self._next_list = now + (ALONE_LIST_S if self.is_alone else LIST_S)
+        self._next_list = now + (ALONE_LIST_S if is_alone else LIST_S)
         return names
 
     def lost_lock(self, now: float) -> bool:

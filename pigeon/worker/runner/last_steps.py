@@ -9,9 +9,10 @@ from pigeon import clock, trace
 from pigeon.wire import events, states
 from pigeon.wire.publish import forget_input
 from pigeon.worker.handover import Assignment, Refusal, Worker
+from pigeon.worker.relay.end import CommandEnd
 from pigeon.worker.relay.inbound import Inbound
 from pigeon.worker.relay.outbound import Outbound
-from pigeon.worker.relay.relay import CommandEnd, Relay
+from pigeon.worker.relay.relay import Relay
 from pigeon.worker.runner.directory_hold import DirectoryHold
 from pigeon.worker.runner.journal_row import JournalRow, byte_counts
 from pigeon.worker.runner.ownership import Ownership

@@ -29,7 +29,8 @@ from pigeon.worker.relay.liveness import ClientWatch
 from pigeon.worker.relay.outbound import Outbound
 from pigeon.worker.relay.process_context import hear_all_signals
 from pigeon.worker.relay.program import CannotStart
-from pigeon.worker.relay.relay import Relay, RunnerSide
+from pigeon.worker.relay.relay import Relay
+from pigeon.worker.relay.runner_side import RunnerSide
 from pigeon.worker.runner import launch
 from pigeon.worker.runner.directory_hold import DirectoryHold
 from pigeon.worker.runner.journal_row import JournalRow, byte_counts
