@@ -13,7 +13,6 @@ import signal
 from dataclasses import replace
 
 from pigeon import clock
-from pigeon.errors import JournalError
 from pigeon.text import duration
 from pigeon.wire import share
 from pigeon.wire.pacing import scan_interval
@@ -21,24 +20,23 @@ from pigeon.worker.debug import tell
 from pigeon.worker.handover import Assignment, Worker
 from pigeon.worker.reasons import Reasons
 from pigeon.worker.recovery.takeovers import Takeovers
-from pigeon.worker.scheduler import exits, outage, queue, waiting_clients
+from pigeon.worker.scheduler import outage, queue, waiting_clients
 from pigeon.worker.scheduler.agenda import NEVER, Agenda
 from pigeon.worker.scheduler.catalog import Catalog
-from pigeon.worker.scheduler.deaths import Deaths, how_died
+from pigeon.worker.scheduler.deaths import Deaths
 from pigeon.worker.scheduler.elsewhere import Elsewhere
-from pigeon.worker.scheduler.exits import Look
+from pigeon.worker.scheduler.ends import Ends
 from pigeon.worker.scheduler.forks import STANDBY_AFTER_S, Forks
 from pigeon.worker.scheduler.heartbeat import INTERVAL_S, Heartbeat
 from pigeon.worker.scheduler.idleness import Idleness
 from pigeon.worker.scheduler.other_hands import OtherHands
 from pigeon.worker.scheduler.outage import Outage
 from pigeon.worker.scheduler.rescue import Rescue
-from pigeon.worker.scheduler.retention import NET_KEEP_S, SWEEP_S, Retention, Sweeper
+from pigeon.worker.scheduler.retention import SWEEP_S, Retention, Sweeper
 from pigeon.worker.scheduler.runners import Runners
 from pigeon.worker.scheduler.sessions import (
     IGNORED,
     Adopted,
-    Ending,
     Final,
     Owned,
     Running,
@@ -61,8 +59,6 @@ ADOPTED_S = 0.2
 
 MOST_STUCK = 200
 """Sessions of which the worker file says why they cannot be started."""
-
-HELD_BY_NOBODY = "its directory is locked by a process that no worker has started"
 
 
 class Scheduler:
@@ -113,6 +109,7 @@ class Scheduler:
         self._rescue = Rescue(
             worker, self.sessions, self.runners, self._agenda, self._deaths, self._other_hands
         )
+        self._ends = Ends(worker, self.sessions, self._agenda, self._deaths, self._other_hands, self._rescue)
 
     def listen(self) -> None:
         """From now on SIGINT and SIGTERM are orders to stop; before anybody is told that the worker is there."""
@@ -318,54 +315,10 @@ class Scheduler:
                 # Something kills it: not at once again.
                 self._agenda.put("standby", clock.monotonic() + RECOVERY_S)
             if at_work is not None:
-                self._ended(*at_work, os.waitstatus_to_exitcode(status))
-
-    def _ended(self, session_id: str, state: Running | Ending, code: int) -> None:
-        now = clock.monotonic()
-        self._agenda.put_now("decide")
-        self._news_at = now
-        self._said.update(self._reasons.take())
-        said = self._said.pop(session_id, "")
-        move = exits.after(exits.kind_of(state), code)
-        if move.ends_worker:
-            raise JournalError(
-                "the journal cannot be used any more, as a runner has found",
-                hint="`pigeon history` tells what is wrong with it; a worker that is started looks at it first",
-            )
-        if move.is_told:
-            tell(f"pigeon worker: the runner of {session_id} died ({how_died(code)})")
-            self.worker.debug.say("failure", f"{session_id}: its runner died ({how_died(code)})")
-        if move.is_death:
-            self._deaths.add(session_id)
-        pause_s = self._deaths.pause_s(session_id)
-        if move.look is not Look.AS_EVER:
-            # Now means in this very turn: recovery has its look before anything is tried again.
-            at = 0.0 if move.look is Look.NOW else now + pause_s
-            self._agenda.put_before("recover", at)
-        after = exits.state_after(move.to, state, now, pause_s if move.is_death else None)
-        self.sessions.put(session_id, after)
-        if isinstance(after, Final):
-            self._deaths.forget(session_id)
-            if after.is_brief:
-                self._agenda.put_before("sweep", now + NET_KEEP_S)
-        if isinstance(after, Tried):
-            self._say_why(after, move.is_death, said, code)
-        elif isinstance(state, Running) and state.is_retry:
-            self._other_hands.end_wait(state.candidate)
-
-    def _say_why(self, tried: Tried, is_death: bool, said: str, code: int) -> None:
-        """Why it has to be tried again; or to be ended, if that has cost too many runners their life."""
-        candidate = tried.candidate
-        if not is_death:
-            candidate.stuck = said or (HELD_BY_NOBODY if tried.held_elsewhere else "")
-            return
-        candidate.stuck = said or f"its runner died ({how_died(code)})"
-        if self._deaths.are_hopeless(candidate.session_id):
-            tell(f"pigeon worker: session {candidate.session_id} is left alone: not even its end can be told")
-            self.sessions.put(candidate.session_id, IGNORED)
-            self._deaths.give_up(candidate.session_id, candidate.stuck)
-        elif self._deaths.are_many(candidate.session_id):
-            self._rescue.refuse(candidate, f": {candidate.stuck}")
+                self._news_at = clock.monotonic()
+                self._said.update(self._reasons.take())
+                said = self._said.pop(at_work[0], "")
+                self._ends.ended(*at_work, os.waitstatus_to_exitcode(status), said, self._news_at)
 
     def _recover(self) -> None:
         rows = self._rescue.look()
