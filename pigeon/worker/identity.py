@@ -71,6 +71,12 @@ def session_members(leader: int) -> list[int]:
     return [int(n) for n in os.listdir("/proc") if n.isdigit() and session_of(int(n)) == leader]
 
 
+def has_living_child(pid: int) -> bool:
+    """Whether a child of that process runs, or is stopped: it is no zombie."""
+    found = (stat_fields(int(name)) for name in os.listdir("/proc") if name.isdigit())
+    return any(fields is not None and int(fields[1]) == pid and fields[0] not in "ZX" for fields in found)
+
+
 def carries(pid: int, session_id: str) -> bool:
     """Whether the process was given the session's mark."""
     return _carries(pid, f"{SESSION_VARIABLE}={session_id}".encode())

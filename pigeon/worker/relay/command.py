@@ -20,6 +20,7 @@ from pigeon.wire.records import PTY, STDERR, STDOUT
 from pigeon.wire.text import to_bytes
 from pigeon.worker import identity
 from pigeon.worker.relay import command_tty, session_leader
+from pigeon.worker.relay.leader_watch import LeaderWatch
 from pigeon.worker.relay.process_context import ProcessContext, Shape
 from pigeon.worker.relay.program import cannot_start, find_program
 
@@ -36,7 +37,8 @@ STUCK_BYTES = 2048
 class Command:
     """A started command: its leader's pid, a pidfd, and the descriptors of its input and outputs.
 
-    `states`: where the leader of a terminal's session tells of stops (session_leader.py); None on pipes.
+    `states`: where the leader of a terminal's session tells what becomes of the command (session_leader.py); None on
+    pipes.
     """
 
     def __init__(
@@ -54,9 +56,7 @@ class Command:
         self.stdin = stdin
         self.outputs = outputs
         self.master = master
-        self.states = states
-        self.stopped_by = 0
-        """The signal that has stopped the command; 0 while it runs."""
+        self.leader = LeaderWatch(pid, states)
         self._slave = self._open_slave() if master is not None else None
         self._keep = keep
         self._return_code: int | None = None
@@ -74,29 +74,9 @@ class Command:
         """Some of its output comes by pipes."""
         return any(fd != self.master for fd in self.outputs)
 
-    def hear_state(self) -> bool:
-        """Whether the command has been stopped, or goes on, since the last call (`stopped_by`)."""
-        if self.states is None:
-            return False
-        try:
-            told = os.read(self.states, 256)
-        except BlockingIOError:
-            return False
-        if not told:
-            os.close(self.states)
-            self.states = None
-            return False
-        before, self.stopped_by = self.stopped_by, told[-1]
-        return before != self.stopped_by
-
-    def go_on(self) -> None:
-        """Let a stopped command run on."""
-        self.stopped_by = 0
-        identity.send([self.pid], signal.SIGCONT)  # its leader passes it on to all of the job
-
     def try_wait(self) -> int | None:
         """The return code as Python gives it (`-n` for signal n) once the command has ended."""
-        if self._return_code is None:
+        if self._return_code is None and self.leader.is_all_over():
             pid, status = os.waitpid(self.pid, os.WNOHANG)
             if not pid:
                 return None
@@ -132,29 +112,22 @@ class Command:
         """Signals to every process of the command's session, as a lost terminal reaches them."""
         for number in numbers:
             if not self._is_anothers():
-                identity.send(self._but_leader(identity.session_members(self.pid)), number)
-        self._wake_leader()
+                identity.send(self.leader.spared(identity.session_members(self.pid)), number)
+        if self._return_code is None:
+            self.leader.wake()
 
     def kill_all(self, session_id: str) -> None:
         """SIGKILL for whatever the command has started, in whichever process group or session it is by now."""
         leader = (
             self.pid if self._return_code is None else None
         )  # the number may be another's once it is reaped
-        identity.send(self._but_leader(identity.processes_of(session_id, leader)), signal.SIGKILL)
-        self._wake_leader()
+        identity.send(self.leader.spared(identity.processes_of(session_id, leader)), signal.SIGKILL)
+        if self._return_code is None:
+            self.leader.wake()
 
     def _is_anothers(self) -> bool:
         """The command's number is a stranger's by now: the kernel gives that of a session with members to nobody."""
         return self._return_code is not None and os.path.exists(f"/proc/{self.pid}")
-
-    def _wake_leader(self) -> None:
-        """Somebody may have stopped it: it would never tell the command's end."""
-        if self.states is not None and self._return_code is None:
-            identity.send([self.pid], signal.SIGCONT)
-
-    def _but_leader(self, pids: list[int]) -> list[int]:
-        """Without the leader of a terminal's session, which ends when the command does, and tells how."""
-        return pids if self.states is None else [pid for pid in pids if pid != self.pid]
 
     def interrupt_keys(self) -> dict[int, int]:
         """Key byte -> signal, for the keys that interrupt now; empty unless the terminal has ISIG on."""

@@ -82,6 +82,10 @@ class End:
         still this runner's."""
         self.return_code = self._command.try_wait()
         if self.return_code is None:
+            # Only who stands above it has, and the rest is being killed. Hopeless after as long as any.
+            if self._command.leader.is_beheaded and self._hangup.begin(now, cancelled=None, failed=None):
+                self._note("beheaded")
+                self._descriptors.forget(self._command.pidfd)
             return
         trace.mark("runner: command ended")
         self._drain = Drain(self._command, self._outbound, now)

@@ -19,12 +19,12 @@ class PollSet:
         self._masks: dict[int, int] = {}
         self._set_mask(command.pidfd, select.POLLIN)
         self._set_mask(wakeup_fd, select.POLLIN)
-        self._states = command.states
+        self._states = command.leader.states
         if self._states is not None:
             self._set_mask(self._states, select.POLLIN)
 
     def wait(self, timeout_s: float, *, may_read: bool, has_input: bool, has_keys: bool) -> list[int]:
-        """The outputs that have something, or have ended, and the command's `states` if there is news. `may_read`: they
+        """The outputs that have something, or have ended, and the leader's `states` if there is news. `may_read`: they
         are asked for; `has_input`: so is whether the command takes any; `has_keys`: so is whether its terminal does."""
         outputs = self._command.outputs
         for fd in outputs:

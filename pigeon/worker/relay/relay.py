@@ -111,14 +111,14 @@ class Relay:
             has_keys=self.inbound.control.keys.is_waiting,
         )
         for fd in ready:
-            if fd == self.command.states:
+            if fd == self.command.leader.states:
                 self._hear_state(fd)
             else:
                 self._read(fd)
 
     def _hear_state(self, fd: int) -> None:
         self._terminal.hear_state(is_alone=self._client.is_alone)
-        if self.command.states is None:
+        if self.command.leader.states is None:
             self._descriptors.forget(fd)
 
     def _timeout(self) -> float:

@@ -2,7 +2,8 @@
 
 By its being there the command's process group is not an orphaned one, in which the kernel drops SIGTSTP, SIGTTIN and
 SIGTTOU (setpgid(2)): so a program that stops itself is stopped. The leader tells the runner when the command has been
-stopped or goes on, and ends as the command does. It holds nothing but the terminal, so it proves nobody's life.
+stopped or goes on and when it has ended, and ends as the command does. A leader that ends without having told so has
+been killed, and its command may run on. It holds nothing but the terminal, so it proves nobody's life.
 """
 
 from __future__ import annotations
@@ -15,6 +16,9 @@ from pigeon.worker import identity
 
 GOES_ON = 0
 """What is told, as one byte, when the command goes on; else the number of the signal that has stopped it."""
+
+ENDED = 255
+"""What is told last: the command has ended."""
 
 _PASSED_ON = (
     signal.SIGHUP,
@@ -68,6 +72,7 @@ def _follow(command: int, report: int, *, spares_the_rest: bool) -> None:
             _continue(command)
         elif heard != signal.SIGCHLD:
             identity.send([command], heard)
+    _tell(ENDED)
     if spares_the_rest:
         _take_foreground()
     if os.WIFSIGNALED(status):

@@ -53,15 +53,15 @@ class TerminalSide:
 
     def hear_state(self, *, is_alone: bool) -> None:
         """The command has been stopped, or runs on. `is_alone`: nobody follows the session, who would have to know."""
-        if not self._command.hear_state() or not self._command.stopped_by:
+        if not self._command.leader.hear() or not self._command.leader.stopped_by:
             return
         if self.stops or is_alone:
-            self._outbound.say(events.stopped(self._command.stopped_by))
-            self._note("stopped", signal=self._command.stopped_by)
+            self._outbound.say(events.stopped(self._command.leader.stopped_by))
+            self._note("stopped", signal=self._command.leader.stopped_by)
         else:
-            self._command.go_on()
+            self._command.leader.go_on()
 
     def go_on(self) -> None:
         """Whoever follows the session is there."""
-        if self._command.stopped_by:
-            self._command.go_on()
+        if self._command.leader.stopped_by:
+            self._command.leader.go_on()

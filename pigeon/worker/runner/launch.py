@@ -155,27 +155,19 @@ def start(
     context = ProcessContext(
         request.umask, request.limits, request.modes, own_path, request.stderr, request.shape
     )
+
+    def run(window: tuple[int, int, int, int] | None) -> Command:
+        command = start_command(argv, env, window=window, inherit=held, until_exec=(proof,), context=context)
+        command.leader.is_wrapped = is_wrapped
+        return command
+
     try:
-        return start_command(
-            argv,
-            env,
-            window=request.window,
-            inherit=held,
-            until_exec=(proof,),
-            context=context,
-        )
+        return run(request.window)
     except NoTerminal:
         if request.pty:
             outbound.say(events.fallback_to_pipes())
         context.shape = None
-        return start_command(
-            argv,
-            env,
-            window=None,
-            inherit=held,
-            until_exec=(proof,),
-            context=context,
-        )
+        return run(None)
     except CannotStart as error:
         if is_wrapped and error.message != TOO_LONG:
             raise _wrapper_fails(error.message) from None
