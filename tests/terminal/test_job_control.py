@@ -193,9 +193,10 @@ def test_two_in_the_background_and_one_comes_to_the_front(warm: Pigeon) -> None:
 def test_a_full_screen_program_in_the_background_waits_with_its_screen(warm: Pigeon) -> None:
     place = warm.directory("screen")
     window = shell(warm, place)
+    known = warm.namespace.session_names()
     window.type(f"{PIGEON} \"printf '\\033[?1049hdra''wn'; read -r x; printf '\\033[?1049l'\" &\r")
-    window.wait_true(lambda: children_of(window.process.pid))
-    wait_until(lambda: b"drawn" in warm.sessions()[-1].output(), 15, "its screen")
+    session = warm.wait_session(known)
+    wait_until(lambda: b"drawn" in session.output(), 15, "its screen")
     window.type("echo he''re\r")
     window.wait_for("\nhere")
     assert b"drawn" not in window.raw
