@@ -119,7 +119,7 @@ DRAWS = {"pigeon.report.screen"}
 OWNERS = {
     "tomli": ("config",),
     "sqlite_utils": ("journal",),
-    "ptyprocess": ("pigeon.worker.relay.command",),
+    "ptyprocess": ("pigeon.worker.relay.spawn",),
     "filelock": ("pigeon.worker.locks.flock", "pigeon.worker.locks.strict"),
     "time": ("pigeon.clock",),
     "cloudpickle": ("pigeon.api.pickling",),  # no dependency: used where programs have it

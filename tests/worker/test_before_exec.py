@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from pigeon.worker import identity, proof
-from pigeon.worker.relay.command import start as start_command
 from pigeon.worker.relay.process_context import ProcessContext
+from pigeon.worker.relay.spawn import start as start_command
 from tests.helpers.processes import children_of
 from tests.helpers.waiting import wait_until
 
@@ -46,7 +46,7 @@ RUNNER = """
 import os, sys
 from pigeon.worker import identity
 from pigeon.worker.proof import ProofOfLife
-from pigeon.worker.relay.command import start as start_command
+from pigeon.worker.relay.spawn import start as start_command
 from pigeon.worker.relay.process_context import ProcessContext
 shape = (True, True, True) if sys.argv[3] == "pty" else None
 proof = ProofOfLife(sys.argv[1], "runner")

@@ -13,10 +13,10 @@ from pigeon.wire import files
 from pigeon.wire.names import Namespace, SessionFiles, new_session_id
 from pigeon.wire.records import SUSPENDED, client_line, heartbeat_line, stdin_line
 from pigeon.worker.relay.command import Command
-from pigeon.worker.relay.command import start as start_command
 from pigeon.worker.relay.control import AWAKE_BEATS
 from pigeon.worker.relay.inbound import Inbound
 from pigeon.worker.relay.liveness import ClientWatch
+from pigeon.worker.relay.spawn import start as start_command
 
 
 @pytest.fixture

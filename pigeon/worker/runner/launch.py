@@ -13,11 +13,12 @@ from pigeon.wire.documents import Request
 from pigeon.wire.text import to_bytes, to_here
 from pigeon.worker import identity, profile, words
 from pigeon.worker.handover import Assignment, Worker
-from pigeon.worker.relay.command import Command, NoTerminal
-from pigeon.worker.relay.command import start as start_command
+from pigeon.worker.relay.command import Command
 from pigeon.worker.relay.outbound import Outbound
 from pigeon.worker.relay.process_context import ProcessContext
 from pigeon.worker.relay.program import TOO_LONG, CannotStart, find_program
+from pigeon.worker.relay.spawn import NoTerminal
+from pigeon.worker.relay.spawn import start as start_command
 from pigeon.worker.runner.held_directory import HeldDirectory, other_directory
 
 _TERMINFO = (
