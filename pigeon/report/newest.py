@@ -9,6 +9,7 @@ from pigeon import clock
 from pigeon.errors import DamagedSession
 from pigeon.report.session_view import View
 from pigeon.wire import files, segments, states
+from pigeon.wire.client_records import client_event_of, features_in
 from pigeon.wire.documents import BULK
 from pigeon.wire.names import attachment_number, is_control
 from pigeon.wire.pacing import HEARTBEAT_S
@@ -24,10 +25,8 @@ from pigeon.wire.records import (
     Record,
     attacher_of,
     bulk_bytes_of,
-    client_event_of,
     decode_line,
     event_of,
-    features_in,
     offset_of,
     quoted,
     stamp_of,

@@ -8,10 +8,20 @@ from __future__ import annotations
 
 from pigeon.wire import files
 from pigeon.wire.names import SessionFiles, is_control, is_input
-from pigeon.wire.records import KEYS, blank_lines, quoted
+from pigeon.wire.records import KEYS, MAX_DATA_BYTES, quoted
 
 MAX_CONTROL_BYTES = 64 * 1024 * 1024
 """More is no control file of ours."""
+
+
+def blank_lines(size: int) -> bytes:
+    """So many bytes that say nothing, in whole lines, in the place of whole records."""
+    lines = b""
+    while size:
+        length = size if size <= 2 * MAX_DATA_BYTES else MAX_DATA_BYTES
+        lines += b'{"type":"blank"}'.ljust(length - 1) + b"\n"
+        size -= length
+    return lines
 
 
 def erase(path: str, start: int, end: int) -> None:

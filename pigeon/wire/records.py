@@ -1,8 +1,8 @@
 """The records of the `.jsonl` files: building, decoding, and what fields each has. No I/O.
 
 `RECORDS`, `EVENTS` and what is optional in them are the tables of FORMAT.md, which a test compares with them; whoever
-builds a record is held to them. Readers ignore types and fields that are not listed. The events of a runner are built
-in `events.py`, which no client needs.
+builds a record is held to them. Readers ignore types and fields that are not listed. What no client needs is elsewhere:
+`events.py` and `stream.py` build what a runner writes, `client_records.py` reads what it is told.
 """
 
 from __future__ import annotations
@@ -122,21 +122,6 @@ _CUT = b"="
 # Building
 
 
-def output_line(seq: int, channel: str, data: bytes) -> bytes:
-    """An `output` record. Written by concatenation: the general encoder would scan the payload once more."""
-    from binascii import b2a_base64  # a shared object, which a command without output or input never loads
-
-    line = b'{"channel":"%s","data_b64":"%s","seq":%d,"ts":"%s","type":"output"}\n' % (
-        channel.encode(),
-        b2a_base64(data, newline=False),
-        seq,
-        utc_text().encode(),
-    )
-    if CHECKS:
-        _check_payload(line, RECORDS["stream.jsonl"][OUTPUT], seq, data)
-    return line
-
-
 def frame_record(channel: str, data: bytes | memoryview) -> Record:
     """What a reader gives out for a frame of a segment: as if it had been an `output` or `stdin` record."""
     if channel == STDIN:
@@ -145,7 +130,7 @@ def frame_record(channel: str, data: bytes | memoryview) -> Record:
 
 
 def stdin_line(seq: int, data: bytes) -> bytes:
-    """A `stdin` record, written like `output_line`."""
+    """A `stdin` record. Written by concatenation: the general encoder would scan the payload once more."""
     from binascii import b2a_base64
 
     line = b'{"data_b64":"%s","seq":%d,"ts":"%s","type":"stdin"}\n' % (
@@ -154,11 +139,12 @@ def stdin_line(seq: int, data: bytes) -> bytes:
         utc_text().encode(),
     )
     if CHECKS:
-        _check_payload(line, RECORDS["stdin.jsonl"][STDIN], seq, data)
+        check_payload(line, RECORDS["stdin.jsonl"][STDIN], seq, data)
     return line
 
 
-def _check_payload(line: bytes, fields: tuple[str, ...], seq: int, data: bytes) -> None:
+def check_payload(line: bytes, fields: tuple[str, ...], seq: int, data: bytes) -> None:
+    """With PIGEON_DEBUG=1: a line with a payload reads as what was written, with just these fields."""
     record = decode_payload_line(line, 0, len(line) - 1)
     assert record.keys() == {"type", DECODED, *fields}, line
     assert (data_of(record), record["seq"]) == (data, seq), line
@@ -176,16 +162,6 @@ def keys_line(data: bytes) -> bytes:
         record = decode_payload_line(line, 0, len(line) - 1)
         assert record.keys() == {"type", DECODED, *RECORDS["control.jsonl"][KEYS]}, line
     return line
-
-
-def blank_lines(size: int) -> bytes:
-    """So many bytes that say nothing, in whole lines, in the place of whole records."""
-    lines = b""
-    while size:
-        length = size if size <= 2 * MAX_DATA_BYTES else MAX_DATA_BYTES
-        lines += b'{"type":"blank"}'.ljust(length - 1) + b"\n"
-        size -= length
-    return lines
 
 
 def stdin_eof_line(seq: int, bulk_bytes: int = 0) -> bytes:
@@ -320,6 +296,12 @@ def integer(record: Record, field: str) -> int | None:
     return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
+def text(record: Record, field: str) -> str:
+    """A field that is a text; "" when it is absent or something else."""
+    value = record.get(field)
+    return value if isinstance(value, str) else ""
+
+
 def type_of(record: Record) -> str:
     """The record's type; "" if it has none."""
     kind = record.get("type")
@@ -328,32 +310,22 @@ def type_of(record: Record) -> str:
 
 def event_of(record: Record) -> str:
     """Which event of stream.jsonl it is; "" for any other record."""
-    return _text(record, "event") if record.get("type") == EVENT else ""
-
-
-def client_event_of(record: Record) -> str:
-    """What a client says in it; "" for any other record."""
-    return _text(record, "event") if record.get("type") == CLIENT else ""
-
-
-def companion_of(record: Record) -> str:
-    """The session beside which a BESIDE record asks to be run; "" for any other record."""
-    return _text(record, "session") if client_event_of(record) == BESIDE else ""
+    return text(record, "event") if record.get("type") == EVENT else ""
 
 
 def channel_of(record: Record) -> str:
     """One of CHANNELS, as far as its writer is one that is known."""
-    return _text(record, "channel")
+    return text(record, "channel")
 
 
 def stamp_of(record: Record) -> str:
     """When it was written, by its writer's clock: for people only."""
-    return _text(record, "ts")
+    return text(record, "ts")
 
 
 def message_of(record: Record) -> str:
     """The words of a WORKER_ERROR, NOTICE or CLIENT_LOST."""
-    return _text(record, "message")
+    return text(record, "message")
 
 
 def is_verbose(record: Record) -> bool:
@@ -379,18 +351,6 @@ def turns_to_bulk(record: Record) -> bool:
 def segment_of(record: Record) -> int:
     """The segment with which a BULK_EVENT or a STDIN_BULK says that a reader begins."""
     return max(1, integer(record, "segment") or 1)
-
-
-def features_in(record: Record) -> tuple[str, ...]:
-    """What an attacher says, in its first record, that it can do."""
-    features = record.get("features")
-    return tuple(f for f in features if isinstance(f, str)) if isinstance(features, list) else ()
-
-
-def signal_of(record: Record) -> int | None:
-    """The number of a SIGNAL, 1 to 64; None if it has none that is a signal's."""
-    number = integer(record, "signal")
-    return number if number is not None and 0 < number < 65 else None
 
 
 def has_terminal(record: Record) -> bool:
@@ -426,14 +386,9 @@ class Exit:
     def __init__(self, record: Record) -> None:
         self.exit_code = integer(record, "exit_code")
         self.return_code = integer(record, "raw_return_code")
-        self.hung_up = _text(record, "hung_up")
+        self.hung_up = text(record, "hung_up")
 
 
 def quoted(name: str) -> bytes:
     """The bytes that a line cannot lack if it has `name` as a type, event or field; other lines may have them too."""
     return b'"%s"' % name.encode()
-
-
-def _text(record: Record, field: str) -> str:
-    value = record.get(field)
-    return value if isinstance(value, str) else ""

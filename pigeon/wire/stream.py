@@ -6,11 +6,28 @@ segments, a mark in them stands for each event, so that readers (`StreamReader`)
 
 from __future__ import annotations
 
+from binascii import b2a_base64
+
+from pigeon.clock import utc_text
 from pigeon.wire import events
 from pigeon.wire.files import Appender
+from pigeon.wire.jsontext import CHECKS
 from pigeon.wire.names import SessionFiles
-from pigeon.wire.records import BULK_AFTER_BYTES, MAX_DATA_BYTES, output_line
+from pigeon.wire.records import BULK_AFTER_BYTES, MAX_DATA_BYTES, OUTPUT, RECORDS, check_payload
 from pigeon.wire.segments import SEGMENT_BYTES, SegmentWriter
+
+
+def output_line(seq: int, channel: str, data: bytes) -> bytes:
+    """An `output` record. Written by concatenation: the general encoder would scan the payload once more."""
+    line = b'{"channel":"%s","data_b64":"%s","seq":%d,"ts":"%s","type":"output"}\n' % (
+        channel.encode(),
+        b2a_base64(data, newline=False),
+        seq,
+        utc_text().encode(),
+    )
+    if CHECKS:
+        check_payload(line, RECORDS["stream.jsonl"][OUTPUT], seq, data)
+    return line
 
 
 class StreamWriter:

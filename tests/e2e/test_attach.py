@@ -15,7 +15,7 @@ from pigeon.client.session import replay
 from pigeon.client.session.guardian_front import GuardianFront
 from pigeon.client.session.options import Options
 from pigeon.wire.names import SessionFiles
-from pigeon.wire.records import output_line
+from pigeon.wire.stream import output_line
 from pigeon.wire.tail import StreamReader
 from tests.helpers import raw
 from tests.helpers.pigeon import Pigeon

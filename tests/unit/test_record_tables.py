@@ -9,13 +9,13 @@ import sys
 
 import pytest
 
-from pigeon.wire import events, records
+from pigeon.wire import client_records, erasing, events, records, stream
 from pigeon.wire.records import EVENTS, OPTIONAL, OPTIONAL_IN_EVENTS, RECORDS, Exit, decode_line
 
 FILES = {kind: file for file, kinds in RECORDS.items() for kind in kinds if kind != records.EVENT}
 
 BUILT = {
-    records.OUTPUT: [records.output_line(3, records.PTY, b"\0x\xff")],
+    records.OUTPUT: [stream.output_line(3, records.PTY, b"\0x\xff")],
     records.STDIN: [records.stdin_line(0, b"keys"), records.stdin_line(1, b"")],
     records.STDIN_EOF: [records.stdin_eof_line(2), records.stdin_eof_line(2, 5)],
     records.STDIN_BULK: [records.stdin_bulk_line(1)],
@@ -23,7 +23,7 @@ BUILT = {
     records.RESIZE: [records.resize_line(1, 80, 24), records.resize_line(2, 80, 24, (800, 600))],
     records.HEARTBEAT: [records.heartbeat_line(), records.heartbeat_line(("bulk",))],
     records.ACK: [records.ack_line(12), records.ack_line(12, 5)],
-    records.BLANK: [records.blank_lines(40)],
+    records.BLANK: [erasing.blank_lines(40)],
     records.KEYS: [records.keys_line(b"\x03")],
     records.CLIENT: [
         records.client_line(event, "17-ab" if event == records.BESIDE else "")
@@ -107,24 +107,24 @@ def test_what_is_read_is_what_was_meant() -> None:
     assert records.event_of(ended) == records.EXIT
     exit_ = Exit(ended)
     assert (exit_.exit_code, exit_.return_code, exit_.hung_up) == (129, -1, "hung up")
-    assert records.signal_of(decode_line(records.signal_line(0, 2)[:-1])) == 2
+    assert client_records.signal_of(decode_line(records.signal_line(0, 2)[:-1])) == 2
     assert records.offset_of(decode_line(events.ack(9)[:-1])) == 9
     assert records.attacher_of(decode_line(events.attached(3)[:-1])) == 3
     assert records.message_of(decode_line(events.notice("x")[:-1])) == "x"
-    assert records.client_event_of(decode_line(records.client_line("hangup")[:-1])) == "hangup"
+    assert client_records.client_event_of(decode_line(records.client_line("hangup")[:-1])) == "hangup"
     assert records.pid_of(decode_line(events.started(4)[:-1])) == 4
 
 
 @pytest.mark.parametrize("value", [None, 0, 65, True, "9", [9], -1])
 def test_a_signal_that_is_none_is_none(value: object) -> None:
-    assert records.signal_of({"type": "signal", "signal": value}) is None
+    assert client_records.signal_of({"type": "signal", "signal": value}) is None
 
 
 @pytest.mark.parametrize("value", [None, 3, ["exit"], {"exit": 1}])
 def test_what_has_no_name_has_an_empty_one(value: object) -> None:
     assert records.type_of({"type": value}) == ""
     assert records.event_of({"type": "event", "event": value}) == ""
-    assert records.client_event_of({"type": "client", "event": value}) == ""
+    assert client_records.client_event_of({"type": "client", "event": value}) == ""
     assert records.event_of({"type": value, "event": "exit"}) == ""
     assert Exit({"exit_code": value if value != 3 else "3", "hung_up": value}).exit_code is None
 
@@ -142,8 +142,8 @@ def checking(code: str) -> subprocess.CompletedProcess[str]:
 
 def test_with_debugging_on_every_record_is_read_back() -> None:
     done = checking(
-        "from pigeon.wire import events, records, jsontext\n"
-        "records.output_line(0, 'pty', b'x' * 1000); records.stdin_line(1, b''); events.exited(0, 0)\n"
+        "from pigeon.wire import events, jsontext, records, stream\n"
+        "stream.output_line(0, 'pty', b'x' * 1000); records.stdin_line(1, b''); events.exited(0, 0)\n"
         "assert jsontext.CHECKS\n"
     )
     assert done.returncode == 0, done.stderr
@@ -152,11 +152,11 @@ def test_with_debugging_on_every_record_is_read_back() -> None:
 @pytest.mark.parametrize(
     "broken",
     [
-        "import binascii; binascii.b2a_base64 = lambda data, newline: b'AAAA'; records.output_line(0, 'pty', b'xyz')",
+        "stream.b2a_base64 = lambda data, newline: b'AAAA'; stream.output_line(0, 'pty', b'xyz')",
         "import binascii; binascii.b2a_base64 = lambda data, newline: b'AAAA'; records.stdin_line(0, b'xyz')",
         "jsontext._from_text = lambda text: {}; records.heartbeat_line()",
     ],
 )
 def test_and_one_that_reads_back_as_another_is_told(broken: str) -> None:
-    done = checking(f"from pigeon.wire import jsontext, records\n{broken}\n")
+    done = checking(f"from pigeon.wire import jsontext, records, stream\n{broken}\n")
     assert "AssertionError" in done.stderr

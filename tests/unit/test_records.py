@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from pigeon.wire import documents, jsontext, records, states
+from pigeon.wire import documents, jsontext, records, states, stream
 from pigeon.wire.claim import parse_claim
 from pigeon.wire.documents import (
     BadDocument,
@@ -47,7 +47,7 @@ def test_what_is_not_json_is_a_value_error(text: bytes) -> None:
 
 @given(st.binary(max_size=2000), st.integers(0, 10**9), st.sampled_from(records.CHANNELS))
 def test_output_round_trip(data: bytes, seq: int, channel: str) -> None:
-    line = records.output_line(seq, channel, data)
+    line = stream.output_line(seq, channel, data)
     assert line.endswith(b"\n") and line.count(b"\n") == 1
     record = records.decode_line(line[:-1])
     assert records.data_of(record) == data

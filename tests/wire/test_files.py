@@ -14,7 +14,8 @@ from pigeon.errors import DamagedSession
 from pigeon.wire import claim, files
 from pigeon.wire.files import Appender, Refused
 from pigeon.wire.names import SessionFiles
-from pigeon.wire.records import heartbeat_line, output_line, stdin_line
+from pigeon.wire.records import heartbeat_line, stdin_line
+from pigeon.wire.stream import output_line
 from pigeon.wire.tail import Tail
 
 

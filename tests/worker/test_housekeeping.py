@@ -14,8 +14,8 @@ from pigeon.wire import directories, events, files
 from pigeon.wire.documents import Request
 from pigeon.wire.names import Namespace, SessionFiles, new_session_id
 from pigeon.wire.reading import known_status
-from pigeon.wire.records import output_line
 from pigeon.wire.states import Status
+from pigeon.wire.stream import output_line
 from pigeon.wire.takeover import OwnerWatch, end
 from pigeon.worker.debug import Debug
 from pigeon.worker.handover import Worker

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pigeon.errors import DamagedSession
+from pigeon.wire.client_records import client_event_of
 from pigeon.wire.pacing import Silence
 from pigeon.wire.records import (
     ACK,
@@ -13,7 +14,6 @@ from pigeon.wire.records import (
     SUSPENDED,
     Record,
     bulk_bytes_of,
-    client_event_of,
     offset_of,
     payload_of,
     type_of,

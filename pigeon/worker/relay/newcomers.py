@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from pigeon.errors import DamagedSession
+from pigeon.wire.client_records import client_event_of, features_in
 from pigeon.wire.documents import BULK, JOB_CONTROL
 from pigeon.wire.names import SessionFiles, attachment_number
-from pigeon.wire.records import VISITOR, client_event_of, features_in
+from pigeon.wire.records import VISITOR
 from pigeon.wire.tail import Tail
 from pigeon.worker.relay.orders import Orders
 

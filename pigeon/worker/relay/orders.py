@@ -6,8 +6,9 @@ word means for the session is the relay's.
 
 from __future__ import annotations
 
+from pigeon.wire.client_records import client_event_of, signal_of
 from pigeon.wire.documents import size_of
-from pigeon.wire.records import CLIENT, HANGUP, RESIZE, SIGNAL, Record, client_event_of, signal_of, type_of
+from pigeon.wire.records import CLIENT, HANGUP, RESIZE, SIGNAL, Record, type_of
 from pigeon.worker.relay.command import Command
 
 STOP = "stop"

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pigeon import procfs
 from pigeon.errors import DamagedSession
 from pigeon.wire import files, states
+from pigeon.wire.client_records import companion_of
 from pigeon.wire.names import Namespace
 from pigeon.wire.pacing import CLIENT_GONE_S, HEARTBEAT_S
-from pigeon.wire.records import companion_of
 from pigeon.wire.tail import Tail
 from pigeon.worker.scheduler.queue import DIRECTORY
 from pigeon.worker.scheduler.sessions import Candidate
