@@ -21,7 +21,7 @@ from pigeon.client.session.session_end import SessionEnd
 from pigeon.client.session.submit import Submission, is_over, publish
 from pigeon.client.session.trouble import ShareTrouble
 from pigeon.client.session.upstream import Upstream
-from pigeon.client.terminal import escapes, guardian
+from pigeon.client.terminal import escapes, leaving
 from pigeon.client.terminal.escapes import Escapes
 from pigeon.client.terminal.giveup import presses_in
 from pigeon.wire import records, share, states
@@ -197,7 +197,7 @@ def pump(mine):
         (
             "os.kill(os.getpid(), 9)",
             "255",
-            b"pigeon: its own process on the share was killed by signal 9\n" + guardian.PUMP_KILLED_HINT,
+            leaving.PUMP_KILLED % 9,
         ),
     ],
 )

@@ -2,7 +2,7 @@
 
 Each turn waits at the front, acts on the events that came, writes to the share what is due, reads from it what is due,
 and asks whether the session has an end. May hang in any operation on the share: whoever has a user to look after runs
-it in a process of its own (`client/halves.py`).
+it in a process of its own (`client/following.py`).
 """
 
 from __future__ import annotations
@@ -238,9 +238,7 @@ class Conversation:
             self.end.next_look = self._now
         elif event == records.FALLBACK:
             self.front.notice("the worker has no terminal left for this session: it runs on pipes")
-        elif (
-            event == records.ACK and self.upstream.is_open
-        ):  # before that they are of an earlier client's files
+        elif event == records.ACK and self.upstream.is_open:  # before: they are of an earlier client's files
             taken = records.offset_of(record), records.bulk_bytes_of(record), records.control_of(record)
             self.owner.input_taken(*taken)
             self.upstream.release()
@@ -301,12 +299,8 @@ class Conversation:
         self.departure.last_words(OUTPUT_CLOSED)
         if isinstance(error, BrokenPipeError):
             raise Outcome(128 + 13, broken_pipe=True, signal=13)
-        raise Outcome(
-            EXIT_PIGEON,
-            f"pigeon: cannot write the command's output: {error.strerror}",
-            abnormal=True,
-            kind="output",
-        )
+        text = f"pigeon: cannot write the command's output: {error.strerror}"
+        raise Outcome(EXIT_PIGEON, text, abnormal=True, kind="output")
 
     # States
 
@@ -346,20 +340,7 @@ class Conversation:
             from pigeon.client.session.neighbour import Neighbour
 
             self._neighbour = Neighbour(self.owner.namespace, holder)
-        neighbour = self._neighbour
-        if neighbour.is_settled:
-            return
-        if neighbour.is_abandoned():
-            try:
-                neighbour.hang_up()
-            except OSError:
-                return  # at the next look
-            self.front.notice(
-                f"the client of session {holder} has been killed: it is hung up", about="waiting"
-            )
-        elif self._job is not None and neighbour.is_of_job(self._job):
-            self.upstream.ask_for_company(holder)
-            neighbour.is_settled = True
+        self._neighbour.look(self._job, self.upstream, self.front)
 
     def _withdraw(
         self, outcome: Outcome, reason: str = "withdrawn by its client", code: int = EXIT_CANCELLED

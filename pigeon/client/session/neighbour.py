@@ -20,6 +20,8 @@ from pigeon.wire.request_reading import parse_request
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from pigeon.client.session.front import Front
+    from pigeon.client.session.upstream import Upstream
     from pigeon.wire.documents import Job, Request
     from pigeon.wire.names import Namespace, SessionFiles
 
@@ -41,14 +43,32 @@ class Neighbour:
 
     def __init__(self, namespace: Namespace, session_id: str) -> None:
         self.session_id = session_id
-        self.is_settled = False
+        self._is_settled = False
         """What could be done has been done."""
         self._hungry = 0
         """At so many looks in a row its input was found to be an ancestor's to write, and empty."""
         self._session = namespace.session(session_id)
         self._request = _request(self._session)
 
-    def is_abandoned(self) -> bool:
+    def look(self, own: Job | None, upstream: Upstream, front: Front) -> None:
+        """Hang it up if its client is dead, or ask to run beside it if it is of the same job; once, and say so.
+
+        `own`: where this client stands; None if the request does not tell.
+        """
+        if self._is_settled:
+            return
+        if self._is_abandoned():
+            try:
+                self._hang_up()
+            except OSError:
+                return  # at the next look
+            text = f"the client of session {self.session_id} has been killed: it is hung up"
+            front.notice(text, about="waiting")
+        elif own is not None and self._is_of_job(own):
+            upstream.ask_for_company(self.session_id)
+            self._is_settled = True
+
+    def _is_abandoned(self) -> bool:
         """Whether its client, which was to end it, has been killed with both of its processes, and nobody took over."""
         request = self._request
         if request is None or request.job is None or request.keeps or not request.sends_heartbeats:
@@ -62,12 +82,12 @@ class Neighbour:
             return False
         return not any(map(attachment_number, names)) and quoted(DETACHED) not in control
 
-    def hang_up(self) -> None:
+    def _hang_up(self) -> None:
         """As `pigeon stop` does. Raises OSError."""
         attachment.create(self._session, visitor_records=client_line(HANGUP))
-        self.is_settled = True
+        self._is_settled = True
 
-    def is_of_job(self, own: Job) -> bool:
+    def _is_of_job(self, own: Job) -> bool:
         """Whether it and the client that stands at `own` wait for each other, by what no request can tell.
 
         So it is where another program stands between the two in a pipeline, and where an ancestor of this client, which

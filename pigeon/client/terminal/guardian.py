@@ -13,7 +13,7 @@ import select
 from pigeon import startup, trace
 from pigeon.client import frames
 from pigeon.client.signals import signals
-from pigeon.client.terminal import escapes
+from pigeon.client.terminal import escapes, leaving
 from pigeon.client.terminal.giveup import GiveUp, presses_in
 from pigeon.client.terminal.leaving import LAST_WORDS_S, Leaving
 from pigeon.client.terminal.raw import SWALLOW_S, Questions, Terminal, has_keys, write_sequences
@@ -35,11 +35,6 @@ runs."""
 
 KEYBOARD_BYTES = 16 * 1024 * 1024
 """Typed (or pasted) and not yet passed on by the pump; beyond this the terminal holds the rest."""
-
-PUMP_KILLED_HINT = (
-    b"pigeon: hint: a command that was started runs on until the client is missed (`client_timeout`): "
-    b"`pigeon sessions` finds it, `pigeon attach SESSION` comes back to it\n"
-)
 
 REAP_S = 0.25
 """A pump that has said its last word is gone within two milliseconds."""
@@ -224,8 +219,7 @@ class Guardian:
             self._abnormal = True
             number = os.WTERMSIG(status)
             if not self._leaving.has_begun:
-                self._message += b"pigeon: its own process on the share was killed by signal %d\n" % number
-                self._message += PUMP_KILLED_HINT
+                self._message += leaving.PUMP_KILLED % number
             return EXIT_PIGEON
         return self._as_left(os.WEXITSTATUS(status))
 
@@ -247,8 +241,7 @@ class Guardian:
             self._foreground.look()
         self._window.report(now)
         if self._give_up.due(now) == 0.0:
-            text = b"pigeon: left: the session did not answer; it is told to end as soon as it can be\n"
-            self._leave(EXIT_PIGEON, text)
+            self._leave(EXIT_PIGEON, leaving.LEFT)
         since = self._foreground.suspending_at
         if since is not None and now - since > LAST_WORDS_S:
             self._stop()
@@ -277,8 +270,7 @@ class Guardian:
             self.link.send(kind, payload)
 
     def _stop_watching(self) -> None:
-        text = b"pigeon: stopped watching; the session goes on\n"
-        self._leave(0, text, frames.SIGNAL, b"%d" % signals.SIGINT)
+        self._leave(0, leaving.STOPPED_WATCHING, frames.SIGNAL, b"%d" % signals.SIGINT)
 
     # The user
 
@@ -325,14 +317,14 @@ class Guardian:
         if self._watches and action in (escapes.HANG_UP, escapes.DETACH):
             self._stop_watching()
         elif action == escapes.HANG_UP:
-            self._leave(EXIT_PIGEON, b"pigeon: hung up\n")
+            self._leave(EXIT_PIGEON, leaving.HUNG_UP)
         elif action == escapes.DETACH:
             self.link.send(frames.DETACH)
         elif action == escapes.SUSPEND:
             self._foreground.suspend()
         else:
             text = escapes.help_text(self._escapes.character, watches=self._watches)
-            self._write(b"\n" + text.encode() + b"\n")
+            self.terminal.say(b"\n" + text.encode() + b"\n")
             self._is_spoiled = True
 
     def _redraw_spoiled(self) -> None:
@@ -376,7 +368,7 @@ class Guardian:
         # Of a terminal that others of this job use as well nothing is dropped that is not likely to be an answer.
         self.terminal.restore(discard_input=not self._waits_for_need or self._questions.were_asked)
         if self._message:
-            self._write(self._message)
+            self.terminal.say(self._message)
         if self._must_reap:
             self._reap()
         if self._broken_pipe:
@@ -401,13 +393,5 @@ class Guardian:
 
     def _say(self, text: str) -> None:
         if self._speaks:
-            self._write(f"pigeon: {text}\n".encode())
+            self.terminal.say(f"pigeon: {text}\n".encode())
             self._is_spoiled = True
-
-    def _write(self, text: bytes) -> None:
-        if self.terminal.is_raw:
-            text = text.replace(b"\n", b"\r\n")
-        try:
-            os.write(2, text)
-        except OSError:
-            pass  # nobody can be told

@@ -10,6 +10,17 @@ ORDERED_WORDS_S = 0.7
 """After SIGTERM or SIGHUP the command has so long to end by it, and the pump then so long to say goodbye: whoever sends
 one, and whoever waits for a time limit, sees this process end within two seconds, whatever the share does."""
 
+HUNG_UP = b"pigeon: hung up\n"
+LEFT = b"pigeon: left: the session did not answer; it is told to end as soon as it can be\n"
+STOPPED_WATCHING = b"pigeon: stopped watching; the session goes on\n"
+"""What the user is told who leaves by an escape, by Ctrl-C three times, or by one where he only watches."""
+
+PUMP_KILLED = (
+    b"pigeon: its own process on the share was killed by signal %d\n"
+    b"pigeon: hint: a command that was started runs on until the client is missed (`client_timeout`): "
+    b"`pigeon sessions` finds it, `pigeon attach SESSION` comes back to it\n"
+)
+
 UNTOLD = (
     b"pigeon: the session could not be told, since the shared directory does not answer: it ends when its client is "
     b"missed (`client_timeout`); `pigeon sessions` finds it\n"

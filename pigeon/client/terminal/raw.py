@@ -99,6 +99,15 @@ class Terminal:
         except termios.error:
             return False
 
+    def say(self, text: bytes) -> None:
+        """Write lines of pigeon's own to stderr, as the terminal wants them now."""
+        if self.is_raw:
+            text = text.replace(b"\n", b"\r\n")
+        try:
+            os.write(2, text)
+        except OSError:
+            pass  # nobody can be told
+
     def restore(self, *, discard_input: bool) -> None:
         """As it was when it was made raw.
 
