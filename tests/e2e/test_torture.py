@@ -17,7 +17,8 @@ from tools.torture.__main__ import torture
 @pytest.mark.slow
 def test_no_promise_is_broken(tmp_path: Path) -> None:
     report = torture(tmp_path, seed=1, sessions=25, kills=15, parallel=8, minutes=0.2)
-    assert report.kills >= 3 and report.sessions >= 8, report.summary  # what fits into the time on a busy machine
+    # What fits into the time on a busy machine.
+    assert report.kills >= 3 and report.sessions >= 8, report.summary
     assert not report.violations, "\n".join([report.summary, *report.violations])
 
 
