@@ -7,8 +7,9 @@ reports, kitty keyboard.
 
 from __future__ import annotations
 
+import copy
 import re
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pyte
 
@@ -40,12 +41,35 @@ class Cell(NamedTuple):
     attributes: tuple[bool, ...]
 
 
+_ALTERNATE = {47, 1047, 1049}
+"""The modes of xterm's second screen, which a full-screen program leaves with the first one as it was."""
+
+
 class _Screen(pyte.Screen):
-    """A pyte screen whose answers are collected."""
+    """A pyte screen whose answers are collected, with the alternate screen that pyte does not have."""
 
     def __init__(self, cols: int, rows: int) -> None:
         self.answers: list[bytes] = []
         super().__init__(cols, rows)
+
+    def reset(self) -> None:
+        self._first: tuple[Any, Any] | None = None
+        super().reset()
+
+    def set_mode(self, *modes: int, **how: Any) -> None:
+        super().set_mode(*modes, **how)
+        if how.get("private") and not _ALTERNATE.isdisjoint(modes) and self._first is None:
+            self._first = self.buffer.copy(), copy.copy(self.cursor)
+            self.buffer.clear()
+
+    def reset_mode(self, *modes: int, **how: Any) -> None:
+        super().reset_mode(*modes, **how)
+        if how.get("private") and not _ALTERNATE.isdisjoint(modes) and self._first is not None:
+            hidden = self.cursor.hidden
+            (lines, self.cursor), self._first = self._first, None
+            self.cursor.hidden = hidden
+            self.buffer.clear()
+            self.buffer.update(lines)
 
     def write_process_input(self, data: str) -> None:
         self.answers.append(data.encode())

@@ -137,12 +137,13 @@ def _wait_same(window: Terminal, wanted: Picture, what: str) -> None:
         return picture(window) == wanted
 
     def describe() -> str:
-        return f"the same screen: {what}\n{_difference(picture(window), wanted)}\n{window.tell()}"
+        return f"the same screen: {what}\n{difference(picture(window), wanted)}\n{window.tell()}"
 
     wait_until(same, 30, describe, interval_s=0.0)
 
 
-def _difference(got: Picture, wanted: Picture) -> str:
+def difference(got: Picture, wanted: Picture) -> str:
+    """The first rows that are not alike, both ways."""
     lines = [f"cursor {got.cursor}, plainly {wanted.cursor}"] if got.cursor != wanted.cursor else []
     return "\n".join([*lines, *_cell_differences(got.cells, wanted.cells)][:12])
 
@@ -161,5 +162,5 @@ def _differences(end: Ending, plain: Ending) -> str:
     if end.settings != plain.settings:
         told += f"termios {end.settings}\nplainly {plain.settings}\n"
     if end.picture is not None and plain.picture is not None:
-        told += _difference(end.picture, plain.picture)
+        told += difference(end.picture, plain.picture)
     return told
