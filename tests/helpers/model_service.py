@@ -19,6 +19,9 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
+PASTED = re.compile(r"\A\s*<pasted_content [^>]*>\n(.*)\n</pasted_content [^>]*>\s*\Z", re.DOTALL)
+"""How Claude Code sends what was pasted."""
+
 
 def prompt_of(request: dict[str, Any]) -> str:
     """The last text that the user wrote; what programs add for the model begins with a tag."""
@@ -28,6 +31,7 @@ def prompt_of(request: dict[str, Any]) -> str:
             content = message.get("content")
             parts = [{"text": content}] if isinstance(content, str) else content or ()
             texts += [str(part["text"]) for part in parts if "text" in part]
+    texts = [PASTED.sub(r"\1", text) for text in texts]
     return next((text for text in reversed(texts) if not text.lstrip().startswith("<")), "")
 
 
@@ -104,7 +108,13 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def _responses(self, request: dict[str, Any]) -> Iterator[dict[str, Any]]:
         name, text = "r1", ""
-        item = {"type": "message", "id": "m1", "role": "assistant", "status": "in_progress", "content": []}
+        item: dict[str, Any] = {
+            "type": "message",
+            "id": "m1",
+            "role": "assistant",
+            "status": "in_progress",
+            "content": [],
+        }
         yield {"type": "response.created", "response": {"id": name}}
         yield {"type": "response.output_item.added", "output_index": 0, "item": item}
         for piece in self._pieces(prompt_of(request)):
@@ -123,7 +133,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def _messages(self, request: dict[str, Any]) -> None:
         usage = {"input_tokens": 100, "output_tokens": 20}
-        message = {
+        message: dict[str, Any] = {
             "id": "msg_1",
             "type": "message",
             "role": "assistant",
