@@ -179,6 +179,27 @@ def test_a_connection_that_is_made_by_sending_is_made_by_connecting(world: World
     assert done.stdout == b"True\n200\n", done.words
 
 
+MUSL = (
+    "import ctypes, socket, struct, sys\n"
+    "libc = ctypes.CDLL(None, use_errno=True)\n"
+    "server = bytearray(struct.pack('=H', 2) + struct.pack('!H', 53) + socket.inet_aton('203.0.113.99') + bytes(8))\n"
+    "place = (ctypes.c_char * 16).from_buffer(server)\n"
+    "labels = b''.join(bytes([len(l)]) + l for l in sys.argv[1].encode().split(b'.'))\n"
+    "query = b'\\x12\\x34\\1\\0\\0\\1\\0\\0\\0\\0\\0\\0' + labels + b'\\0\\0\\1\\0\\1'\n"
+    "with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:\n"
+    "    s.bind(('0.0.0.0', 0)); s.settimeout(20)\n"
+    "    libc.sendto(s.fileno(), query, len(query), socket.MSG_NOSIGNAL, place, 16)\n"
+    "    answer, (host, port) = s.recvfrom(512)\n"
+    "print(server[4:8] == socket.inet_aton(host), server[2:4] == port.to_bytes(2, 'big'), answer[3] & 15, answer[7])\n"
+)
+"""As musl's getaddrinfo(3) asks: it sends without a connection, and takes an answer from the address that it holds."""
+
+
+def test_a_name_that_is_asked_for_without_a_connection(world: World) -> None:
+    assert world.net("--no-env", PYTHON, "-c", MUSL, "www.example").stdout == b"True True 0 1\n"
+    assert world.net("--no-env", PYTHON, "-c", MUSL, "nope.invalid").stdout == b"True True 3 0\n"
+
+
 def test_where_the_kernel_does_not_allow_it_one_line_says_so_and_variables_serve(world: World) -> None:
     """A second listener in one process tree is what the kernel refuses: as within some containers."""
     script = 'exec env -u PIGEON_PROXY "$@"'

@@ -20,6 +20,7 @@ from pigeon.net.catch.decide import (
     Place,
     decide,
     on_link_networks,
+    packed,
     parse,
 )
 from pigeon.net.catch.machine import MACHINES, Machine
@@ -99,8 +100,29 @@ def test_sending_does_not_connect(machine: Machine) -> None:
     assert run_filter(text, machine.sendmmsg, machine.audit, 3, 0, 5, flags) == refused
     assert run_filter(text, machine.sendmsg, machine.audit, 3, 0, flags) == refused
     for number in (machine.sendto, machine.sendmsg, machine.sendmmsg):
-        assert run_filter(text, number, machine.audit, 3, 0, 16, socket.MSG_NOSIGNAL, 0, 16) == ALLOW
+        assert run_filter(text, number, machine.audit, 3, 0, 16, socket.MSG_DONTWAIT, 0, 16) == ALLOW
         assert run_filter(text, number, 0x40000003, 3, 0, flags, flags) == ALLOW
+
+
+@BOTH
+def test_only_what_is_sent_as_musl_asks_a_name_server_is_asked_about(machine: Machine) -> None:
+    text, quiet = program(machine), socket.MSG_NOSIGNAL
+
+    def verdict(size: int, flags: int, length: int, audit: int = machine.audit) -> int:
+        return run_filter(text, machine.sendto, audit, 3, 0x7F00, size, flags, 0x7FFF, length)
+
+    assert verdict(29, quiet, 16) == verdict(512, quiet, 28) == ASK
+    for passing in (
+        verdict(513, quiet, 16),
+        verdict(29, 0, 16),
+        verdict(29, quiet | socket.MSG_DONTWAIT, 16),
+        verdict(29, quiet, 0),  # on a connected socket, or to a Unix socket
+        verdict(29, quiet, 110),
+        verdict(29, quiet, 16, 0x40000003),
+    ):
+        assert passing == ALLOW
+    for number in (machine.sendmsg, machine.sendmmsg):
+        assert run_filter(text, number, machine.audit, 3, 0, 29, quiet, 0, 16) == ALLOW
 
 
 @BOTH
@@ -250,6 +272,9 @@ def test_name_servers_of_the_host() -> None:
 def test_places() -> None:
     assert parse(sockaddr("93.184.216.34", 80)) == Place(2, "93.184.216.34", 80)
     assert parse(sockaddr("2001:db8::1", 80)) == Place(10, "2001:db8::1", 80)
+    for host in ("93.184.216.34", "2001:db8::1"):
+        text = sockaddr(host, 80)
+        assert text.startswith(packed(Place(10 if ":" in host else 2, host, 80)))
     assert (
         parse(b"") is None
         and parse(b"\x02\x00\x00") is None

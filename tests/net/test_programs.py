@@ -60,6 +60,21 @@ func main() {
     s, _ := bufio.NewReader(c).ReadString('\\n'); fmt.Println(s)
 }
 """
+MUSL = r"""#include <netdb.h>
+#include <stdio.h>
+#include <unistd.h>
+#include <sys/socket.h>
+int main(int count, char **words) {
+    struct addrinfo hints = {.ai_socktype = SOCK_STREAM}, *found;
+    int failure = getaddrinfo(words[1], "22", &hints, &found), fd;
+    char said[32] = "";
+    if (failure) return puts(gai_strerror(failure)), 1;
+    fd = socket(found->ai_family, SOCK_STREAM, 0);
+    if (connect(fd, found->ai_addr, found->ai_addrlen)) return perror("connect"), 2;
+    read(fd, said, 15);
+    puts(said);
+}
+"""
 JAVA = """import java.net.*; import java.io.*;
 public class Get { public static void main(String[] a) throws Exception {
     try (Socket s = new Socket("www.example", 22)) {
@@ -120,6 +135,15 @@ def test_static_go(world: World, source: str, said: str, options: tuple[str, ...
     built(world, ["go", "build", "-o", "get", "get.go"], "get.go", source)
     done = world.net(*options, "./get")
     assert said in done.stdout.decode(), (done.stdout, done.words)
+
+
+@pytest.mark.parametrize("options", [(), ("--no-env",)], ids=["as it is", "catch alone"])
+def test_static_musl(world: World, options: tuple[str, ...]) -> None:
+    """It asks name servers by itself, without a connection (the default tests have an imitation of this)."""
+    needs(world, "musl-gcc")
+    built(world, ["musl-gcc", "-static", "-o", "musl", "musl.c"], "musl.c", MUSL)
+    assert world.net(*options, "./musl", "www.example").stdout == b"SSH-2.0-outside\n"
+    assert world.net(*options, "./musl", "nope.invalid").stdout == b"Name does not resolve\n"
 
 
 def test_java(world: World) -> None:

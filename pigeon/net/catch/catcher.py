@@ -1,4 +1,5 @@
-"""Answers the questions of the filter: each connect(2) of a command and its children, one at a time.
+"""Answers the questions of the filter: each connect(2) of a command and its children, one at a time, and each sendto(2)
+that may ask a name server.
 
 A connection that is lent is made on the caller's own socket, to a port of ours; by its port we know it again. A caller
 that waits (a blocking socket) is answered when the other side has answered, with its very error; one that does not wait
@@ -7,6 +8,7 @@ is told of success at once, and sees a refusal as a reset.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import socket
@@ -14,7 +16,18 @@ from collections.abc import Callable, Sequence
 
 from pigeon.net import frames
 from pigeon.net.catch import kernel
-from pigeon.net.catch.decide import GO_ON, LEND, NAMES, REFUSE, Place, decide, on_link_networks, parse
+from pigeon.net.catch.decide import (
+    DNS_PORT,
+    GO_ON,
+    LEND,
+    NAMES,
+    REFUSE,
+    Place,
+    decide,
+    on_link_networks,
+    packed,
+    parse,
+)
 from pigeon.net.catch.dns import Inventions
 from pigeon.net.catch.kernel import Question
 from pigeon.net.catch.machine import Machine
@@ -80,7 +93,7 @@ class Catcher:
 
     def _ready(self, events: int) -> None:
         if events & IN:
-            question = kernel.receive(self._listener)
+            question = kernel.receive(self._listener, self._numbers)
             if question is not None:
                 self._take(question)
         elif events & HUP:
@@ -94,8 +107,10 @@ class Catcher:
             )
             if place is None:
                 kernel.go_on(self._listener, question)
-                return
-            self._judge(question, place)
+            elif question.sent is not None:
+                self._redirect(question, question.sent, place)
+            else:
+                self._judge(question, place)
         except (OSError, ValueError):
             # It cannot be looked into (a setuid program, another container), or has gone: it is not ours to stop.
             kernel.go_on(self._listener, question)
@@ -103,7 +118,10 @@ class Catcher:
     def _judge(self, question: Question, place: Place) -> None:
         if place.family == socket.AF_UNIX:
             verdict = decide(place, 0, (), ())
-        elif place.port == 53 or decide(place, socket.SOCK_STREAM, self._networks(), self._direct) == LEND:
+        elif (
+            place.port == DNS_PORT
+            or decide(place, socket.SOCK_STREAM, self._networks(), self._direct) == LEND
+        ):
             fd = kernel.copy_of(self._numbers, question.tid, question.descriptor)
             with socket.socket(fileno=fd) as sock:
                 if not kernel.is_valid(self._listener, question):
@@ -128,6 +146,23 @@ class Catcher:
             kernel.go_on(self._listener, question)
         else:
             kernel.say(self._listener, question, sock.connect_ex((place.host, place.port)))
+
+    def _redirect(self, question: Question, sent: tuple[int, int], place: Place) -> None:
+        """A question that is sent without a connect(2), as musl does: to our name server, whose address takes the place
+        of the one that the program has put there. There musl looks, too, to know whose answer it has got. Who compares
+        with another copy goes on hearing the name server he meant, which is asked, too."""
+        names = self._names.places.get(place.family)
+        if place.port == DNS_PORT and names is not None:
+            data = kernel.memory_of(question.tid, *sent)
+            fd = kernel.copy_of(self._numbers, question.tid, question.descriptor)
+            with socket.socket(fileno=fd) as sock:
+                if not kernel.is_valid(self._listener, question):
+                    return
+                if decide(place, sock.type & 0xF, (), ()) == NAMES:
+                    kernel.overwrite(question.tid, question.address, packed(names))
+                    with contextlib.suppress(OSError):  # this host may not reach it
+                        sock.sendto(data, socket.MSG_DONTWAIT, (place.host, place.port))
+        kernel.go_on(self._listener, question)
 
     # Connections
 

@@ -44,6 +44,15 @@ def parse(data: bytes) -> Place | None:
     return None
 
 
+def packed(place: Place) -> bytes:
+    """As much of a sockaddr as `parse` reads, of IPv4 or IPv6."""
+    head = struct.pack("=H", place.family) + struct.pack("!H", place.port)
+    address = socket.inet_pton(place.family, place.host)
+    if place.family == socket.AF_INET:
+        return head + address
+    return head + bytes(4) + address + bytes(4)  # no flow, no scope
+
+
 def decide(place: Place | None, kind: int, on_link: Sequence[Network], direct: Sequence[Rule]) -> str:
     """`kind`: SOCK_STREAM, …; `on_link`: networks that this host reaches without a router."""
     if place is None:

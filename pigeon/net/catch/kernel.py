@@ -27,13 +27,15 @@ _ANSWER = struct.Struct("=QqiI")
 
 
 class Question(NamedTuple):
-    """One call of connect(2) that waits. `tid` is the thread's id."""
+    """One call of connect(2) or sendto(2) that waits. `tid` is the thread's id."""
 
     number: int
     tid: int
     descriptor: int
     address: int
     length: int
+    sent: tuple[int, int] | None
+    """Of sendto(2): where the message lies, and its length."""
 
 
 def machine() -> Machine | None:
@@ -114,21 +116,35 @@ def memory_of(tid: int, address: int, length: int) -> bytes:
         os.close(fd)
 
 
+def overwrite(tid: int, address: int, data: bytes) -> None:
+    """Change its memory, where it could do so itself (process_vm_writev(2)). Raises OSError."""
+    ours = ctypes.create_string_buffer(data, len(data))
+    here = struct.pack("=QQ", ctypes.addressof(ours), len(data))
+    there = struct.pack("=QQ", address, len(data))
+    count = _libc().process_vm_writev(
+        tid, here, ctypes.c_ulong(1), there, ctypes.c_ulong(1), ctypes.c_ulong(0)
+    )
+    if _checked(count) != len(data):
+        raise OSError(errno.EFAULT, os.strerror(errno.EFAULT))
+
+
 def probe(numbers: Machine, pid: int, descriptor: int) -> None:
     """Whether a child can be looked into as will be needed. Raises OSError: what does not work."""
     os.close(copy_of(numbers, pid, descriptor))
     os.close(os.open(f"/proc/{pid}/mem", os.O_RDONLY | os.O_CLOEXEC))
 
 
-def receive(listener: int) -> Question | None:
-    """The next question; None if who asked has gone."""
+def receive(listener: int, numbers: Machine | None = None) -> Question | None:
+    """The next question; None if who asked has gone. Without `numbers` nothing is known but who asks."""
     buffer = bytearray(_QUESTION.size)
     try:
         fcntl.ioctl(listener, _RECEIVE, buffer)
     except OSError:
         return None
-    number, tid, _, _, _, _, descriptor, address, length, *_ = _QUESTION.unpack(buffer)
-    return Question(number, tid, descriptor & 0xFFFFFFFF, address, length & 0xFFFFFFFF)
+    number, tid, _, call, _, _, descriptor, second, third, _, fifth, sixth = _QUESTION.unpack(buffer)
+    sent = (second, third) if numbers is not None and call == numbers.sendto else None
+    address, length = (fifth, sixth) if sent else (second, third)
+    return Question(number, tid, descriptor & 0xFFFFFFFF, address, length & 0xFFFFFFFF, sent)
 
 
 def is_valid(listener: int, question: Question) -> bool:
