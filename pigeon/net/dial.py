@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 
 from pigeon.net import frames
 from pigeon.net.loop import OUT, Loop, Timer
+from pigeon.net.plug import prepare
 from pigeon.net.resolve import Found
 
 ATTEMPT_S = 0.25
@@ -77,6 +78,7 @@ class Dial:
             except OSError as error:
                 self._failed(one.address, error.errno or 0)
                 continue
+            prepare(sock)
             number = sock.connect_ex(one.sockaddr)
             if number not in (0, errno.EINPROGRESS):
                 sock.close()

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from pigeon.net.loop import IN, Loop
 from pigeon.net.owner import is_ours
-from pigeon.net.plug import close
+from pigeon.net.plug import close, prepare
 from pigeon.net.policy import GROUPS, is_in, parse_address
 
 ACCEPTS = 64
@@ -34,6 +34,7 @@ def listen(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     sock = socket.create_server((host, port), family=family, backlog=1024)
     sock.setblocking(False)
+    prepare(sock)
     return sock
 
 

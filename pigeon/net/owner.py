@@ -15,6 +15,8 @@ _NLM_F_REQUEST = 1
 _HEADER = struct.Struct("=IHHII")
 _REQUEST = struct.Struct("=BBBxI")
 _ANY = 0xFFFFFFFF
+_ONE_SECOND = struct.pack("=qq", 1, 0)
+"""A struct timeval: a kernel that does not answer is not waited for."""
 _UID_AT = 16 + 4 + 48 + 12
 """In an answer: behind the netlink header and, in inet_diag_msg, four bytes, the socket's id, and three numbers."""
 
@@ -28,20 +30,46 @@ def _packed(host: str) -> bytes:
     return socket.inet_pton(family, host.partition("%")[0])
 
 
-def _by_netlink(family: int, theirs: tuple[str, int], mine: tuple[str, int]) -> int:
-    """The uid of the socket whose own end is `theirs` and whose peer is `mine`. Raises OSError."""
-    ident = struct.pack("!HH16s16s", theirs[1], mine[1], _packed(theirs[0]), _packed(mine[0]))
-    ident += struct.pack("=III", 0, _ANY, _ANY)
-    body = _REQUEST.pack(family, socket.IPPROTO_TCP, 0, _ANY) + ident
-    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, _NETLINK_SOCK_DIAG) as ask:
-        ask.settimeout(1.0)
-        ask.sendto(
-            _HEADER.pack(_HEADER.size + len(body), _SOCK_DIAG_BY_FAMILY, _NLM_F_REQUEST, 1, 0) + body, (0, 0)
-        )
-        answer = ask.recv(8192)
-    if len(answer) < _UID_AT + 4 or struct.unpack_from("=H", answer, 4)[0] != _SOCK_DIAG_BY_FAMILY:
-        raise Unknown("no answer about that socket")
-    return int(struct.unpack_from("=I", answer, _UID_AT)[0])
+class _Diagnosis:
+    """The socket to ask with. It is kept, since making one costs more than the answer; a child makes its own, or the
+    two would read each other's answers."""
+
+    def __init__(self) -> None:
+        self._pid = 0
+        self._number = 0
+        self._sock: socket.socket | None = None
+
+    def uid(self, family: int, theirs: tuple[str, int], mine: tuple[str, int]) -> int:
+        """Of the socket whose own end is `theirs` and whose peer is `mine`. Raises OSError."""
+        ident = struct.pack("!HH16s16s", theirs[1], mine[1], _packed(theirs[0]), _packed(mine[0]))
+        ident += struct.pack("=III", 0, _ANY, _ANY)
+        body = _REQUEST.pack(family, socket.IPPROTO_TCP, 0, _ANY) + ident
+        try:
+            answer = self._ask(body)
+            length, kind, _, number, _ = _HEADER.unpack_from(answer)
+            if number != self._number:
+                raise Unknown("the answer to another question")
+        except OSError:
+            self._sock = None  # or a late answer would be taken for one to the next question
+            raise
+        if kind != _SOCK_DIAG_BY_FAMILY or length < _UID_AT + 4:
+            raise Unknown("no answer about that socket")
+        return int(struct.unpack_from("=I", answer, _UID_AT)[0])
+
+    def _ask(self, body: bytes) -> bytes:
+        if self._sock is None or self._pid != os.getpid():
+            self._pid = os.getpid()
+            self._sock = socket.socket(
+                socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, _NETLINK_SOCK_DIAG
+            )
+            self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, _ONE_SECOND)
+        self._number = self._number % _ANY + 1
+        head = _HEADER.pack(_HEADER.size + len(body), _SOCK_DIAG_BY_FAMILY, _NLM_F_REQUEST, self._number, 0)
+        self._sock.sendto(head + body, (0, 0))
+        return self._sock.recv(8192)
+
+
+_diagnosis = _Diagnosis()
 
 
 def _in_table(family: int, theirs: tuple[str, int], mine: tuple[str, int]) -> int:
@@ -64,14 +92,15 @@ def uid_of_peer(sock: socket.socket) -> int:
     Raises:
         OSError: it cannot be told, or the other end is not on this host: nobody to be trusted.
     """
-    if sock.family == socket.AF_UNIX:
+    family = sock.family
+    if family == socket.AF_UNIX:
         credentials = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
         return int(struct.unpack("=iII", credentials)[1])
     mine, theirs = sock.getsockname()[:2], sock.getpeername()[:2]
     try:
-        return _by_netlink(sock.family, theirs, mine)
+        return _diagnosis.uid(family, theirs, mine)
     except OSError:
-        return _in_table(sock.family, theirs, mine)
+        return _in_table(family, theirs, mine)
 
 
 def is_ours(sock: socket.socket) -> bool:

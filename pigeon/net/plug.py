@@ -16,6 +16,9 @@ from pigeon.net.mux import Mux
 _BREAK = struct.pack("ii", 1, 0)
 """SO_LINGER of no time: closing then resets (socket(7))."""
 
+PIECES = 4
+"""Read from a socket in one go, if they lie there: then they go over the stream in one write, too."""
+
 KEEPALIVE_S = 60
 """A peer whose host has gone is found out by TCP itself; nothing is ever ended for being silent."""
 
@@ -95,15 +98,8 @@ class Plug:
     # The socket
 
     def attach(self, sock: socket.socket) -> None:
-        """This is the socket; it is non-blocking and connected."""
+        """This is the socket; it is non-blocking and connected, and has been prepared."""
         self.sock = sock
-        if sock.family != socket.AF_UNIX:
-            try:
-                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, KEEPALIVE_S)
-            except OSError:
-                pass  # it has broken already, which the next look tells
         self._flush()
 
     def send_first(self, data: bytes) -> None:
@@ -135,10 +131,12 @@ class Plug:
         if self.sock is None or not events & (IN | HUP):
             return
         if self.channel.may_send and not self._waits:
-            if self.mux.has_room(self.channel, self):
-                self._read()
-            else:
-                self._waits = True
+            for _ in range(PIECES):
+                if not self.mux.has_room(self.channel, self):
+                    self._waits = True
+                    break
+                if not self._read():
+                    break
             self._arm()
         elif events & HUP:
             self._hung = True  # it would be reported for ever: looked at again when it can be read
@@ -155,20 +153,22 @@ class Plug:
                 return
             self.mux.send(self.channel, data)
 
-    def _read(self) -> None:
+    def _read(self) -> bool:
+        """Send one piece. Whether there may be another now: it was a whole one, and the peer has room."""
         assert self.sock is not None
         try:
             data = self.sock.recv(min(MAX_DATA_BYTES, self.channel.credit))
         except BlockingIOError:
-            return
+            return False
         except OSError:
             self.break_off()
-            return
+            return False
         if data:
             self.mux.send(self.channel, data)
-        else:
-            self.mux.send_end(self.channel)
-            self._settle()
+            return len(data) == MAX_DATA_BYTES and self.channel.may_send
+        self.mux.send_end(self.channel)
+        self._settle()
+        return False
 
     def _flush(self) -> None:
         while self._pending and self.sock is not None:
@@ -218,6 +218,13 @@ class Plug:
             close(self.sock, broken=broken)
             self.sock = None
         self._on_end(self)
+
+
+def prepare(sock: socket.socket) -> None:
+    """Small pieces leave at once, and a peer's death is noticed. What a listening TCP socket accepts inherits it."""
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, KEEPALIVE_S)
 
 
 def close(sock: socket.socket, *, broken: bool) -> None:

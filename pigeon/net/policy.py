@@ -35,6 +35,7 @@ GROUPS: dict[str, tuple[Network, ...]] = {
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
 
 
+@lru_cache(maxsize=1024)
 def parse_address(text: str) -> Address | None:
     """An address, without a scope; None for a name."""
     try:
@@ -101,9 +102,13 @@ class Policy:
         """Raises ValueError: a rule that is none."""
         self._permit = [Rule(text) for text in permit]
         self._deny = [Rule(text) for text in deny]
+        self._known = lru_cache(maxsize=1024)(self._refusal)
 
     def refusal(self, name: str, address_text: str, port: int, *, named: bool) -> str | None:
         """Why not; None if it may be. `named`: by the user himself, who may also mean the worker's own loopback."""
+        return self._known(name, address_text, port, named)
+
+    def _refusal(self, name: str, address_text: str, port: int, named: bool) -> str | None:
         address = parse_address(address_text)
         if address is None or is_in(address, GROUPS["multicast"]):
             return f"`{address_text}` is nothing to connect to"
