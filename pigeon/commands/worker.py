@@ -176,7 +176,7 @@ def _worker(config: Config, only: str | None) -> tuple[Worker, str]:
             'and so run commands as you (`share_trust = "group"`)'
         )
     if lock.warning:
-        said += f"\npigeon worker: warning: {visible(lock.warning)}"
+        said += f"\npigeon worker: warning: {visible(lock.warning)}; {lock.remedy}"
     return worker, said
 
 

@@ -53,7 +53,9 @@ def test_the_mount_decides_which_lock(kind: str, options: str, mode: str) -> Non
     assert choose("strict", Mount(kind, "rw", options)).mode == STRICT
     forced = choose("flock", Mount(kind, "rw", options))
     assert forced.mode == FLOCK
-    assert ('set `lock = "strict"`' in (forced.warning or "")) == (mode == STRICT)
+    assert (bool(forced.warning), forced.remedy) == (
+        (True, 'set `lock = "strict"`') if mode == STRICT else (False, "")
+    )
 
 
 def test_the_reason_names_the_option_that_was_given() -> None:

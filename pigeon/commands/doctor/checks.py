@@ -120,7 +120,7 @@ def check_filesystem(patient: Patient, config: Config) -> list[Finding]:
     choice = kinds.choose(config.worker.lock, mount)
     text = f"{mount.fstype} on {mount.mount_point}; lock `{choice.mode}`: {choice.reason}"
     if choice.warning:
-        return [Finding(WARN, choice.warning, 'set `lock = "strict"`')]
+        return [Finding(WARN, choice.warning, choice.remedy)]
     return [Finding(PASS, text)]
 
 
@@ -169,7 +169,7 @@ def check_operations(patient: Patient, _: Config) -> list[Finding]:
         files.link(base, f"{base}.link")
     except OSError as error:
         text = f"no hard links ({error.strerror}): claims are made by exclusive create instead"
-        findings.append(Finding(WARN, text, '`lock = "strict"` cannot be used here'))
+        findings.append(Finding(WARN, text, kinds.without_links()))
     return findings or [Finding(PASS, "create, replace, append and link do what they should")]
 
 

@@ -25,6 +25,7 @@ from pigeon.wire import directories, files
 from pigeon.wire.documents import KEEP
 from pigeon.wire.files import Appender
 from pigeon.wire.names import check_component
+from pigeon.worker.locks import kinds
 from pigeon.worker.locks.flock import try_flock
 
 HELP_S = 10.0
@@ -150,7 +151,7 @@ def _judge_lock(host: str, locked: str) -> Finding:
     if locked == "excluded":
         where = "between two processes of this host" if here else f"between this host and {host}"
         return Finding(PASS, f"flock excludes {where}")
-    return Finding(WARN, f"flock does not exclude {host} ({locked})", 'set `[worker] lock = "strict"`')
+    return Finding(WARN, f"flock does not exclude {host} ({locked})", kinds.remedy())
 
 
 def _judge_clocks(host: str, theirs: float, stamped: float) -> Finding:

@@ -17,6 +17,7 @@ from pigeon.wire import files
 from pigeon.worker.locks.kind import Fit, Holder
 
 INSTEAD = "a flock"
+NEEDS_LINKS = False
 
 _DROPPED = (errno.EIO, errno.ESTALE)
 """What reading through the descriptor of a lock says that the server has dropped."""

@@ -44,6 +44,8 @@ class Kind(Protocol):
 
     INSTEAD: str
     """What it takes where another kind is in doubt, in words that follow "so pigeon also takes"."""
+    NEEDS_LINKS: bool
+    """It is made of hard links."""
 
     def judge(self, mount: Mount) -> Fit:
         """By the mount's type and options; never by a call that merely succeeded."""

@@ -10,16 +10,19 @@ KINDS: dict[str, Kind] = {
     "flock": flock,
     "strict": strict,
 }
-"""What `[worker] lock` may name besides `auto`, which takes the first that excludes across hosts on the filesystem."""
+"""What `[worker] lock` may name besides `auto`, which takes the first that excludes across hosts on the filesystem. The
+last one does so on every filesystem that it can be used on."""
 
 
 class Choice:
-    """Which lock a share gets, why, and what to tell the operator if exclusion across hosts is in doubt."""
+    """Which lock a share gets, why, and what to tell the operator if exclusion across hosts is in doubt: `warning`, and
+    `remedy`, which helps."""
 
-    def __init__(self, mode: str, reason: str, warning: str | None = None) -> None:
+    def __init__(self, mode: str, reason: str, warning: str | None = None, remedy: str = "") -> None:
         self.mode = mode
         self.reason = reason
         self.warning = warning
+        self.remedy = remedy
 
 
 def choose(setting: str, mount: Mount) -> Choice:
@@ -27,13 +30,30 @@ def choose(setting: str, mount: Mount) -> Choice:
     automatic = _automatic(mount)
     if setting == "auto":
         return automatic
-    warning = None
-    if not KINDS[setting].judge(mount).is_exact:
-        warning = (
-            f'`lock = "{setting}"` on {mount.fstype}: {automatic.reason}; workers on several hosts may run two '
-            f'commands in one directory; set `lock = "{automatic.mode}"`'
-        )
-    return Choice(setting, "set in the configuration", warning)
+    reason = "set in the configuration"
+    if KINDS[setting].judge(mount).is_exact:
+        return Choice(setting, reason)
+    warning = (
+        f"{_line(setting)} on {mount.fstype}: {automatic.reason}; workers on several hosts may run two "
+        "commands in one directory"
+    )
+    return Choice(setting, reason, warning, f"set {_line(automatic.mode)}")
+
+
+def remedy() -> str:
+    """What helps where another kind was seen not to exclude."""
+    return f"set {_line(next(reversed(KINDS)))}"
+
+
+def without_links() -> str:
+    """What a filesystem without hard links costs."""
+    return (
+        f"{' and '.join(_line(mode) for mode, kind in KINDS.items() if kind.NEEDS_LINKS)} cannot be used here"
+    )
+
+
+def _line(mode: str) -> str:
+    return f'`lock = "{mode}"`'
 
 
 def _automatic(mount: Mount) -> Choice:

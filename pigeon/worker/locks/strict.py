@@ -18,6 +18,7 @@ from pigeon.worker.locks import flock
 from pigeon.worker.locks.kind import Fit, Holder
 
 INSTEAD = "a lock made of files"
+NEEDS_LINKS = True
 
 FIRST_PID_NAMESPACE = 0xEFFFFFFC
 """Its inode, fixed by the kernel (PROC_PID_INIT_INO in proc_ns.h)."""
