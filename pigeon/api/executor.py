@@ -143,6 +143,7 @@ class Executor(futures.Executor):
 
 
 _POOLS: weakref.WeakSet[Pool] = weakref.WeakSet()
+"""For `_finish_all` alone, since only the process knows when it ends. Nobody is kept alive by standing here."""
 
 
 @atexit.register

@@ -6,7 +6,7 @@ import errno
 import os
 
 DESCRIPTORS = [0, 1, 2]
-"""Where the user's terminal may be; with what `open_own` has opened."""
+"""Where the user's terminal may be; with what `open_own` has opened: the process has one table of descriptors."""
 
 
 def is_terminal(fd: int) -> bool:

@@ -41,7 +41,7 @@ CURRENT = "current"
 
 @cache
 def migrations() -> Migrations:
-    """The schema: from the package (a wheel, a zipapp) or from beside it (a checkout)."""
+    """The schema: from the package (a wheel, a zipapp) or from beside it (a checkout). Read once, as modules are."""
     package = os.path.dirname(pigeon.__file__)
     loader = pigeon.__spec__.loader
     for path in (

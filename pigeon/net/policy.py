@@ -127,7 +127,10 @@ def _shown(name: str, address: str, port: int) -> str:
 
 @lru_cache(maxsize=1024)
 def is_own(address_text: str) -> bool:
-    """Whether a node reaches it by itself whatever its routes say: loopback, link-local, private, multicast."""
+    """Whether a node reaches it by itself whatever its routes say: loopback, link-local, private, multicast.
+
+    Remembered, since each connection asks: it depends on the text alone.
+    """
     address = parse_address(address_text)
     return address is not None and any(
         is_in(address, GROUPS[name]) for name in ("loopback", "link-local", "private", "multicast")

@@ -21,7 +21,10 @@ if TYPE_CHECKING:
 
 _LIST = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
-_ways: list[Way] = []
+_ways: tuple[Way, ...] = ()
+"""The process's, as its descriptors are: a path below an entered namespace is reached by the checked way whoever asks.
+If each had his own, a path that came from elsewhere would be reached by its name alone. It is replaced as a whole, since
+other threads may be looking."""
 
 
 def enter(
@@ -40,8 +43,8 @@ def enter(
     way = Way(namespace, trust)
     way.is_durable = is_durable
     _walk(way, namespace, make=make)
-    _ways[:] = [one for one in _ways if one.prefix != way.prefix]
-    _ways.append(way)
+    global _ways
+    _ways = (*(one for one in _ways if one.prefix != way.prefix), way)
     return namespace
 
 
