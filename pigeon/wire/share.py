@@ -23,8 +23,8 @@ _LIST = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 _ways: tuple[Way, ...] = ()
 """The process's, as its descriptors are: a path below an entered namespace is reached by the checked way whoever asks.
-If each had his own, a path that came from elsewhere would be reached by its name alone. It is replaced as a whole, since
-other threads may be looking."""
+If each had his own, a path that came from elsewhere would be reached by its name alone. Replaced as a whole: other
+threads may be looking."""
 
 
 def enter(
