@@ -19,7 +19,7 @@ from pigeon.commands.arguments import (
 from pigeon.config import Config
 from pigeon.errors import JournalError, PigeonError, UsageError
 from pigeon.journal import destinations, place, queries
-from pigeon.journal.queries import Event, Row, Wait
+from pigeon.journal.rows import Event, Row, Wait
 from pigeon.journal.store import Journal
 from pigeon.printing import say
 from pigeon.report import newest, processes, session_view

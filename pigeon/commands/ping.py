@@ -12,7 +12,7 @@ from pigeon.client.session import context, submit
 from pigeon.commands.arguments import Parser, add_common, load_config, seconds
 from pigeon.config import Config
 from pigeon.errors import EXIT_PIGEON, PigeonError
-from pigeon.journal.queries import PING
+from pigeon.journal.rows import PING
 from pigeon.printing import say
 from pigeon.report import session_view
 from pigeon.text import duration

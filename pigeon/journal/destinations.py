@@ -7,7 +7,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, fields
 
 from pigeon.journal.connection import BUSY_S, connect
-from pigeon.journal.queries import Connection, loaded, stored
+from pigeon.journal.queries import Connection
+from pigeon.journal.rows import loaded, stored
 
 
 @dataclass(frozen=True)

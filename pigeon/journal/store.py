@@ -20,7 +20,7 @@ from pigeon import clock
 from pigeon.errors import JournalError
 from pigeon.journal import place, queries, schema, soundness, states
 from pigeon.journal.connection import BRIEF_S, BUSY_S, ERRORS, connect, explain
-from pigeon.journal.queries import COLUMNS, Row, stored, to_json
+from pigeon.journal.rows import COLUMNS, Row, stored, to_json
 from pigeon.journal.schema import Seen
 from pigeon.journal.writing import Result, Trouble, Writer, until_it_passes
 

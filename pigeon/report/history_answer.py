@@ -16,7 +16,8 @@ from dataclasses import asdict, dataclass, field, fields
 
 from pigeon.errors import NotFoundError
 from pigeon.journal import destinations, queries
-from pigeon.journal.queries import Filter, Row
+from pigeon.journal.queries import Filter
+from pigeon.journal.rows import Row
 from pigeon.report import history_table as text
 from pigeon.report import statistics
 from pigeon.report.history_table import Look

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 
 from pigeon import clock, text
 from pigeon.journal import states
-from pigeon.journal.queries import Event, Row, Wait
+from pigeon.journal.rows import Event, Row, Wait
 from pigeon.printing import visible as visible
 from pigeon.text import cut as cut
 from pigeon.text import typed

@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 
 import pigeon
 from pigeon.journal import queries
-from pigeon.journal.queries import Row
+from pigeon.journal.rows import Row
 from pigeon.report import history_table as text
 from pigeon.text import typed
 

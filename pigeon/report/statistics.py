@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 
 from pigeon import clock
-from pigeon.journal.queries import Row
+from pigeon.journal.rows import Row
 from pigeon.report import history_table as text
 from pigeon.report.history_table import Look
 from pigeon.text import width

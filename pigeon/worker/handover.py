@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from pigeon import clock
 from pigeon.errors import EXIT_PIGEON
-from pigeon.journal.queries import Row
+from pigeon.journal.rows import Row
 from pigeon.journal.schema import Seen
 from pigeon.wire.documents import Request
 from pigeon.wire.names import Namespace

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pigeon.journal.queries import Row
+from pigeon.journal.rows import Row
 from pigeon.wire.documents import NET_VERB, Request
 from pigeon.worker.handover import RunnerExit
 from pigeon.worker.scheduler.exits import DIED, MOVES, Kind, Look, Move, Next, after, kind_of, state_after

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pigeon.journal.queries import Row
+from pigeon.journal.rows import Row
 from pigeon.wire.documents import Request
 from pigeon.worker.scheduler.sessions import (
     IGNORED,

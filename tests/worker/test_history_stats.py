@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from pigeon import clock
-from pigeon.journal.queries import Row
+from pigeon.journal.rows import Row
 from pigeon.report.statistics import program
 from tests.helpers.book import Book, at
 

@@ -16,6 +16,7 @@ from sqlite_utils import Database
 
 from pigeon.errors import JournalError
 from pigeon.journal import queries, schema
+from pigeon.journal.rows import COLUMNS
 from pigeon.journal.store import Journal
 from tests.helpers.journals import OPEN, ROOT, child, contents, integrity, row, run
 from tests.helpers.privileges import WITHOUT_OVERRIDE
@@ -250,7 +251,7 @@ def test_a_journal_of_version_1_with_a_column_of_a_stranger(path: Path) -> None:
 def test_rows_have_the_columns_of_the_table(path: Path) -> None:
     Journal.open(str(path)).close()
     with Database(str(path)) as database:
-        assert tuple(database["sessions"].columns_dict) == queries.COLUMNS
+        assert tuple(database["sessions"].columns_dict) == COLUMNS
 
 
 # -- reading ---------------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from pigeon import clock
-from pigeon.journal.queries import Row
+from pigeon.journal.rows import Row
 from pigeon.journal.store import Journal
 from pigeon.wire import claim, directories, files
 from pigeon.wire.documents import Request, Requester

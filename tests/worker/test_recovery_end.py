@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pigeon.journal.queries import Row
+from pigeon.journal.rows import Row
 from pigeon.journal.store import Journal
 from pigeon.wire import directories, events, files
 from pigeon.wire.names import Namespace, SessionFiles, new_session_id

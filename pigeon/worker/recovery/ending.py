@@ -14,7 +14,7 @@ from pigeon import clock
 from pigeon.backoff import Backoff
 from pigeon.errors import EXIT_PIGEON
 from pigeon.journal import states as journal_states
-from pigeon.journal.queries import Row
+from pigeon.journal.rows import Row
 from pigeon.journal.store import Journal
 from pigeon.wire import files, publish, states, takeover
 from pigeon.wire.names import new_token

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from pigeon.journal import states
-from pigeon.journal.queries import Row
+from pigeon.journal.rows import Row
 from pigeon.journal.store import Journal
 from pigeon.wire import claim, files
 from pigeon.wire.names import CLAIM_NAME, TAKEOVER_NAME, SessionFiles, is_session_id

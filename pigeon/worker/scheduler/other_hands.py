@@ -6,7 +6,7 @@ Owns how often each is looked at. What the share does not say now is looked at a
 from __future__ import annotations
 
 from pigeon import clock
-from pigeon.journal.queries import Row
+from pigeon.journal.rows import Row
 from pigeon.wire import files
 from pigeon.wire.names import CLAIM_NAME
 from pigeon.worker.handover import Worker

@@ -13,7 +13,7 @@ from dataclasses import replace
 
 from pigeon import clock
 from pigeon.journal import states as journal_states
-from pigeon.journal.queries import Row
+from pigeon.journal.rows import Row
 from pigeon.journal.store import Journal
 from pigeon.wire import files, states
 from pigeon.wire.documents import Request

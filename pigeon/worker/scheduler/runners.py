@@ -9,7 +9,7 @@ from __future__ import annotations
 import signal
 from collections.abc import Collection, Iterator
 
-from pigeon.journal.queries import Row
+from pigeon.journal.rows import Row
 from pigeon.wire.documents import NET_COMMAND
 from pigeon.wire.worker_file import LaunchedEntry, RunningEntry
 from pigeon.worker import identity

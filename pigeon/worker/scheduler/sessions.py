@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from pigeon.backoff import Backoff
-from pigeon.journal.queries import Row
+from pigeon.journal.rows import Row
 from pigeon.wire.documents import Request
 from pigeon.wire.pacing import Silence
 
