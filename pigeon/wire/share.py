@@ -102,7 +102,10 @@ def at(path: str, act: Callable[[str, int | None], Result]) -> Result:
     Raises:
         OSError: with the whole path in `filename`.
     """
-    way = _way_of(path)
+    return _at(_way_of(path), path, act)
+
+
+def _at(way: Way | None, path: str, act: Callable[[str, int | None], Result]) -> Result:
     if way is None:
         return act(path, None)
     directory, _, name = path.rpartition("/")
@@ -160,18 +163,24 @@ def open_listing(path: str) -> int:
         Refused: it is a link, or not safe.
         OSError: as open(2).
     """
+    return _open_listing(path)[0]
+
+
+def _open_listing(path: str) -> tuple[int, os.stat_result]:
+    way = _way_of(path)
     try:
-        fd = at(path, lambda name, directory: os.open(name, _LIST, dir_fd=directory))
+        fd = _at(way, path, _list)
     except NotADirectoryError:
         raise Refused(errno.ENOTDIR, "is not a directory", path) from None
-    way = _way_of(path)
-    if way is not None:
-        try:
-            way.listed(path, fd)
-        except BaseException:
-            os.close(fd)
-            raise
-    return fd
+    try:
+        return fd, os.fstat(fd) if way is None else way.listed(path, fd)
+    except BaseException:
+        os.close(fd)
+        raise
+
+
+def _list(name: str, directory: int | None) -> int:
+    return os.open(name, _LIST, dir_fd=directory)
 
 
 def list_names(path: str) -> list[str]:
@@ -181,3 +190,47 @@ def list_names(path: str) -> list[str]:
         return os.listdir(fd)
     finally:
         os.close(fd)
+
+
+AGAIN_S = 0.02
+"""A directory that seems to be as it was is read after so long all the same: the stamps of some filesystems are rounded
+to seconds, or come from a cache. Longer than the tick of any kernel's clock, from which the others have them."""
+
+
+class Listing:
+    """A directory that is looked into all the time. Each look opens and checks it as `list_names` does, since that is
+    when a network filesystem asks the server; to read what has not changed would be most of the work.
+    """
+
+    __slots__ = ("_path", "_read_at", "_seen", "_since")
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._seen: tuple[int, ...] = ()
+        self._since = self._read_at = 0.0
+
+    def changed(self, now: float) -> list[str] | None:
+        """What lies in it now, at monotonic `now`; None: the same as at the last call, beyond what AGAIN_S allows for.
+
+        Raises OSError as `open_listing`.
+        """
+        fd, found = _open_listing(self._path)
+        try:
+            seen = (
+                found.st_ino,
+                found.st_dev,
+                found.st_mtime_ns,
+                found.st_ctime_ns,
+                found.st_nlink,
+                found.st_size,
+            )
+            if seen != self._seen:
+                self._seen, self._since = (), now
+            # What came in one tick of the clock with the last change has no stamp of its own.
+            elif self._read_at - self._since >= AGAIN_S > now - self._read_at:
+                return None
+            names = os.listdir(fd)
+            self._seen, self._read_at = seen, now
+            return names
+        finally:
+            os.close(fd)

@@ -69,7 +69,7 @@ def _refused(path: str, what: str, remedy: str) -> Refused:
 class Way:
     """To one namespace. `trust`: TRUST_USER or TRUST_GROUP."""
 
-    __slots__ = ("_cache", "_faults", "_held", "_root", "_group", "is_durable", "prefix")
+    __slots__ = ("_cache", "_faults", "_held", "_listed", "_root", "_group", "is_durable", "prefix")
 
     def __init__(self, namespace: Namespace, trust: str, faults: list[Refused] | None = None) -> None:
         """`faults`: where what is wrong is noted, instead of being raised, as far as one can look on all the same."""
@@ -78,6 +78,8 @@ class Way:
         self._root = namespace.root
         self._group = OURS if trust == TRUST_GROUP else NOBODY
         self._held: dict[str, int] = {}
+        self._listed: dict[str, tuple[int, int]] = {}
+        """Path -> which directory it was (device, inode) when it was listed last, as long as that is held."""
         self.prefix = f"{namespace.root}/"
         self.is_durable = False
         """`[wire] fsync`: what is written below is to outlive the server's crash, too."""
@@ -137,6 +139,7 @@ class Way:
         for fd in self._held.values():
             os.close(fd)
         self._held = {}
+        self._listed = {}
 
     # Below it
 
@@ -186,12 +189,16 @@ class Way:
         self._held[path] = fd
         others = [held for held in self._held if held.count("/") > self.prefix.count("/")]
         for held in others[:-_KEPT]:
-            os.close(self._held.pop(held))
+            self._let_go(held)
+
+    def _let_go(self, path: str) -> None:
+        os.close(self._held.pop(path))
+        self._listed.pop(path, None)
 
     def forget(self, path: str) -> None:
         """Open `path` anew when it is needed next, and what is held below it."""
         for held in [h for h in self._held if h == path or h.startswith(f"{path}/")]:
-            os.close(self._held.pop(held))
+            self._let_go(held)
 
     def is_lost(self, path: str) -> bool:
         """Whether the held directory is not in the tree any more: removed, here or by another host."""
@@ -203,18 +210,25 @@ class Way:
         except OSError:
             return True
 
-    def listed(self, path: str, fd: int) -> None:
+    def listed(self, path: str, fd: int) -> os.stat_result:
         """`path` has just been opened by its name as `fd`: check it, and go on from it if it is another than the held.
 
-        Raises Refused.
+        What fstat(2) says of it. Raises Refused.
         """
         found = os.fstat(fd)
         self._judge_own(path, found)
         held = self._held.get(path)
         if held is not None:
-            before = os.fstat(held)
-            if (before.st_dev, before.st_ino) != (found.st_dev, found.st_ino):
-                self.forget(path)
+            which = found.st_dev, found.st_ino
+            if (
+                self._listed.get(path) != which
+            ):  # what is held keeps its number: it need not be asked each time
+                before = os.fstat(held)
+                if (before.st_dev, before.st_ino) == which:
+                    self._listed[path] = which
+                else:
+                    self.forget(path)
+        return found
 
     # What is safe
 

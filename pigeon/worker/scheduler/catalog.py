@@ -12,6 +12,7 @@ from pigeon.wire import files, states
 from pigeon.wire.documents import BadDocument
 from pigeon.wire.names import CLAIM_NAME, STATUS_NAME, Namespace, SessionFiles, is_session_id
 from pigeon.wire.reading import read_status
+from pigeon.wire.share import Listing
 from pigeon.wire.states import Status
 from pigeon.worker import requests
 from pigeon.worker.debug import tell
@@ -46,6 +47,7 @@ class Catalog:
         self.namespace = namespace
         self.route = route
         self._only = only
+        self._listing = Listing(namespace.sessions)
         self._guard = Guard("the session", requests.Unpublished)
         self._vanished: dict[str, None] = {}
         """Gone without having been seen final, in the order of their going."""
@@ -56,7 +58,21 @@ class Catalog:
         Raises:
             OSError: `sessions/` could not be listed now.
         """
-        names = files.list_names(self.namespace.sessions)
+        names = self._listing.changed(now)
+        if names is not None:
+            self._take_in(names, now)
+        incomplete = self.sessions.of(Incomplete)
+        if not incomplete:
+            return []
+        found = []
+        for name, entry in [one for one in incomplete.items() if one[1].retry_at <= now]:
+            state = self._consider(name, entry, now)
+            self.sessions.put(name, state)
+            if isinstance(state, Waiting):
+                found.append(state.candidate)
+        return found
+
+    def _take_in(self, names: list[str], now: float) -> None:
         if self._only is not None:
             names = [name for name in names if name == self._only]
         fresh = self.sessions.unknown(names)
@@ -64,13 +80,6 @@ class Catalog:
             self._remember(self.sessions.keep_only(set(names)))
         for name in sorted(fresh):
             self.sessions.put(name, Incomplete(now) if is_session_id(name) else IGNORED)
-        found = []
-        for name, entry in [one for one in self.sessions.of(Incomplete).items() if one[1].retry_at <= now]:
-            state = self._consider(name, entry, now)
-            self.sessions.put(name, state)
-            if isinstance(state, Waiting):
-                found.append(state.candidate)
-        return found
 
     def _remember(self, vanished: list[str]) -> None:
         self._vanished.update(dict.fromkeys(sorted(vanished)))

@@ -98,6 +98,8 @@ class Scheduler:
         self._said: dict[str, str] = {}
         """What runners have said that have not been reaped yet."""
         self._first_scan = True
+        self._was_woken = True
+        """A signal has come, of a child's end perhaps, that nothing has been done about."""
         self._news_at = clock.monotonic()
         self._agenda = Agenda(self._share, self._journal)
         for name, after_s in (("way", WAY_S), ("sweep", SWEEP_S), ("standby", STANDBY_AFTER_S)):
@@ -114,6 +116,8 @@ class Scheduler:
     def listen(self) -> None:
         """From now on SIGINT and SIGTERM are orders to stop; before anybody is told that the worker is there."""
         self._wakeup, self._wakeup_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        self._poll = select.poll()
+        self._poll.register(self._wakeup, select.POLLIN)
         signal.set_wakeup_fd(self._wakeup_write, warn_on_full_buffer=False)
         self._reasons = Reasons()
         worker = replace(self.worker, reasons=self._reasons.writing)
@@ -146,7 +150,9 @@ class Scheduler:
 
     def _step(self) -> None:
         now = clock.monotonic()
-        self._reap()
+        if self._was_woken or now >= self._agenda.due("beat"):
+            self._was_woken = False
+            self._reap()
         if self.idleness.limit_s is not None and self.idleness.has_lasted(now, is_busy=self._is_busy()):
             for_so_long = duration(self.idleness.limit_s or 0.0)
             tell(f"pigeon worker: no session for {for_so_long}, so it ends (`idle_exit`)")
@@ -169,7 +175,7 @@ class Scheduler:
                 self._decide(clock.monotonic())
             if not self._forks.has_standby and now >= self._agenda.due("standby"):
                 self._make_standby(now)
-        self._sleep()
+        self._wait()
 
     def _is_busy(self) -> bool:
         return len(self.runners) > 0 or any(self.sessions.candidates()) or self._share.is_failing("scan")
@@ -192,24 +198,38 @@ class Scheduler:
         except OSError:  # no process or descriptor left; it can do without
             self._agenda.put("standby", now + RECOVERY_S)
 
-    def _sleep(self) -> None:
-        now = clock.monotonic()
+    def _next_due(self) -> float:
+        """Monotonic seconds at which something else is to be done than to look for new sessions."""
         due = self._agenda.due
         until = min(due("beat"), due("recover"), self._elsewhere.due, self._single.due)
         if self.sessions.of(Adopted):
             until = min(until, due("adopted"))
         if self._takes_sessions:
-            until = min(until, due("scan"), due("tick"), self.sessions.next_retry())
+            until = min(until, due("tick"), self.sessions.next_retry())
             if not self._forks.has_standby:
                 until = min(until, due("standby"))
-        poll = select.poll()
-        poll.register(self._wakeup, select.POLLIN)
-        if poll.poll(max(0.0, until - now) * 1000):
-            os.read(self._wakeup, 4096)
+        return until
+
+    def _wait(self) -> None:
+        """Until a signal, or until something is due. Nearly all looks for new sessions are made here, and find none."""
+        until = self._next_due()
+        looks = self._takes_sessions
+        while True:
+            look_at = self._agenda.due("scan") if looks else NEVER
+            if self._poll.poll(max(0.0, min(until, look_at) - clock.monotonic()) * 1000):
+                os.read(self._wakeup, 4096)
+                self._was_woken = True
+                return
+            now = clock.monotonic()
+            if now >= look_at and self._scan(now):
+                return
+            if now >= until:
+                return
 
     # Finding
 
-    def _scan(self, now: float) -> None:
+    def _scan(self, now: float) -> bool:
+        """Whether there are new sessions."""
         try:
             found = self.catalog.scan(now)
             self._share.works("scan")
@@ -227,6 +247,7 @@ class Scheduler:
         after = clock.monotonic()
         wait = scan_interval(after - self._news_at, self.poll_ceiling_s)
         self._agenda.put("scan", after + max(self._single.scan_pause_s(wait), after - now))
+        return bool(found)
 
     def _tick(self) -> None:
         """Once a second: signs of life, withdrawals and the journal's record of those that wait."""
