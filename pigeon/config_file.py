@@ -52,7 +52,7 @@ def checkout_root() -> str | None:
 
 
 def named_path(flags: Mapping[str, str], environ: Mapping[str, str], cwd: str) -> tuple[str, str] | None:
-    """(the file that `--config` or PIGEON_CONFIG names, which of the two), None if neither does."""
+    """(the file that `--config` or PIGEON_CONFIG names, which of the two), None if neither does. Raises ConfigError."""
     given = flags.get("config")
     if given == "":
         raise ConfigError("`--config` needs the name of a file")
@@ -183,7 +183,10 @@ def read_local(path: str) -> bytes:
 
 
 def read(path: str, fd: int) -> tuple[bytes, bool]:
-    """Everything behind `fd`, which is closed; and whether it will be there again: a pipe's content may be a secret."""
+    """Everything behind `fd`, which is closed; and whether it will be there again: a pipe's content may be a secret.
+
+    Raises ConfigError: it cannot be read, or is too large.
+    """
     try:
         with os.fdopen(fd, "rb") as file:
             data = file.read(MAX_FILE_BYTES + 1)

@@ -41,7 +41,10 @@ CURRENT = "current"
 
 @cache
 def migrations() -> Migrations:
-    """The schema: from the package (a wheel, a zipapp) or from beside it (a checkout). Read once, as modules are."""
+    """The schema: from the package (a wheel, a zipapp) or from beside it (a checkout). Read once, as modules are.
+
+    Raises JournalError: it is in neither place.
+    """
     package = os.path.dirname(pigeon.__file__)
     loader = pigeon.__spec__.loader
     for path in (

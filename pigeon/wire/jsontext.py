@@ -36,7 +36,6 @@ class _ScannerSettings:
     parse_float = staticmethod(_finite)
     parse_int = int
     parse_constant = staticmethod(_refuse_constant)
-    memo: dict[str, str] = {}
 
 
 def _accelerated() -> tuple[Callable[[object], str], Callable[[str], object]]:

@@ -108,7 +108,10 @@ def examine(patient: Patient, config: Config, *, live: bool) -> list[Line]:
 
 
 def bounded(check: Callable[[], list[Finding]]) -> list[Finding]:
-    """What `check` finds, run in a child; a finding of its own if the child hangs or dies."""
+    """What `check` finds, run in a child; a finding of its own if the child hangs or dies.
+
+    Raises PigeonError: no process is left.
+    """
     reading, writing = os.pipe()
     sys.stdout.flush()
     try:

@@ -49,7 +49,10 @@ class Dispositions:
 
 
 class Signals:
-    """All that this process is sent from now on is read here, with its sender, and does nothing by itself."""
+    """All that this process is sent from now on is read here, with its sender, and does nothing by itself.
+
+    Raises OSError: there is no descriptor left.
+    """
 
     def __init__(self) -> None:
         numbers = signal.valid_signals() - _OWN

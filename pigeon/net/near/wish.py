@@ -35,7 +35,7 @@ class Greeter:
         self.is_over = False
         """Send `reply`, and close."""
         self.asks_status = False
-        """It wants to know who is connected where (near/status.py)."""
+        """It wants to know who is connected where (running.py)."""
         self._data = b""
 
     def feed(self, data: bytes) -> None:

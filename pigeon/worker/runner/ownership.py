@@ -41,6 +41,10 @@ class Ownership:
 
         After a failure the directory is listed before the next attempt: a session that was taken over meanwhile is
         left alone, and one whose directory is gone can have no end. `patience_s`: see files.is_hopeless.
+
+        Raises:
+            Superseded: another has ended it, or it can have no end.
+            Refused: what lies there is not safe.
         """
         backoff = Backoff()
         began = clock.monotonic()
@@ -58,12 +62,15 @@ class Ownership:
             self._check_ownership(failing_s)
 
     def check_takeover(self) -> None:
-        """An old claim of ours: its session may have been given an end since, and is then never started."""
+        """An old claim of ours: its session may have been given an end since, and is then never started.
+
+        Raises Superseded.
+        """
         if TAKEOVER_NAME in self.until_it_works(lambda: files.list_names(self._session.directory)):
             raise Superseded("another worker has taken the session over")
 
     def look_before_step(self) -> None:
-        """Before the start and the exit event: nobody has taken the session over. See FRESH_S."""
+        """Before the start and the exit event: nobody has taken the session over. See FRESH_S. Raises Superseded."""
         if self._is_old or clock.boottime() - self._born > FRESH_S:
             self.check_takeover()
 
