@@ -41,7 +41,7 @@ def erase_all(session: SessionFiles) -> None:
         path = f"{session.directory}/{name}"
         try:
             if is_input(name):
-                files.empty(path)
+                files.cut(path, 0)
             elif is_control(name):
                 _erase_keys(path)
         except OSError:

@@ -134,6 +134,11 @@ def status_of(path: str) -> os.stat_result:
     return at(path, lambda name, directory: os.stat(name, dir_fd=directory, follow_symlinks=False))
 
 
+def filesystem_at(directory: str) -> os.statvfs_result:
+    """How large the filesystem of a directory is, and how full. Quotas do not show. Raises OSError."""
+    return at(f"{directory}/.", lambda name, held: os.statvfs(name if held is None else held))
+
+
 def _write_and_close(path: str, fd: int, pieces: Sequence[Piece], offset: int) -> None:
     """All pieces at `offset`, then close, each result checked: ENOSPC and EDQUOT can come as late as close(2).
 
@@ -178,14 +183,14 @@ def write_at(path: str, pieces: Sequence[Piece], offset: int) -> None:
     _write_and_close(path, fd, pieces, offset)
 
 
-def empty(path: str) -> None:
-    """Leave nothing in a file of our own that is there already. Raises as `write_at`."""
+def cut(path: str, size: int) -> None:
+    """Leave `size` bytes of a file of our own that is there already. Raises as `write_at`."""
     fd = _open(path, _WRITE)
     try:
         reason = _distrust(os.fstat(fd))
         if reason:
             raise Refused(errno.EPERM, reason, path)
-        os.ftruncate(fd, 0)
+        os.ftruncate(fd, size)
     finally:
         os.close(fd)
 
@@ -368,9 +373,19 @@ class Appender:
         Raises:
             OSError: nothing is lost or counted as written; call again.
         """
-        if not self._queue:
+        self.flush_first(self.queued_bytes)
+
+    def flush_first(self, size: int) -> None:
+        """Write the first `size` bytes of what is queued, which are whole records. Raises as `flush`."""
+        if size <= 0:
             return
-        write_at(self.path, self._queue, self.offset)
-        self.offset += self.queued_bytes
-        self._queue.clear()
-        self.queued_bytes = 0
+        count = len(self._queue)
+        if size < self.queued_bytes:
+            count = length = 0
+            while length < size:
+                length += len(self._queue[count])
+                count += 1
+        write_at(self.path, self._queue[:count], self.offset)
+        self.offset += size
+        del self._queue[:count]
+        self.queued_bytes -= size

@@ -62,12 +62,14 @@ class SegmentReader:
     """Where one reader stands in one direction.
 
     `total` and `marks` count the payload bytes and the marks handed over, and those before the segment that it began
-    with; `grew`, `cost_s` and `has_more` are those of a `Tail`.
+    with; `base` are the payload bytes before the segment that it reads; `grew`, `cost_s` and `has_more` are those of a
+    `Tail`.
     """
 
     __slots__ = (
         "number",
         "total",
+        "base",
         "marks",
         "grew",
         "cost_s",
@@ -84,6 +86,7 @@ class SegmentReader:
         """`number`: the segment to begin with."""
         self.number = number
         self.total = 0
+        self.base = 0
         self.marks = 0
         self.grew = False
         self.cost_s = 0.0
@@ -143,7 +146,7 @@ class SegmentReader:
         base, marks = int.from_bytes(data[16:24], "little"), int.from_bytes(data[24:32], "little")
         if data[:HEADER_BYTES] != header(self.number, base, marks):
             return 0, True
-        self.total, self.marks = base, marks
+        self.total, self.base, self.marks = base, base, marks
         self._offset = HEADER_BYTES
         return HEADER_BYTES, False
 

@@ -33,7 +33,16 @@ def output_line(seq: int, channel: str, data: bytes) -> bytes:
 class StreamWriter:
     """The runner's end: output and events are queued in their order, and `flush` writes both lanes."""
 
-    __slots__ = ("lines", "bulk", "_session", "_bulk_after_bytes", "_segment_bytes", "_seq", "_is_bulk")
+    __slots__ = (
+        "lines",
+        "bulk",
+        "_session",
+        "_bulk_after_bytes",
+        "_segment_bytes",
+        "_seq",
+        "_is_bulk",
+        "_told_at",
+    )
 
     def __init__(
         self,
@@ -53,6 +62,8 @@ class StreamWriter:
         self._session = session
         self._seq = 0
         self._is_bulk = False
+        self._told_at = 0
+        """Where the line ends that tells the reader of the segments."""
 
     @property
     def queued_bytes(self) -> int:
@@ -93,14 +104,28 @@ class StreamWriter:
             if self.bulk is None:
                 self.bulk = SegmentWriter(self._session, "stream", segment_bytes=self._segment_bytes)
             self.put_event(events.bulk(max(1, self.bulk.number)))
+            self._told_at = self.lines.end
         self._is_bulk = not self._is_bulk
 
     def flush(self) -> None:
-        """Write everything: segments first, so that whoever reads an event finds what stands before it.
+        """Write everything: segments first, so that whoever reads an event finds what stands before it. But who is to
+        make room by reading the segments must know of them.
 
         Raises:
             OSError: nothing is lost or counted as written; call again.
         """
         if self.bulk is not None:
+            self.bulk.begin()
+            self.lines.flush_first(self._told_at - self.lines.offset)
             self.bulk.flush()
-        self.lines.flush()
+        try:
+            self.lines.flush()
+        except OSError as error:
+            if self.bulk is None or not self.bulk.make_room(error):
+                raise
+            self.lines.flush()
+
+    def close(self) -> None:
+        """Nothing more will be written."""
+        if self.bulk is not None:
+            self.bulk.close()

@@ -246,6 +246,11 @@ class StreamReader:
         """Read, and behind a mark whose line has not come."""
         self._marks = 0
 
+    @property
+    def base_bytes(self) -> int:
+        """Payload bytes in the segments before the one that is being read."""
+        return self._bulk.base if self._bulk is not None else 0
+
     def ask_first(self, length_of: Callable[[str], int] | None) -> None:
         """As of a Tail; of the lines."""
         self._lines.ask_first(length_of)

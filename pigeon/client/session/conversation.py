@@ -154,13 +154,16 @@ class Conversation:
         is_printed = self._started and self.front.is_shown and not self.front.is_printing
         printed = (self._stream.offset, self._stream.bulk_bytes) if is_printed else (0, 0)
         try:
-            if self.upstream.write(self._now, printed):
+            if self.upstream.write(self._now, printed, self._stream.base_bytes):
                 trace.mark("client: input written")
                 self._writing.over()
                 self.owner.is_refused_room = False
         except OSError as error:
             self.owner.is_refused_room = error.errno in NO_ROOM
             self._writing.began(error, self._now)
+        self.owner.is_held_up = self.owner.finds_no_room or (
+            self.owner.is_refused_room and self._writing.is_told
+        )
 
     def _look(self) -> None:
         held = self.front.is_printing or self.front.is_suspended
@@ -357,6 +360,7 @@ class Conversation:
     def _conclude(self) -> None:
         """Raise the outcome once there is one and all output has been printed."""
         self.departure.detach()
+        self.departure.give_up()
         outcome = self.end.due(
             self._now,
             printing=self.front.is_printing,

@@ -163,6 +163,14 @@ class Departure:
 
     # Leaving
 
+    def give_up(self) -> None:
+        """Leave for an interrupt that a full share keeps from being answered: what is held up would wait with it."""
+        number = self._upstream.given_up
+        if not number or self._options.pty or self._end.is_known or self._end.hung_up_at is not None:
+            return
+        text = f"pigeon: {signal_name(number)} has no answer, for want of room on the share: the session is hung up"
+        self._gone(Outcome(128 + number, text, abnormal=True, signal=number))
+
     def hang_up(self, outcome: Outcome) -> None:
         """End the session, or withdraw it; then this client ends with `outcome`."""
         if not self._end.hang_up(outcome, clock.monotonic()):

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import errno
-import os
 
 from pigeon.client.session.trouble import NO_ROOM
 from pigeon.wire import files
 from pigeon.wire.documents import ACK, BULK, HEARTBEAT
 from pigeon.wire.names import CLAIM_NAME, SessionFiles
 from pigeon.wire.pacing import HEARTBEAT_S, Silence
-from pigeon.wire.share import at
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -99,6 +97,10 @@ class OwnerState:
         """The share was full when the session had last been silent for long."""
         self.is_refused_room = False
         """The share takes nothing from this client, for want of room, and so perhaps nothing from the owner."""
+        self.is_held_up = False
+        """That has lasted, and the user has been told."""
+        self.interrupted = 0
+        """The signal by which the user wants to end the command, passed on and without an answer so far."""
         self._noticed = ""
         """Of which kind the last notice about a silent session was, as long as it is silent."""
         self._watch: Watchers | None = None
@@ -231,6 +233,7 @@ class OwnerState:
         if grew:
             self.was_heard = True
             self._noticed, self.finds_no_room, self._watch = "", False, None
+            self.interrupted = 0
         self._silence.looked(now, grew=grew)
 
     def failed(self) -> None:
@@ -315,7 +318,7 @@ class OwnerState:
 def _is_full(path: str) -> bool:
     """Whether the filesystem has no room for a few records; a quota shows only where one writes."""
     try:
-        found = at(f"{path}/.", lambda name, directory: os.statvfs(name if directory is None else directory))
+        found = files.filesystem_at(path)
     except OSError:
         return False
     return found.f_bavail * found.f_frsize < FULL_BYTES or (found.f_files > 0 and found.f_favail == 0)

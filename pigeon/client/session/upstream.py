@@ -6,6 +6,7 @@ Everything is queued and written in turns; what a failing share does not take is
 from __future__ import annotations
 
 from pigeon.client.session.owner import OwnerState
+from pigeon.client.signals import SIGINT, SIGQUIT
 from pigeon.client.tty import pixel_size
 from pigeon.wire import records
 from pigeon.wire.files import Appender
@@ -66,7 +67,9 @@ class Upstream:
         self._has_sent = False
         self._input_seq = 0
         self._control_seq = 0
-        self._acknowledged = 0
+        self._acknowledged = self._acknowledged_bulk = 0
+        self._bulk_from = 0
+        """Where the line ends that tells the runner of the segments."""
         self._retry_at = 0.0
         self._size_at: float | None = None
 
@@ -74,6 +77,11 @@ class Upstream:
     def is_stuck(self) -> bool:
         """The share has no room for what the session has to say."""
         return self._peer.is_refused_room or self._peer.finds_no_room
+
+    @property
+    def given_up(self) -> int:
+        """The signal that has not been answered and cannot be, since the share has long had no room; 0: none."""
+        return self._peer.interrupted if self._peer.is_held_up else 0
 
     # What to say
 
@@ -102,6 +110,7 @@ class Upstream:
         self.heartbeat_at = 0.0
         self._bulk = SegmentWriter(self._session, self._stem)
         self.input.put(records.stdin_bulk_line(1))
+        self._bulk_from = self.input.end
 
     def type(self, keys: bytes) -> None:
         """Input from a keyboard, b"" at its end. What is more than a window ahead of the command waits here."""
@@ -200,6 +209,8 @@ class Upstream:
 
     def signal(self, number: int) -> None:
         """A signal for the command."""
+        if number in (SIGINT, SIGQUIT):
+            self._peer.interrupted = number
         self._put(records.signal_line(self._control_seq, number))
         self._control_seq += 1
 
@@ -215,11 +226,14 @@ class Upstream:
             self.size(cols, rows - 1 if rows > 1 else rows + 1)
             self._size_at = now + REDRAW_S
 
-    def acknowledge(self, printed: tuple[int, int], *, at_least: int = 0) -> None:
-        """So much has been printed: everything before this byte of stream.jsonl, and so many bytes of segments."""
+    def acknowledge(self, printed: tuple[int, int], base_bytes: int = 0, *, at_least: int = 0) -> None:
+        """So much has been printed: everything before this byte of stream.jsonl, and so many bytes of segments; and of
+        these `base_bytes` in such as are full and go by it."""
         at_least = at_least or (EYES_ACK_BYTES if self._options.pty else ACK_BYTES)
+        if self._acknowledged_bulk <= base_bytes < printed[1] and base_bytes:
+            at_least = 1
         if sum(printed) - self._acknowledged >= at_least:
-            self._acknowledged = sum(printed)
+            self._acknowledged, self._acknowledged_bulk = sum(printed), printed[1]
             self._put(records.ack_line(*printed))
 
     def _put(self, line: bytes) -> None:
@@ -247,8 +261,9 @@ class Upstream:
             waits.append(self._size_at - now)
         return waits
 
-    def write(self, now: float, printed: tuple[int, int]) -> bool:
-        """Write what is queued, and what is due; whether there was anything. `printed`: bytes of each of the two lanes.
+    def write(self, now: float, printed: tuple[int, int], base_bytes: int = 0) -> bool:
+        """Write what is queued, and what is due; whether there was anything. `printed`: bytes of each of the two lanes;
+        `base_bytes`: as of `acknowledge`.
 
         Raises:
             OSError: the share did not take it; it is written at a later turn.
@@ -263,7 +278,7 @@ class Upstream:
             self.heartbeat_at = now + HEARTBEAT_S
             self._put(records.heartbeat_line())
             self.acknowledge(printed, at_least=1)
-        self.acknowledge(printed)
+        self.acknowledge(printed, base_bytes)
         if not self.control.queued_bytes and not self._queued_input:
             return False
         self._retry_at = now + RETRY_S
@@ -273,7 +288,17 @@ class Upstream:
 
     def flush(self) -> None:
         """Write what is queued now, control first. Raises OSError."""
-        self.control.flush()
+        self._flush_lines(self.control)
         if self._bulk is not None:
-            self._bulk.flush()  # before the lines that tell of it
-        self.input.flush()
+            self._bulk.begin()
+            self.input.flush_first(self._bulk_from - self.input.offset)
+            self._bulk.flush()  # before the line that tells of its end
+        self._flush_lines(self.input)
+
+    def _flush_lines(self, lines: Appender) -> None:
+        try:
+            lines.flush()
+        except OSError as error:
+            if self._bulk is None or not self._bulk.make_room(error):
+                raise
+            lines.flush()

@@ -69,11 +69,11 @@ class ClientSide:
         self.is_alone = True
         self._outbound.left_alone()
 
-    def answer(self, now: float) -> None:
-        """Act on what it has ordered and acknowledged since the last time, and on the worker's own order to stop."""
+    def answer(self, now: float) -> bool:
+        """Act on what it has ordered and acknowledged since the last time, and on the worker's own order to stop. True
+        if what it has acknowledged made room on the share."""
         printed = self._inbound.control.take_printed()
-        if printed is not None:
-            self._outbound.acknowledge(*printed)
+        made_room = printed is not None and self._outbound.acknowledge(*printed)
         self._outbound.judge_watching(now - self._began)
         delivered = self._inbound.orders.take_delivered()
         if delivered:
@@ -83,6 +83,7 @@ class ClientSide:
             self._carry_out(request, now)
         if self._runner.stop_requested():
             self._end.hang_up(now, cancelled="the worker was stopped")
+        return made_room
 
     def _carry_out(self, request: str, now: float) -> None:
         if request == HANGUP:

@@ -127,11 +127,12 @@ class Outbound:
         if self.is_watched and running_s > UNSEEN_S and self.acknowledged == 0 and not self.acknowledged_bulk:
             self.is_watched = False
 
-    def acknowledge(self, offset: int, bulk_bytes: int) -> None:
-        """The client has printed so much: an offset in stream.jsonl, and payload bytes in segments."""
+    def acknowledge(self, offset: int, bulk_bytes: int) -> bool:
+        """The client has printed so much: an offset in stream.jsonl, and payload bytes in segments. True if that made
+        room on the share."""
         self._most_bulk = max(bulk_bytes, self._most_bulk)
         self.acknowledged, self.acknowledged_bulk = offset, self._most_bulk
-        self.release()
+        return self.release()
 
     def left_alone(self) -> None:
         """Nobody takes what is said: so nobody may hold it back, for ever, either."""
@@ -205,15 +206,14 @@ class Outbound:
         self._urgent = False
         self.release()
 
-    def release(self) -> None:
-        """Remove the segments that nobody needs any more."""
+    def release(self) -> bool:
+        """Remove the segments that nobody needs any more. True if there were any."""
         bulk = self.stream.bulk
         if bulk is None:
-            return
+            return False
         if self.acknowledged is not None:
-            bulk.release(self.acknowledged_bulk, self._scrollback_bytes)
-        elif not self._keeps_unread:
-            bulk.release(bulk.end, self._scrollback_bytes)
+            return bulk.release(self.acknowledged_bulk, self._scrollback_bytes)
+        return not self._keeps_unread and bulk.release(bulk.end, self._scrollback_bytes)
 
     def nearly_full(self) -> bool:
         """True once, when nine tenths of `max_stream` are used."""

@@ -181,8 +181,7 @@ class Relay:
             self._trouble_began(self._reading, error)
         except DamagedSession as error:
             self._end.hang_up(self._now, failed=error.message)
-        self._client.answer(self._now)
-        self._client.judge(self._now)
+        self._answer()
         after = clock.monotonic()
         wait = interval(INTERACTIVE, after - self._active)
         if self.inbound.file.saw_end and self.command.master is None:
@@ -192,6 +191,11 @@ class Relay:
             self.inbound.ask_first()
         wait = 0.0 if self.inbound.file.has_more else polite(wait, self.inbound.cost_s)
         self._next_look = max(after + wait, self._reading.retry_at)
+
+    def _answer(self) -> None:
+        if self._client.answer(self._now):
+            self._writing.retry_at = 0.0  # what has failed did so for want of room, if at all
+        self._client.judge(self._now)
 
     def _brisk(self) -> None:
         self._active = self._now

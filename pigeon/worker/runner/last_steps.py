@@ -61,8 +61,9 @@ class LastSteps:
             bulk_bytes = outbound.take_stock()
             outbound.say(events.exited(code, ending.return_code, bulk_bytes=bulk_bytes, hung_up=reason))
         self._publication.write_last(
-            outbound, lambda: ending.cancelled is not None or client.has_left(inbound)
+            outbound, inbound.control, lambda: ending.cancelled is not None or client.has_left(inbound)
         )
+        outbound.stream.close()
         trace.mark("runner: exit event written")
         if not relay.announcement.is_done:
             self._publication.blank_quietly()

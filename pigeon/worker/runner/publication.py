@@ -8,19 +8,18 @@ it, are the runner's business.
 
 from __future__ import annotations
 
-import errno
 from collections.abc import Callable
 
 from pigeon import clock
 from pigeon.wire import files, states
 from pigeon.wire.names import SessionFiles, new_token
 from pigeon.wire.publish import OwnStatus, blank_quietly, blank_request
+from pigeon.wire.room import NO_ROOM
 from pigeon.wire.states import Status
 from pigeon.worker.handover import Worker
+from pigeon.worker.relay.control import Control
 from pigeon.worker.relay.outbound import Outbound
 from pigeon.worker.runner.ownership import PATIENCE_S, Ownership, Superseded
-
-NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 
 ROOM_S = 10.0
 """How long the end of a session that nobody waits for waits for room."""
@@ -71,9 +70,10 @@ class Publication:
         """Take the secrets out of the request of a session that ends without having been seen to run."""
         blank_quietly(self.session)
 
-    def write_last(self, outbound: Outbound, is_alone: Callable[[], bool]) -> None:
-        """Write what is left, however long it takes. On a share that stays full it is cut if nobody waits for it: the
-        status is the end then, and makes it possible to clean up. Raises Superseded.
+    def write_last(self, outbound: Outbound, control: Control, is_alone: Callable[[], bool]) -> None:
+        """Write what is left, however long it takes. On a full share what the client acknowledges makes room; on one
+        that stays full it is cut if nobody waits for it: the status is the end then, and makes it possible to clean up.
+        Raises Superseded.
         """
         began = clock.monotonic()
 
@@ -82,7 +82,10 @@ class Publication:
             try:
                 outbound.flush(now)
             except OSError as error:
-                if not (error.errno in NO_ROOM and now - began > ROOM_S and is_alone()):
+                is_left = is_alone()  # which reads what the client says
+                if (printed := control.take_printed()) is not None:
+                    outbound.acknowledge(*printed)
+                if not (error.errno in NO_ROOM and now - began > ROOM_S and is_left):
                     raise
 
         self._ownership.until_it_works(flush, patience_s=PATIENCE_S)
