@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -140,7 +140,8 @@ def test_datasette_opens_it_with_the_facets_of_the_page(book: Book, tmp_path: Pa
     assert len(addresses) == 2
     # By the name that a journal has: its dot is not in the address as it is.
     journal = tmp_path / ".pigeon.db"
-    shutil.copyfile(book.path, journal)
+    with closing(sqlite3.connect(book.path)) as connection:
+        connection.execute("VACUUM INTO ?", (str(journal),))
     (place,) = re.findall(r"`http://127.0.0.1:8001(/[^`]+/)`", PAGE)
     for address in addresses:
         table, _, query = address.partition("?")
