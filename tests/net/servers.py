@@ -9,6 +9,8 @@ import struct
 import threading
 from collections.abc import Callable, Iterator
 
+from tests.helpers.waiting import patient
+
 Manner = Callable[[socket.socket], None]
 
 
@@ -77,14 +79,21 @@ class Server:
         self.port = int(self.sock.getsockname()[1])
         self.accepted = 0
         self.broken = 0
-        threading.Thread(target=self._accept, daemon=True).start()
+        self._connections: list[socket.socket] = []
+        self._threads: list[threading.Thread] = []
+        self._start(self._accept)
+
+    def _start(self, does: Callable[..., None], *what: socket.socket) -> None:
+        self._threads.append(threading.Thread(target=does, args=what, daemon=True))
+        self._threads[-1].start()
 
     def _accept(self) -> None:
         with contextlib.suppress(OSError):
             while True:
                 sock, _ = self.sock.accept()
                 self.accepted += 1
-                threading.Thread(target=self._serve, args=(sock,), daemon=True).start()
+                self._connections.append(sock)
+                self._start(self._serve, sock)
 
     def _serve(self, sock: socket.socket) -> None:
         try:
@@ -95,6 +104,16 @@ class Server:
         except OSError:
             sock.close()
 
+    def close(self) -> None:
+        """End everything; no thread is left, which would wake up in another test."""
+        for sock in (self.sock, *self._connections):
+            with contextlib.suppress(OSError):  # it is closed already
+                sock.shutdown(socket.SHUT_RDWR)  # wakes who waits for it, as closing does not
+        for thread in list(self._threads):
+            thread.join(patient(10))
+            assert not thread.is_alive(), f"{thread} goes on"
+        self.sock.close()
+
 
 @contextlib.contextmanager
 def served(manner: Manner) -> Iterator[Server]:
@@ -103,6 +122,6 @@ def served(manner: Manner) -> Iterator[Server]:
     try:
         yield server
     finally:
-        server.sock.close()
+        server.close()
         while KEPT:
             KEPT.pop().close()
