@@ -19,7 +19,7 @@ import pytest
 
 from tests.helpers.processes import Result
 from tests.helpers.surroundings import PATH, ROOT
-from tests.helpers.waiting import patient
+from tests.helpers.waiting import patient, wait_until
 
 GROUP = "pigeontest"
 """A group that all of them are in, as members of one project are."""
@@ -122,7 +122,7 @@ class Users:
 def users_in(base: Path) -> Iterator[Users]:
     """Make the users, with homes below `base`, and remove them. Skips where that cannot be done."""
     made: list[str] = []
-    suffix = f"{os.getpid() % 100000}"
+    suffix = os.urandom(4).hex()  # a run that was killed may have left users
     try:
         group = GROUP + suffix
         _run("groupadd", group)
@@ -130,15 +130,10 @@ def users_in(base: Path) -> Iterator[Users]:
             name = f"pigeont{one}{suffix}"
             home = base / name
             _run(
-                "useradd",
-                "--no-create-home",
+                *"useradd --no-create-home --shell /bin/bash -U -G".split(),
+                group,
                 "--home-dir",
                 str(home),
-                "--shell",
-                "/bin/bash",
-                "-U",
-                "-G",
-                group,
                 name,
             )
             made.append(name)
@@ -156,21 +151,24 @@ def users_in(base: Path) -> Iterator[Users]:
         yield Users(*people)
     finally:
         for name in made:
-            subprocess.run(["userdel", name], capture_output=True, check=False)
-        subprocess.run(["groupdel", GROUP + suffix], capture_output=True, check=False)
+            _unhindered("userdel", name)
+        _unhindered("groupdel", GROUP + suffix)
 
 
 def _copy_pigeon(library: Path) -> None:
-    """Pigeon, its schema and the packages that it needs: a checkout of root's may be closed to others."""
-    skipped = shutil.ignore_patterns("__pycache__")
+    """Pigeon, its schema and the packages that it needs: a checkout of root's may be closed to others.
+
+    With what is compiled already, which is good as long as the times of the sources are the same.
+    """
+    skipped = shutil.ignore_patterns("*.pyc.*")  # one that is being written
     for name in ("pigeon", "migrations"):
         shutil.copytree(ROOT / name, library / name, ignore=skipped)
     for package in _needed("filelock", "ptyprocess", "sqlite-utils", "tomli"):
         for file in package.files or ():
             source = Path(str(file.locate()))
-            if ".." not in file.parts and "__pycache__" not in file.parts and source.is_file():
+            if ".." not in file.parts and source.is_file():
                 (library / file).parent.mkdir(parents=True, exist_ok=True)
-                shutil.copyfile(source, library / file)
+                shutil.copy2(source, library / file)
 
 
 def _needed(*names: str) -> list[metadata.Distribution]:
@@ -205,7 +203,19 @@ def _interpreter_of(person: User) -> str:
     pytest.skip(f"no Python here runs pigeon for another user: {said}")
 
 
+def _unhindered(*argv: str) -> subprocess.CompletedProcess[str]:
+    """The end of a program that changes the tables of users, which only one can do at a time (passwd(5) is locked)."""
+    ends: list[subprocess.CompletedProcess[str]] = []
+
+    def has_had_its_turn() -> bool:
+        ends.append(subprocess.run(argv, capture_output=True, text=True, check=False))
+        return "cannot lock" not in ends[-1].stderr
+
+    wait_until(has_had_its_turn, 60, lambda: f"`{argv[0]}`: {ends[-1].stderr}", interval_s=0.2)
+    return ends[-1]
+
+
 def _run(*argv: str) -> None:
-    done = subprocess.run(argv, capture_output=True, text=True, check=False)
+    done = _unhindered(*argv)
     if done.returncode != 0:
         pytest.skip(f"`{argv[0]}` does not work here: {done.stderr.strip()}")

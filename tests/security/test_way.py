@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -67,10 +68,21 @@ def assert_all_refuse(person: Person, path: Path, what: str, remedy: str = "") -
     assert f"`{path}` {what}" in doctor.stdout.decode(), doctor.stdout
 
 
+def assert_each_place_refused(person: Person, place: str, path: Path, what: str, remedy: str = "") -> None:
+    """A client, doctor (which looks by itself), and one verb at each of the places: all enter by one function."""
+    assert_refused(person.run("true", options=("--claim-timeout", "1")), path, what, remedy)
+    assert_refused(person.run(*VERBS[list(OPEN).index(place) % len(VERBS)]), path, what, remedy)
+    doctor = person.run("doctor", "--json")
+    assert doctor.code == 1
+    assert f"`{path}` {what}" in doctor.stdout.decode(), doctor.stdout
+
+
 def in_use(person: Person) -> Path:
-    """His namespace's directory, after a first command that nobody served."""
-    person.run("true", options=("--claim-timeout", "0.1"))
-    return person.namespace.root
+    """His namespace's directory, as a first command leaves it that nobody served."""
+    root = person.namespace.root
+    for path in (root.parent, root, *(root / name for name in ("sessions", "locks", "workers"))):
+        directory_of(person.user, path)
+    return root
 
 
 OPEN: dict[str, Callable[[Path], Path]] = {
@@ -84,19 +96,33 @@ OPEN: dict[str, Callable[[Path], Path]] = {
 }
 
 
-@pytest.mark.parametrize("where", OPEN)
-@pytest.mark.parametrize("mode", [0o777, 0o770])
-def test_what_others_can_write(users: Users, person: Makes, where: str, mode: int) -> None:
-    victim = person(users.victim)
-    path = OPEN[where](in_use(victim))
+@contextmanager
+def mode_of(path: Path, mode: int) -> Iterator[None]:
+    """The directory has this mode meanwhile."""
     before = path.stat().st_mode
     path.chmod(mode)
     try:
-        assert_all_refuse(victim, path, "can be written by others", f"`chmod go-w {path}`")
+        yield
     finally:
         path.chmod(before)
-    assert victim.run("true", options=("--claim-timeout", "0.1")).code == 255  # and not because of the way
-    assert "no worker" in victim.run("true", options=("--claim-timeout", "0.1")).words
+
+
+@pytest.mark.parametrize("where", OPEN)
+def test_what_others_can_write(users: Users, person: Makes, where: str) -> None:
+    victim = person(users.victim)
+    path = OPEN[where](in_use(victim))
+    for mode in (0o777, 0o770):
+        with mode_of(path, mode):
+            assert_each_place_refused(victim, where, path, "can be written by others", f"`chmod go-w {path}`")
+    done = victim.run("true", options=("--claim-timeout", "0.1"))
+    assert done.code == 255 and "no worker" in done.words  # and not because of the way
+
+
+def test_nobody_enters_what_others_can_write(users: Users, person: Makes) -> None:
+    victim = person(users.victim)
+    path = in_use(victim) / "sessions"
+    with mode_of(path, 0o777):
+        assert_all_refuse(victim, path, "can be written by others", f"`chmod go-w {path}`")
 
 
 @pytest.mark.parametrize("where", ["namespaces", "the namespace", "sessions", "locks", "workers"])
@@ -106,7 +132,7 @@ def test_a_link_below_the_cache_even_of_ones_own(users: Users, person: Makes, wh
     path.rename(path.with_name("real"))
     path.symlink_to("real")
     users.victim.own(path)
-    assert_all_refuse(victim, path, "is a symbolic link")
+    assert_each_place_refused(victim, where, path, "is a symbolic link")
 
 
 @pytest.mark.parametrize("where", ["the namespace", "sessions", "locks", "workers", "a directory above"])
@@ -115,7 +141,7 @@ def test_what_belongs_to_another(users: Users, person: Makes, where: str) -> Non
     path = OPEN[where](in_use(victim))
     users.attacker.own(path, mode=0o755)
     try:
-        assert_all_refuse(victim, path, f"belongs to another user (uid {users.attacker.uid})")
+        assert_each_place_refused(victim, where, path, f"belongs to another user (uid {users.attacker.uid})")
     finally:
         users.victim.own(path)
 
