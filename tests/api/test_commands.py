@@ -22,10 +22,9 @@ from tests.helpers.pigeon import Pigeon
 from tests.helpers.processes import children_of
 from tests.helpers.waiting import PATIENCE, wait_until
 
-SLACK_S = 0.5 * PATIENCE
-"""What a timeout may take beyond itself ..."""
-TRIES = 6
-"""... in one of so many tries."""
+SLACK_S = 4 * PATIENCE
+"""What a timeout may take beyond itself on a machine that does other things, too. Hanging up, which it does not wait
+for, takes ten seconds."""
 
 
 def timed(call: Callable[[], Any]) -> float:
@@ -35,17 +34,14 @@ def timed(call: Callable[[], Any]) -> float:
 
 
 def expires(timeout_s: float, *words: str, **options: Any) -> pigeon.TimeoutExpired:
-    """Run into a timeout, and return in time: of some tries one at least, since a busy machine may take its own."""
-    took: list[float] = []
-    while len(took) < TRIES:
-        began = time.monotonic()
-        with pytest.raises(pigeon.TimeoutExpired) as caught:
-            pigeon.run(list(words), timeout=timeout_s, **options)
-        took.append(time.monotonic() - began)
-        assert (caught.value.timeout, caught.value.cmd) == (timeout_s, list(words))
-        if took[-1] < timeout_s + SLACK_S:
-            return caught.value
-    raise AssertionError(f"returned only after {took} s")
+    """Run into a timeout, and return in time."""
+    began = time.monotonic()
+    with pytest.raises(pigeon.TimeoutExpired) as caught:
+        pigeon.run(list(words), timeout=timeout_s, **options)
+    took = time.monotonic() - began
+    assert (caught.value.timeout, caught.value.cmd) == (timeout_s, list(words))
+    assert took < timeout_s + SLACK_S
+    return caught.value
 
 
 def descriptors() -> set[str]:
@@ -177,9 +173,13 @@ def test_a_lost_worker_and_a_stopped_session_may_have_run(unserved: Pigeon) -> N
 
 
 def test_a_timeout_carries_the_output_and_leaves_nothing(served: Pigeon) -> None:
-    error = expires(1.0, "sh", "-c", "echo so far; echo err >&2; sleep 60", capture_output=True)
+    # What a busy machine has started in the first second says nothing in it.
+    for timeout_s in (1.0, 5.0, 20.0):
+        error = expires(timeout_s, "sh", "-c", "echo so far; echo err >&2; sleep 60", capture_output=True)
+        served.wait_quiet()
+        if error.stderr:
+            break
     assert (error.stdout, error.stderr) == (b"so far\n", b"err\n")
-    served.wait_quiet(1)
 
 
 @pytest.mark.parametrize(
@@ -195,12 +195,12 @@ def test_a_timeout_carries_the_output_and_leaves_nothing(served: Pigeon) -> None
 )
 def test_a_timeout_ends_whatever_there_is(served: Pigeon, script: str) -> None:
     expires(1.0, "sh", "-c", script, capture_output=True)
-    served.wait_quiet(1)
+    served.wait_quiet()
 
 
 def test_a_timeout_ends_a_flood(served: Pigeon) -> None:
     expires(1.0, "cat", "/dev/zero", stdout=subprocess.DEVNULL)
-    served.wait_quiet(1)
+    served.wait_quiet()
 
 
 def test_a_timeout_ends_a_flood_that_is_kept_as_soon_as_subprocess_does(served: Pigeon) -> None:
@@ -213,9 +213,9 @@ def test_a_timeout_ends_a_flood_that_is_kept_as_soon_as_subprocess_does(served: 
 
     pairs: list[tuple[float, float]] = []
     while not pairs or pairs[-1][0] - pairs[-1][1] >= SLACK_S:
-        assert len(pairs) < TRIES, pairs
+        assert len(pairs) < 3, pairs
         pairs.append((late(pigeon), late(subprocess)))
-    served.wait_quiet(1)
+    served.wait_quiet()
 
 
 def test_a_timeout_covers_the_wait_for_the_directory_and_for_a_worker(
@@ -251,8 +251,8 @@ def test_a_timeout_returns_although_the_share_does_not_answer(served: Pigeon) ->
     took = time.monotonic() - began
     hanging.join()
     os.kill(pumps[0], signal.SIGCONT)  # the share answers again: the command is hung up
-    assert took < 1 + 2.5 * PATIENCE
-    served.wait_quiet(3)
+    assert took < 1 + 2 + SLACK_S  # it asks the client to end for two seconds
+    served.wait_quiet()
 
 
 def test_whoever_waits_for_the_start_may_lose_patience(unserved: Pigeon) -> None:
@@ -296,18 +296,18 @@ def test_ctrl_c_in_a_script_ends_its_command(served: Pigeon, whom: str) -> None:
     caller = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, start_new_session=True)
     pid = wait_until(partial(pid_in, served.work / "pid"), describe="the command")
     (os.killpg if whom == "group" else os.kill)(caller.pid, signal.SIGINT)
-    assert timed(lambda: caller.wait(10)) < 2 * PATIENCE
+    assert timed(lambda: caller.wait(30)) < SLACK_S
     assert caller.communicate()[0] == b"interrupted\n"
-    wait_until(partial(has_ended, pid), 1.0, "the command's end")
+    wait_until(partial(has_ended, pid), SLACK_S, "the command's end")
     (served.work / "pid").unlink()
 
 
-def test_the_command_of_a_killed_caller_is_gone_within_a_second(served: Pigeon) -> None:
+def test_the_command_of_a_killed_caller_is_gone_soon(served: Pigeon) -> None:
     caller = subprocess.Popen([sys.executable, "-c", CALLER.format(alone=False)])
     pid = wait_until(partial(pid_in, served.work / "pid"), describe="the command")
     caller.kill()
     caller.wait()
-    wait_until(partial(has_ended, pid), 1.0, "the command's end")
+    wait_until(partial(has_ended, pid), SLACK_S, "the command's end")
     (served.work / "pid").unlink()
 
 

@@ -22,7 +22,7 @@ import pigeon
 from tests.api import farmost
 from tests.helpers.driving import has_ended, pid_in
 from tests.helpers.pigeon import Pigeon
-from tests.helpers.waiting import PATIENCE, wait_until
+from tests.helpers.waiting import patient, wait_until
 
 OTHER_PYTHONS = [
     Path("/usr/bin/python3"),
@@ -57,7 +57,7 @@ def test_calls_results_and_exceptions(served: Pigeon) -> None:
         assert pool.submit(farmost.add, 1, 2).result() == 3
     with pytest.raises(RuntimeError, match="after shutdown"):
         pool.submit(len, "")
-    served.wait_quiet(2)
+    served.wait_quiet()
 
 
 def test_what_cannot_be_pickled_is_told_in_submit(served: Pigeon) -> None:
@@ -137,7 +137,7 @@ def test_initializer(served: Pigeon) -> None:
 def test_an_idle_python_leaves_and_another_comes(served: Pigeon) -> None:
     with executor(1, idle_timeout=0.3) as pool:
         first = pool.submit(farmost.pid).result()
-        wait_until(lambda: has_ended(first), 5, "the idle Python's end")
+        wait_until(lambda: has_ended(first), 15, "the idle Python's end")
         assert pool.submit(farmost.pid).result() != first
 
 
@@ -208,7 +208,7 @@ def test_a_block_that_is_left_by_an_exception_ends_what_runs(served: Pigeon, err
     path = served.work / f"left-{type(error).__name__}"
     with pytest.raises(type(error)):
         raise_in_block(error, path)
-    wait_until(partial(has_ended, pid_in(path)), 1.0, "the call's end")
+    wait_until(partial(has_ended, pid_in(path)), 5, "the call's end")
     assert len(path.read_text().splitlines()) == 1
 
 
@@ -231,8 +231,8 @@ def test_ctrl_c_ends_what_runs(served: Pigeon, where: str) -> None:
     )
     pid = wait_until(partial(pid_in, path), describe="the call")
     os.killpg(caller.pid, signal.SIGINT)
-    assert "KeyboardInterrupt" in caller.communicate(timeout=10)[1]
-    wait_until(partial(has_ended, pid), 1.0, "the call's end")
+    assert "KeyboardInterrupt" in caller.communicate(timeout=patient(15))[1]
+    wait_until(partial(has_ended, pid), 5, "the call's end")
 
 
 def test_what_was_submitted_is_done_before_the_program_ends(served: Pigeon) -> None:
@@ -249,7 +249,7 @@ def test_an_executor_that_nobody_has_any_more_ends(served: Pigeon) -> None:
     pool = executor(1)
     pid = pool.submit(farmost.pid).result()
     del pool
-    wait_until(lambda: has_ended(pid), 5, "the Python's end")
+    wait_until(lambda: has_ended(pid), 15, "the Python's end")
 
 
 def test_callbacks_may_use_the_executor(served: Pigeon) -> None:
@@ -301,23 +301,25 @@ def best(call: Callable[[], Any], tries: int = 3) -> float:
     return min(took)
 
 
+def a_command() -> None:
+    """Through pigeon as any other: what calls are measured by, whatever the machine does besides."""
+    assert pigeon.call(["true"]) == 0
+
+
 def test_a_call_is_quick(served: Pigeon) -> None:
+    # tools/bench measures it alone.
+    command_s = best(a_command)
     with executor(1) as pool:
         pool.submit(farmost.pid).result()
-        took = []
-        for _ in range(200):
-            began = time.monotonic()
-            pool.submit(farmost.add, 1, 2).result()
-            took.append(time.monotonic() - began)
-    # Half of them: what the machine does beside it is in the other half. tools/bench measures it alone.
-    assert sorted(took)[100] < 0.008 * PATIENCE
+        assert best(lambda: pool.submit(farmost.add, 1, 2).result(), 200) < command_s / 5
 
 
 def test_commands_through_an_executor_are_quick(served: Pigeon) -> None:
+    command_s = best(a_command)
     with executor(8) as pool:
 
         def hundred() -> None:
             calls = [pool.submit(subprocess.run, ["true"]) for _ in range(100)]
             assert all(call.result().returncode == 0 for call in calls)
 
-        assert best(hundred) < 1.2 * PATIENCE
+        assert best(hundred) < 30 * command_s

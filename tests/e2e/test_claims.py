@@ -79,6 +79,7 @@ def test_the_claim_is_whole_and_tells_its_features(pigeon: Pigeon) -> None:
     pigeon.worker()
     assert pigeon.run("true").code == 0
     session = pigeon.sessions()[0]
+    session.wait_final()
     fields = dict(line.split("=", 1) for line in (session.claim or "").splitlines())
     assert fields["worker_host"] == socket.gethostname()
     assert fields["worker_id"] == pigeon.workers[0].id
@@ -86,7 +87,9 @@ def test_the_claim_is_whole_and_tells_its_features(pigeon: Pigeon) -> None:
     row = pigeon.journal_row(session.id)
     assert row is not None
     assert fields["claim_token"] in row.values()
-    assert [name for name in os.listdir(session.directory) if name.startswith(".")] == []
+    wait_until(
+        lambda: not any(name.startswith(".") for name in os.listdir(session.directory)), 10, "whole files"
+    )
 
 
 def test_a_withdrawn_session_is_not_run(pigeon: Pigeon) -> None:

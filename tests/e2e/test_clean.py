@@ -78,9 +78,12 @@ def test_a_slow_reader_loses_nothing(pigeon: Pigeon) -> None:
     """Its client still acknowledges: the session ended long ago, and its output has not been printed."""
     session = ended(pigeon)
     cleaner = pigeon.start("clean")
-    while cleaner.running:
+
+    def has_ended() -> bool:
         raw.append(session, "control.jsonl", {"type": "heartbeat", "ts": raw.STAMP})
-        wait_until(lambda: True)
+        return not cleaner.running
+
+    wait_until(has_ended, 30, "its end")
     assert f"left {session.id}: somebody still reads it" in cleaner.wait().stdout.decode()
     assert session.state == "succeeded"
 
@@ -102,9 +105,9 @@ def test_a_worker_removes_what_has_been_kept_long_enough(pigeon: Pigeon) -> None
     """Terminals, whose input may hold passwords, sooner than the rest; a session that is still read not at all."""
     pigeon.configure(worker={"retention": 3600, "terminal_retention": 0})
     pigeon.worker()
-    assert pigeon.run("true", options=("-t",)).code == 0
-    assert pigeon.run("true").code == 0
-    terminal, pipes = pigeon.sessions()
+    pairs = [pigeon.begin("true", options=options) for options in (("-t",), ())]
+    assert [client.wait().code for client, _ in pairs] == [0, 0]
+    terminal, pipes = (session for _, session in pairs)
     pty = {"stdin_isatty": True, "stdout_isatty": True, "size": None, "pty": True}
     read = ended(pigeon)
     raw.replace(read.directory / "request.json", raw.dump(raw.a_request(read.id, "/", "true", terminal=pty)))

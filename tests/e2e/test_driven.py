@@ -126,7 +126,7 @@ def test_a_kill_leaves_nothing(warm: Pigeon) -> None:
         client.write({"kill": True})
         last, code, _, _ = client.end()
     assert (code, last["raw"]) == (-9, -9)
-    wait_until(lambda: all(has_ended(pid_in(path)) for path in pids), 2, "their ends")
+    wait_until(lambda: all(has_ended(pid_in(path)) for path in pids), 10, "their ends")
 
 
 def test_an_order_before_the_start_withdraws_the_session(pigeon: Pigeon) -> None:
@@ -163,7 +163,7 @@ def test_the_command_of_a_program_that_has_died_is_hung_up_unless_it_is_to_be_ke
             if keep:
                 assert not has_ended(pid)
                 os.kill(pid, signal.SIGKILL)
-            wait_until(partial(has_ended, pid), 1.0, "the command's end")
+            wait_until(partial(has_ended, pid), 10, "the command's end")
 
 
 def test_stopped_by_another_it_says_so(warm: Pigeon) -> None:

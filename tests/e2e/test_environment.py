@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import pytest
 
 from tests.helpers.pigeon import Pigeon
@@ -77,7 +79,10 @@ def test_values_are_not_left_in_the_share(warm: Pigeon) -> None:
     assert "API_TOKEN" in request["env"]
     assert set(request["env"].values()) == {None}
     for path in warm.share.client_path.rglob("*"):
-        assert not path.is_file() or b"do-not-keep-this" not in path.read_bytes(), path
+        with contextlib.suppress(
+            FileNotFoundError
+        ):  # the worker has just put its file's next version in place
+            assert not path.is_file() or b"do-not-keep-this" not in path.read_bytes(), path
 
 
 def test_the_session_is_known_inside(warm: Pigeon) -> None:

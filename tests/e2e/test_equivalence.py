@@ -116,6 +116,7 @@ def test_the_raw_return_code_is_kept(warm: Pigeon) -> None:
     assert warm.run("exec sh -c 'kill -9 $$'").code == 137
     session = warm.wait_session(known)
     assert session.records()[-1]["raw_return_code"] == -9
+    session.wait_final()
     assert session.status["exit_code"] == 137
     assert session.status["state"] == "failed"
 

@@ -16,6 +16,7 @@ from tests.helpers import raw
 from tests.helpers.notes import Notes
 from tests.helpers.pigeon import Pigeon
 from tests.helpers.privileges import mount_small, needs_root, unmount
+from tests.helpers.processes import name_of, state_of
 from tests.helpers.share import Session
 from tests.helpers.verbs import age, report, rule, runner_of, waits_for_rule
 from tests.helpers.waiting import wait_until
@@ -28,6 +29,8 @@ def test_a_running_one_from_its_own_host_and_from_elsewhere(warm: Pigeon) -> Non
     client, session = warm.begin("echo hello; exec sleep 61.5")
     wait_until(lambda: client.out == b"hello\n", 15, "the command")
     wait_until(lambda: (warm.journal_row(session.id) or {}).get("state") == "running", 15, "the row")
+    command = int((warm.journal_row(session.id) or {})["command_pid"])
+    wait_until(lambda: (name_of(command), state_of(command)) == ("sleep", "S"), 15, "the program that sleeps")
     near = warm.run("inspect", session.id, "--journal", str(warm.journal))
     far = warm.run("inspect", session.id)
     for shown in (near, far):

@@ -25,7 +25,8 @@ FAILS = "pigeon worker: the journal fails: "
 WORKS = "pigeon worker: the journal works again\n"
 
 HOLDS = """
-    import sqlite3, time
+    import sqlite3
+    from tests.helpers.waiting import wait_until
     def hold():
         connection = sqlite3.connect(path, isolation_level=None, timeout=0)
         connection.execute("PRAGMA locking_mode = EXCLUSIVE").fetchall()
@@ -33,12 +34,12 @@ HOLDS = """
         connection.execute("UPDATE sessions SET epoch = epoch WHERE 0")
         connection.execute("COMMIT")  # what this mode has locked it keeps
         return connection
-    while True:
+    def held():
         try:
-            connection = hold()
-            break
+            return hold()
         except sqlite3.OperationalError:
-            time.sleep(0.01)
+            return None
+    connection = wait_until(held, 60, "a journal that nobody has open")
     say("holds")
     wait()
 """

@@ -146,6 +146,8 @@ def test_who_waits_is_told_and_served_in_turn(peers: Peers) -> None:
     (peers.pigeon.work / "gate").touch()
     assert first.wait(15).code == 0
     assert second.wait(20).code == 0
+    for session in peers.pigeon.sessions():
+        session.wait_final()
     listed = peers.pigeon.run("sessions", "--all", "--json")
     assert [row["state"] for row in json.loads(listed.stdout)] == ["succeeded", "succeeded"]
 
@@ -159,6 +161,7 @@ def test_a_client_that_gives_up_withdraws(peers: Peers) -> None:
     session = peers.pigeon.wait_session(known)
     waiting.signal(signal.SIGINT)
     assert waiting.wait(20).code == 130
+    session.wait_final()
     with peers.of(peers.worker) as pigeon:
         listed = {
             row["session_id"]: row for row in json.loads(pigeon.run("sessions", "--all", "--json").stdout)

@@ -6,6 +6,7 @@ import hashlib
 
 import pytest
 
+from tests.helpers.evidence import journal_rows
 from tests.helpers.notes import Notes, most_at_once, overlapping
 from tests.helpers.pigeon import Pigeon
 from tests.helpers.waiting import wait_until
@@ -26,17 +27,20 @@ def test_a_hundred_at_once(pigeon: Pigeon, notes: Notes) -> None:
         assert result.stderr == f"err {number}\n".encode()
     intervals = notes.intervals([str(number) for number in clients])
     assert most_at_once(intervals) <= 16
-    assert len(pigeon.sessions()) == 100
-    assert all(s.state in ("succeeded", "failed") for s in pigeon.sessions())
-    assert all(
-        (pigeon.journal_row(s.id) or {}).get("exit_code") == s.status["exit_code"] for s in pigeon.sessions()
-    )
+    sessions = pigeon.sessions()
+    assert len(sessions) == 100
+    codes = {session.id: session.wait_state("succeeded", "failed")["exit_code"] for session in sessions}
+    rows = {str(row["session_id"]): row for row in journal_rows(pigeon.journal)["sessions"]}
+    assert {name: row["exit_code"] for name, row in rows.items()} == codes
 
 
 def test_max_jobs_bounds_what_runs(pigeon: Pigeon, notes: Notes) -> None:
     pigeon.worker(max_jobs=2)
     names = [f"c{number}" for number in range(6)]
-    clients = [pigeon.start(notes.text(name, "sleep 0.2"), cwd=pigeon.directory(name)) for name in names]
+    clients = [pigeon.start(notes.holding(name), cwd=pigeon.directory(name)) for name in names]
+    wait_until(lambda: sum(map(len, map(notes.starts, names))) >= 2, 20, "two at once")
+    for name in names:
+        notes.release(name)
     assert {client.wait().code for client in clients} == {0}
     assert most_at_once(notes.intervals(names)) == 2
 

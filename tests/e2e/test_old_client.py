@@ -127,4 +127,4 @@ def test_a_command_that_cannot_be_run(warm: Pigeon) -> None:
     result = client.wait()
     assert result.code == 255
     assert b"worker error" in result.stderr
-    assert warm.sessions()[-1].status["error"]
+    assert warm.sessions()[-1].wait_final()["error"]

@@ -147,7 +147,7 @@ def test_killing_a_background_job_that_waits_for_the_terminal(warm: Pigeon) -> N
     session = warm.wait_session(known)
     guardian = guardian_in(terminal)
     terminal.wait_for("ready")
-    assert state_of(guardian) == "S"
+    terminal.wait_true(lambda: state_of(guardian) == "S")
     terminal.type("kill %1\r")
     terminal.wait_true(lambda: guardian not in children_of(terminal.process.pid))
     assert session.wait_final(20)["state"] == "cancelled"

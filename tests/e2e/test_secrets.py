@@ -52,7 +52,7 @@ def test_what_is_piped_in_is_gone_while_the_command_runs(warm: Pigeon, options: 
     client.type(SECRET + b"\n")
     wait_until((place / "taken").exists, 15, "the secret's arrival")
     gone(warm)
-    assert session.state == "running"
+    session.wait_state("running")
     client.type(b"more\n")
     (place / "go").touch()
     client.wait(15)

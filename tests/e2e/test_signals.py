@@ -8,6 +8,7 @@ import signal
 import pytest
 
 from tests.helpers.crash import CrashPoint
+from tests.helpers.driving import has_ended, pid_in
 from tests.helpers.pigeon import Pigeon
 from tests.helpers.processes import children_of, state_of
 from tests.helpers.surroundings import LISTENER, PIGEON
@@ -137,7 +138,11 @@ def test_what_a_background_process_still_says_on_pipes_comes_through(warm: Pigeo
 
 
 def test_one_that_holds_the_output_for_ever_is_left_to_it(warm: Pigeon) -> None:
-    result = warm.run("sleep 30 & echo done", options=("-v",))
+    place = warm.directory("for ever")
+    result = warm.run("sleep 1000 & echo $! >pid; echo done", options=("-v",), cwd=place)
     assert (result.stdout, result.code) == (b"done\n", 0)
     assert "a background process holds its output open" in result.words
-    warm.wait_quiet(40)
+    left = pid_in(place / "pid")
+    assert not has_ended(left)
+    os.kill(left, signal.SIGKILL)
+    warm.wait_quiet()

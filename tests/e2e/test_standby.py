@@ -42,7 +42,7 @@ def test_it_ends_with_its_worker(pigeon: Pigeon) -> None:
     worker = pigeon.worker()
     standby = standby_of(pigeon, worker)
     worker.kill()
-    wait_until(lambda: standby not in marked(pigeon.mark), 5, "the end of the standby")
+    wait_until(lambda: standby not in marked(pigeon.mark), 20, "the end of the standby")
 
 
 def test_one_that_was_stopped_with_a_task_asks_whether_it_may_still_run(pigeon: Pigeon) -> None:
@@ -52,7 +52,7 @@ def test_one_that_was_stopped_with_a_task_asks_whether_it_may_still_run(pigeon: 
     standby = standby_of(pigeon, worker)
     os.kill(standby, signal.SIGSTOP)
     client = pigeon.start(notes.text("it"))
-    wait_until(lambda: not is_standby(standby, ()) and pigeon.sessions(), 10, "the session")
+    wait_until(lambda: any(one["running"] for one in pigeon.namespace.workers()), 20, "the task")
     client.signal(signal.SIGKILL)
     client.wait(10)
     session = pigeon.sessions()[0]

@@ -29,8 +29,13 @@ class Cluster:
     def hog(self) -> str:
         """Take both nodes away until `release`; the job's id."""
         self.lab.ask("sbatch", "--exclusive", "-N2", "-J", "hog", "-o", "/dev/null", "--wrap", "sleep 1000")
-        wait_until(lambda: any(job.name == "hog" and job.state == "RUNNING" for job in self.lab.jobs()))
-        return next(job.id for job in self.lab.jobs() if job.name == "hog")
+
+        def taken() -> str:
+            return next(
+                (job.id for job in self.lab.jobs() if (job.name, job.state) == ("hog", "RUNNING")), ""
+            )
+
+        return wait_until(taken, 30, "both nodes", interval_s=0.1)
 
     def jobs(self) -> list[Job]:
         """Of pigeon's."""
@@ -38,10 +43,13 @@ class Cluster:
 
     def wait_for_job(self, state: str) -> Job:
         """The first of pigeon's that is in this state."""
-        wait_until(
-            lambda: any(job.state == state for job in self.jobs()), 30, f"a job {state}", interval_s=0.1
-        )
-        return next(job for job in self.jobs() if job.state == state)
+
+        def found() -> Job | None:
+            return next((job for job in self.jobs() if job.state == state), None)
+
+        job = wait_until(found, 30, f"a job {state}", interval_s=0.1)
+        assert job is not None
+        return job
 
     def wait_for_none(self, timeout_s: float) -> None:
         """Until none of pigeon's waits or runs."""

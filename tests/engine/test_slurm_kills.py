@@ -12,6 +12,7 @@ import pytest
 
 from tests.engine.clusters import Cluster
 from tests.helpers.processes import Child, marked, name_of
+from tests.helpers.waiting import NotInTime, wait_until
 
 SESSIONS = 100
 AT_A_TIME = 12
@@ -56,15 +57,17 @@ class Storm:
 
     def blow(self) -> None:
         """Until all have ended, or it has taken too long."""
-        until = time.monotonic() + END_S
-        while (self.waiting or self.running) and time.monotonic() < until:
-            self._keep_busy()
-            self._give_power(DOWN_S)
-            if time.monotonic() >= self._next_kill:
-                self._next_kill = time.monotonic() + self.chance.uniform(0.5, 6)
-                self._kill(self.chance.choice(list(VICTIMS)))
-            time.sleep(0.05)
+        with suppress(NotInTime):
+            wait_until(self._has_calmed_down, END_S, "the end of all", interval_s=0.05)
         self._give_power(0.0)
+
+    def _has_calmed_down(self) -> bool:
+        self._keep_busy()
+        self._give_power(DOWN_S)
+        if time.monotonic() >= self._next_kill:
+            self._next_kill = time.monotonic() + self.chance.uniform(0.5, 6)
+            self._kill(self.chance.choice(list(VICTIMS)))
+        return not self.waiting and not self.running
 
     def _keep_busy(self) -> None:
         for number, child in list(self.running.items()):

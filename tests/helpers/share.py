@@ -176,9 +176,9 @@ class Namespace:
         return self.root / "locks" / f"{hashlib.sha256(os.fsencode(cwd)).hexdigest()}.lock"
 
     def workers(self) -> list[dict[str, Any]]:
-        """The worker files."""
+        """The worker files, each once: a listing may show a file twice, or not, while it is being replaced."""
         found = []
-        for path in sorted((self.root / "workers").glob("*.json")):
+        for path in sorted({path for _ in range(2) for path in (self.root / "workers").glob("*.json")}):
             try:
                 found.append(json.loads(path.read_bytes()))
             except (OSError, ValueError):

@@ -70,6 +70,11 @@ class Terminal:
         """No key interrupts: so pigeon has it, and no shell's line editor."""
         return not self.settings()[3] & termios.ISIG
 
+    @property
+    def foreground(self) -> int:
+        """The process group that has the keyboard (tcgetpgrp(3), which a terminal's master answers, too)."""
+        return os.tcgetpgrp(self._master)
+
     def _set_size(self, cols: int, rows: int) -> None:
         fcntl.ioctl(self._slave, termios.TIOCSWINSZ, _WINDOW.pack(rows, cols, 0, 0))
 
@@ -117,8 +122,14 @@ class Terminal:
     def wait_for(self, wanted: str | Callable[[str], object], timeout_s: float = 15.0) -> str:
         """The screen's text, as soon as it holds `wanted` (or satisfies it)."""
 
+        seen = -1
+
         def there() -> bool:
+            nonlocal seen
             self.pump(0.005)
+            if isinstance(wanted, str) and len(self.raw) == seen:
+                return False  # drawing the same screen again tells nothing new, and costs
+            seen = len(self.raw)
             text = self.emulator.text
             return bool(wanted in text if isinstance(wanted, str) else wanted(text))
 

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import signal
+import tempfile
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -19,10 +18,8 @@ from tests.helpers.waiting import wait_until
 @pytest.fixture
 def place(pigeon: Pigeon) -> Iterator[dict[str, str | None]]:
     """For the sockets of this test; short, as their names must be."""
-    path = Path(f"/tmp/pgn-{pigeon.mark[:12]}")
-    path.mkdir(mode=0o700)
-    yield {"XDG_RUNTIME_DIR": str(path)}
-    shutil.rmtree(path)
+    with tempfile.TemporaryDirectory(prefix="pgn-", dir="/tmp") as path:
+        yield {"XDG_RUNTIME_DIR": path}
 
 
 @pytest.mark.parametrize("option", ["--no-catch", "--no-env"])
@@ -125,7 +122,8 @@ def test_keys_of_the_terminal(pigeon: Pigeon, place: dict[str, str | None]) -> N
     terminal.type("\x1a")
     terminal.wait_for("Stopped")
     terminal.type("fg\r")
-    terminal.wait_still()  # what is typed while the shell's line editor has the terminal is the shell's
+    # What is typed while the shell has the terminal is the shell's.
+    terminal.wait_true(lambda: terminal.foreground != terminal.process.pid)
     terminal.type("hello\r")
     terminal.wait_for("got hello")
     terminal.type("\x03")

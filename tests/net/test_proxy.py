@@ -26,7 +26,7 @@ import pytest
 from tests.helpers.pigeon import Pigeon
 from tests.helpers.privileges import NOBODY, needs_root
 from tests.helpers.processes import Child
-from tests.helpers.waiting import wait_until
+from tests.helpers.waiting import patient, wait_until
 from tests.net.servers import (
     digest,
     echo,
@@ -336,7 +336,7 @@ def test_without_a_worker_it_says_so_in_time(pigeon: Pigeon) -> None:
     began = time.monotonic()
     with pytest.raises(AssertionError, match=r"504 pigeon: no session with a worker: .*no worker"):
         proxy.connect(80, "a.example")
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < patient(20)
     proxy.stop()
 
 
@@ -368,11 +368,11 @@ def test_a_lost_session_resets_what_was_open_and_is_followed_by_another(proxy: P
         began = time.monotonic()
         with pytest.raises(ConnectionResetError):
             read_all(sock)
-        assert time.monotonic() - began < 5
+        assert time.monotonic() - began < patient(15)
         with proxy.connect(server.port) as again:
             again.sendall(b"y")
             assert again.recv(1) == b"y"
-        assert time.monotonic() - began < 15
+        assert time.monotonic() - began < patient(30)
         if victim == "its runner":
             with contextlib.suppress(ProcessLookupError):
                 os.kill(far, signal.SIGKILL)  # what recovery does, sooner or later

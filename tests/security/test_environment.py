@@ -7,6 +7,7 @@ import pwd
 import socket
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
@@ -340,32 +341,32 @@ STAYS = {
 
 def test_what_makes_sense_only_here_stays_and_is_told(pigeon: Pigeon) -> None:
     place = pigeon.directory("run")
-    path = f"/tmp/pigeon-{os.getpid()}.sock"
-    with socket.socket(socket.AF_UNIX) as listener:
+    with (
+        tempfile.TemporaryDirectory(prefix="pigeon-", dir="/tmp") as short,
+        socket.socket(socket.AF_UNIX) as listener,
+    ):
+        path = f"{short}/socket"
         listener.bind(path)
-        try:
-            here = {
-                **STAYS,
-                "MY_DAEMON": path,
-                "DOCKER_HOST": f"unix://{path}",
-                "MY_EDITOR": f"editor --server {path}",
-                "MAKEFLAGS": " -j2 --jobserver-auth=3,4",
-                "MFLAGS": "--jobserver-auth=fifo:/tmp/x",
-                "NOT_A_SOCKET": "/tmp",
-            }
-            pigeon.worker()
-            done = pigeon.run("env -0", env=here, options=("-v",), cwd=place)
-            found = variables(done)
-            behind = {*STAYS, "MY_DAEMON", "DOCKER_HOST", "MY_EDITOR", "MFLAGS"}
-            assert not behind & found.keys()
-            assert found["MAKEFLAGS"].split() == ["-j2"]
-            assert found["NOT_A_SOCKET"] == "/tmp"
-            assert all(name in done.words for name in behind)
-            listed = pigeon.run(
-                "config", "show", "--env", env={**here, "JAVA_HOME": "/x", "PLAIN": "s3cret"}
-            ).stdout.decode()
-        finally:
-            os.unlink(path)
+        here = {
+            **STAYS,
+            "MY_DAEMON": path,
+            "DOCKER_HOST": f"unix://{path}",
+            "MY_EDITOR": f"editor --server {path}",
+            "MAKEFLAGS": " -j2 --jobserver-auth=3,4",
+            "MFLAGS": "--jobserver-auth=fifo:/tmp/x",
+            "NOT_A_SOCKET": "/tmp",
+        }
+        pigeon.worker()
+        done = pigeon.run("env -0", env=here, options=("-v",), cwd=place)
+        found = variables(done)
+        behind = {*STAYS, "MY_DAEMON", "DOCKER_HOST", "MY_EDITOR", "MFLAGS"}
+        assert not behind & found.keys()
+        assert found["MAKEFLAGS"].split() == ["-j2"]
+        assert found["NOT_A_SOCKET"] == "/tmp"
+        assert all(name in done.words for name in behind)
+        listed = pigeon.run(
+            "config", "show", "--env", env={**here, "JAVA_HOME": "/x", "PLAIN": "s3cret"}
+        ).stdout.decode()
     fates = dict(line.split(None, 1) for line in listed.splitlines())
     assert all(fates[name].startswith("stays here") for name in behind - {"MFLAGS"})
     assert "job of a scheduler" in fates["SLURM_JOB_ID"]

@@ -14,7 +14,7 @@ from tests.helpers.pigeon import Pigeon
 from tests.helpers.processes import children_of
 from tests.helpers.surroundings import PIGEON
 from tests.helpers.terminal import Terminal
-from tests.helpers.waiting import wait_until
+from tests.helpers.waiting import patient, wait_until
 from tests.terminal.modes import modes_on
 
 SHELL = ("bash", "--norc", "--noediting", "-i")
@@ -144,7 +144,7 @@ def test_a_flood_ends_soon_after_ctrl_c(warm: Pigeon) -> None:
     os.close(slave)
     began, pressed, after = time.monotonic(), 0.0, 0
     while True:
-        if not pressed and time.monotonic() - began > 5:
+        if not pressed and time.monotonic() - began > 3:
             os.write(master, b"\x03")
             pressed = time.monotonic()
         try:
@@ -156,22 +156,23 @@ def test_a_flood_ends_soon_after_ctrl_c(warm: Pigeon) -> None:
     took = time.monotonic() - pressed
     assert client.wait(10) in (-2, 130)
     os.close(master)
-    assert took < 1.5, f"{took:.1f} s, {after} bytes"
-    assert after < 1_000_000
+    # A window of 24 MB would take this terminal half a minute.
+    assert took < patient(6), f"{took:.1f} s, {after} bytes"
+    assert after < patient(6_000_000)
 
 
 @pytest.mark.parametrize("what", ["gone", "hung"])
 @pytest.mark.parametrize("name", ["TERM", "HUP"])
-def test_an_order_ends_a_client_within_two_seconds(pigeon: Pigeon, what: str, name: str) -> None:
+def test_an_order_ends_a_client_soon(pigeon: Pigeon, what: str, name: str) -> None:
     pigeon.worker()
     client, session = pigeon.begin("sleep 1000")
     session.wait_event("started")
-    pumps = children_of(client.pid)
+    (pump,) = children_of(client.pid)
     share = Path(pigeon.share.client_path)
     if what == "gone":
         share.rename(share.with_name("away"))
     else:
-        os.kill(pumps[0], signal.SIGSTOP)
+        os.kill(pump, signal.SIGSTOP)
     began = time.monotonic()
     client.signal(getattr(signal, f"SIG{name}"))
     result = client.wait(10)
@@ -179,6 +180,6 @@ def test_an_order_ends_a_client_within_two_seconds(pigeon: Pigeon, what: str, na
     if what == "gone":
         share.with_name("away").rename(share)
     assert result.returncode == -getattr(signal, f"SIG{name}")
-    assert took < 2.2, took
+    assert took < 2 + patient(4), took  # it tries for two seconds, and not for as long as the share is away
     assert what == "gone" or b"could not be told" in result.stderr
     assert pigeon.run("stop", session.id).code == 0

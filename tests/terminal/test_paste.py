@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import contextlib
 import sys
 import time
 from pathlib import Path
@@ -10,23 +10,22 @@ from pathlib import Path
 import pytest
 
 from tests.helpers.pigeon import Pigeon
-from tests.helpers.processes import marked
+from tests.helpers.processes import cpu_seconds, marked
 from tests.helpers.terminal import Terminal
 from tests.helpers.verbs import runner_of
 
 MEGABYTE = 1024 * 1024
 LINES = b"".join(b"%07d %s\n" % (n, b"x" * (n % 70)) for n in range(25_000))[:MEGABYTE] + b"\n"
-TICKS = os.sysconf("SC_CLK_TCK")
 
 
 def cpu_s(pigeon: Pigeon) -> float:
     """Seconds that pigeon's processes other than the scheduler have computed so far."""
-    total = 0
+    total = 0.0
     for pid, line in marked(pigeon.mark).items():
         if " -m pigeon" in line or "pigeon.pyz" in line or "/pigeon " in line:
-            fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-            total += int(fields[11]) + int(fields[12])
-    return total / TICKS
+            with contextlib.suppress(OSError):  # it has ended meanwhile
+                total += cpu_seconds(pid)
+    return total
 
 
 def taken(window: Terminal) -> bool:

@@ -136,7 +136,7 @@ def test_attaching_in_the_background(warm: Pigeon) -> None:
     (client,) = children_of(window.process.pid)
     session.wait_event("attached")
     assert b"two" not in window.raw
-    assert state_of(client) == "S"
+    window.wait_true(lambda: state_of(client) == "S")
     window.type("\rfg\r")
     window.wait_for("two")
     assert b"one\r\ntwo\r\n" in window.raw

@@ -11,6 +11,7 @@ from tests.helpers import raw
 from tests.helpers.pigeon import Pigeon
 from tests.helpers.processes import Child
 from tests.helpers.share import Session
+from tests.helpers.waiting import wait_until
 
 ERROR = "its worker has been silent for too long"
 
@@ -37,9 +38,8 @@ def finish_takeover(session: Session) -> None:
 def pause(client: Child) -> None:
     """A silence in which an owner can have been superseded."""
     until = time.monotonic() + 1.0
-    while time.monotonic() < until:
-        assert client.running
-        time.sleep(0.02)
+    wait_until(lambda: not client.running or time.monotonic() >= until, 30, "a second")
+    assert client.running
 
 
 @pytest.mark.parametrize("final_first", [True, False])
