@@ -94,14 +94,18 @@ class World:
         wait_until(lambda: b"journal" in worker.out, 15, lambda: f"the worker\n{worker.tell()}")
 
     def _certificate(self) -> None:
-        words = (
-            "openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=outside -addext"
-            " subjectAltName=DNS:*.example,DNS:www.example -keyout key.pem -out ca.pem"
-        )
-        subprocess.run(words.split(), cwd=self.base, check=True, capture_output=True)
-        key, certificate = (self.base / name for name in ("key.pem", "ca.pem"))
-        (self.served / "server.pem").write_text(key.read_text() + certificate.read_text())
-        certificate.chmod(0o644)
+        """An authority that every program here is told of, and the servers' certificate: some take no authority's."""
+        (self.base / "openssl.conf").write_text("[req]\ndistinguished_name = name\n[name]\n")
+        new = "openssl req -x509 -config openssl.conf -days 2 -nodes -newkey ec -pkeyopt ec_paramgen_curve:P-256"
+        for words in (
+            "-subj /CN=authority -addext basicConstraints=critical,CA:TRUE -keyout ca.key -out ca.pem",
+            "-subj /CN=outside -addext basicConstraints=critical,CA:FALSE -keyout key.pem -out certificate.pem"
+            " -addext subjectAltName=DNS:*.example,DNS:www.example -CA ca.pem -CAkey ca.key",
+        ):
+            subprocess.run([*new.split(), *words.split()], cwd=self.base, check=True, capture_output=True)
+        texts = [(self.base / name).read_text() for name in ("key.pem", "certificate.pem")]
+        (self.served / "server.pem").write_text("".join(texts))
+        (self.base / "ca.pem").chmod(0o644)
 
     @property
     def as_user(self) -> list[str]:
@@ -159,6 +163,10 @@ class World:
     def start_on_node(self, *words: str) -> Child:
         """Any program there, in the background."""
         return self._start([*self.node.enter, *self.as_user], list(words))
+
+    def start_outside(self, *words: str) -> Child:
+        """One more server of the world outside, as root."""
+        return self._start(self.outside.enter, list(words))
 
     def close(self) -> None:
         """End everything."""
