@@ -12,21 +12,15 @@ if TYPE_CHECKING:
     from subprocess import DEVNULL, PIPE, STDOUT, CalledProcessError, CompletedProcess, TimeoutExpired
 
     from pigeon.api.aio import create_subprocess_exec, create_subprocess_shell
-    from pigeon.api.commands import (
-        Popen,
-        call,
-        check_call,
-        check_output,
-        getoutput,
-        getstatusoutput,
-        run,
-    )
+    from pigeon.api.commands import call, check_call, check_output, getoutput, getstatusoutput, run
     from pigeon.api.executor import Executor
     from pigeon.api.failures import HungUp, NoWorker, SessionFailed, Withdrawn, WorkerLost
     from pigeon.api.pool import RemoteError, RemoteTraceback, WorkerDied
+    from pigeon.api.popen import Popen
 
 _NAMES = {
-    "pigeon.api.commands": "Popen call check_call check_output getoutput getstatusoutput run",
+    "pigeon.api.commands": "call check_call check_output getoutput getstatusoutput run",
+    "pigeon.api.popen": "Popen",
     "pigeon.api.aio": "create_subprocess_exec create_subprocess_shell",
     "pigeon.api.executor": "Executor",
     "pigeon.api.failures": "HungUp NoWorker SessionFailed Withdrawn WorkerLost",

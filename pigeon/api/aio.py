@@ -11,7 +11,7 @@ from subprocess import DEVNULL
 from typing import IO, Any
 
 from pigeon.api.client import OPTIONS, Client, Word, client_words, is_interactive, request_of, socket_pair
-from pigeon.api.commands import END_S, refuse_meaningless
+from pigeon.api.popen import END_S, refuse_meaningless
 
 File = int | IO[Any] | None
 

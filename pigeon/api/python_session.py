@@ -16,8 +16,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from pigeon.api import pickling
-from pigeon.api.commands import Popen
 from pigeon.api.pickling import FarPython, Task
+from pigeon.api.popen import Popen
 
 OLDEST = (3, 8)
 """The oldest Python that can serve."""

@@ -14,7 +14,7 @@ import pigeon
 from tests.helpers.pigeon import Pigeon
 
 ROOT = Path(__file__).resolve().parents[2]
-MODULES = ("pigeon.api.commands", "pigeon.api.aio", "pigeon.api.executor")
+MODULES = ("pigeon.api.commands", "pigeon.api.popen", "pigeon.api.aio", "pigeon.api.executor")
 FLAGS = doctest.IGNORE_EXCEPTION_DETAIL
 NAMES = {"pigeon": pigeon, "asyncio": asyncio}
 
