@@ -14,7 +14,7 @@ from pigeon.errors import PigeonError
 from pigeon.net.loop import IN, Loop
 from pigeon.net.near import places
 from pigeon.net.near.assembly import Built, Plan, build
-from pigeon.net.near.environment import url, variables
+from pigeon.net.near.environment import url
 from pigeon.printing import quote, say
 
 
@@ -100,13 +100,6 @@ def _in_background(plan: Plan, direct: list[str]) -> int:
 
 
 def _exports(built: Built, direct: list[str]) -> str:
-    made = variables(
-        built.port,
-        built.password,
-        built.socket_path,
-        environ=os.environ,
-        hosts=[os.uname().nodename],
-        direct=direct,
-        connect=" ".join(quote(word) for word in (*own_command(), "connect")),
-    )
+    connect = " ".join(quote(word) for word in (*own_command(), "connect"))
+    made = built.variables(direct, connect)
     return "".join(f"export {name}={quote(value)}\n" for name, value in made.items())

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 import socket
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from pigeon.errors import PigeonError
 from pigeon.net.listener import is_loopback, listen, listen_unix
 from pigeon.net.loop import Loop
-from pigeon.net.near import places
+from pigeon.net.near import environment, places
 from pigeon.net.near.forwards import LOOPBACK, Forward
 from pigeon.net.near.front import Front
 from pigeon.net.near.lane import Lane
@@ -46,6 +47,19 @@ class Built:
     port: int
     password: str | None
     socket_path: str
+
+    def variables(self, direct: Iterable[str], connect: str | None) -> dict[str, str]:
+        """Those that programs of this host find it by, beside this process's own; arguments as of `environment`."""
+        hosts = [os.uname().nodename]
+        return environment.variables(
+            self.port,
+            self.password,
+            self.socket_path,
+            environ=os.environ,
+            hosts=hosts,
+            direct=direct,
+            connect=connect,
+        )
 
 
 def build(loop: Loop, plan: Plan) -> Built:

@@ -14,7 +14,6 @@ from pigeon.net.catch.catcher import Catcher
 from pigeon.net.loop import IN, Loop
 from pigeon.net.near.assembly import Built, Plan, build
 from pigeon.net.near.command import Report, Start
-from pigeon.net.near.environment import variables
 from pigeon.net.near.mirror import Dispositions, Signals
 from pigeon.net.policy import Rule
 from pigeon.printing import log
@@ -60,16 +59,8 @@ class Lender:
     def _environment(self, built: Built, *, caught: bool) -> dict[str, str]:
         if not self._wanted.sets_variables:
             return dict(os.environ)
-        made = variables(
-            built.port,
-            built.password,
-            built.socket_path,
-            environ=os.environ,
-            hosts=[os.uname().nodename],
-            direct=self._wanted.direct,
-            connect=None if caught else self._wanted.connect,
-        )
-        return {**os.environ, **made}
+        connect = None if caught else self._wanted.connect
+        return {**os.environ, **built.variables(self._wanted.direct, connect)}
 
     def _catch(self, start: Start) -> int:
         listener, why = start.filtered()
