@@ -46,18 +46,15 @@ def say(text: str) -> None:
 def torture(
     base: Path,
     *,
-    seed: int,
-    sessions: int,
-    kills: int,
-    mount: str = plan.PLAIN,
+    wanted: plan.Wanted,
     parallel: int = 10,
     minutes: float = 600.0,
 ) -> Report:
     """One run below the directory `base`, which must be empty."""
     began = time.monotonic()
-    the_plan = plan.make(seed, sessions, kills, mount)
-    say(f"seed {seed}, {sessions} sessions, {kills} kills, share: {mount}, plan {the_plan.digest}; in {base}")
-    with share_on(mount, base) as (share, trouble):
+    the_plan = plan.make(wanted)
+    say(f"{wanted.options}, plan {the_plan.digest}; in {base}")
+    with share_on(wanted.mount, base) as (share, trouble):
         field = Field(base, share, the_plan, trouble, parallel=parallel, until_s=60 * minutes)
         field.run(say)
     judge = Judge(base, field.clients, field.owners, field.first_ends)
@@ -74,14 +71,22 @@ def main() -> int:
     parser.add_argument("--kills", type=int, default=50, help="besides those at named steps")
     parser.add_argument("--seed", type=int, default=None, help="the same seed, the same schedule")
     parser.add_argument("--mount", choices=plan.MOUNTS, default=plan.PLAIN, help="what the share lies on")
+    parser.add_argument(
+        "--only",
+        action="append",
+        choices=(*plan.KINDS, plan.JOB),
+        default=[],
+        help="sessions of these kinds; can be repeated",
+    )
     parser.add_argument("--minutes", type=float, default=600.0, help="begin nothing new after so long")
     parser.add_argument("--parallel", type=int, default=10, help="clients at a time, at most")
     parser.add_argument("--keep", action="store_true", help="keep the directory in any case")
     parser.add_argument("--plan", action="store_true", help="print the schedule and do nothing")
     options = parser.parse_args()
     seed = secrets.randbelow(1_000_000) if options.seed is None else options.seed
+    wanted = plan.Wanted(seed, options.sessions, options.kills, options.mount, tuple(options.only))
     if options.plan:
-        for step in plan.make(seed, options.sessions, options.kills, options.mount).steps:
+        for step in plan.make(wanted).steps:
             print(step)
         return 0
     for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT):
@@ -90,24 +95,13 @@ def main() -> int:
         if signal.getsignal(number) == signal.SIG_IGN:
             signal.signal(number, lambda *_: None)
     base = Path(tempfile.mkdtemp(prefix=f"torture-{seed}-"))
-    report = torture(
-        base,
-        seed=seed,
-        sessions=options.sessions,
-        kills=options.kills,
-        mount=options.mount,
-        parallel=options.parallel,
-        minutes=options.minutes,
-    )
+    report = torture(base, wanted=wanted, parallel=options.parallel, minutes=options.minutes)
     print(report.details)
     for violation in report.violations:
         print(f"VIOLATION {violation}")
     say(report.summary)
     if report.violations:
-        say(
-            f"kept: {base}; again: --seed {seed} --sessions {options.sessions} --kills {options.kills}"
-            f" --mount {options.mount}"
-        )
+        say(f"kept: {base}; again: {wanted.options}")
         return 1
     if not options.keep:
         shutil.rmtree(base)

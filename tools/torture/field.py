@@ -15,7 +15,7 @@ from tests.helpers.processes import Child, kill_marked, marked
 from tests.helpers.share import FINAL, Share
 from tests.helpers.surroundings import Surroundings, pigeon_command
 from tools.torture import kinds, people, plan
-from tools.torture.clients import Client
+from tools.torture.clients import Client, Job, Member
 from tools.torture.points import Points
 from tools.torture.trouble import Trouble
 
@@ -26,10 +26,12 @@ WORKER_TIMEOUT_S = 10.0
 REST_S = 150.0
 """After the last blow everything must have ended within this: ten silent worker timeouts and a hang-up."""
 
+BEGUN_WHILE_GONE = 4
+
 LIVES_AT_REST = plan.Life(0.0, ())
 
 
-ROLES = {"both": "runner", "host": "scheduler", "client": "guardian"}
+ROLES = {"both": "runner", "host": "scheduler", "client": "guardian", "group": "guardian"}
 """Who is picked for a target of several processes; the others of a step are its own."""
 
 
@@ -65,15 +67,15 @@ class Field(Surroundings):
         self.notes.mkdir()
         self.job = base / "bin" / "job"
         self.job.parent.mkdir()
-        self.job.write_text(kinds.JOB)
+        self.job.write_text(kinds.job_text())
         self.job.chmod(0o700)
         self.points = Points(base / "points")
         self.slots = [
             Slot(name, base / "journal" / ("a" if the_plan.one_journal else name) / "pigeon.db")
             for name in ("a", "b")
         ]
-        self.clients: list[Client] = []
-        self.running: list[Client] = []
+        self.clients: list[Client | Member] = []
+        self.running: list[Client | Member] = []
         self.stopped: dict[int, float] = {}
         self.kills = self.blows = 0
         self.killed_commands: set[int] = set()
@@ -81,6 +83,7 @@ class Field(Surroundings):
         self.first_ends: dict[str, tuple[str, int]] = {}
         """Session id -> the first final state and exit code that were seen: no later one may differ."""
         self._next_census = 0.0
+        self._begun_before_gone = 0
         self._lives: Iterator[plan.Life] = iter(the_plan.lives)
         self._workers_started = 0
         self._resting = False
@@ -110,9 +113,7 @@ class Field(Surroundings):
         told = time.monotonic()
         for step in self.plan.steps:
             due = time.monotonic() + step.gap_s
-            while time.monotonic() < due or (
-                isinstance(step, plan.Session) and len(self.running) >= self.parallel
-            ):
+            while time.monotonic() < due or (isinstance(step, plan.Begun) and self._is_crowded()):
                 self.turn()
             if time.monotonic() > self._until:
                 progress("time is up; letting everything come to rest")
@@ -127,6 +128,12 @@ class Field(Surroundings):
                 )
         progress("at rest: everybody may go on, and must come to an end")
         self._rest()
+
+    def _is_crowded(self) -> bool:
+        if self.trouble.is_gone:  # each that is begun now ends at once
+            return len(self.clients) >= self._begun_before_gone + BEGUN_WHILE_GONE
+        self._begun_before_gone = len(self.clients)
+        return len(self.running) >= self.parallel
 
     def turn(self, wait_s: float = 0.01) -> None:
         """Look after everybody once."""
@@ -150,7 +157,10 @@ class Field(Surroundings):
     def _look_after(self, slot: Slot, now: float) -> None:
         if slot.child is not None and not slot.child.running:
             self.log(f"worker {slot.name} (pid {slot.child.pid}) has ended: {slot.child.process.returncode}")
-            if slot.child.process.returncode not in (0, -signal.SIGKILL, -signal.SIGTERM):
+            expected = [0, -signal.SIGKILL, -signal.SIGTERM]
+            if slot.child.out.startswith(b"pigeon: the shared directory") and self.trouble.was_gone:
+                expected.append(255)  # it found none when it was started
+            if slot.child.process.returncode not in expected:
                 self.problems.append(f"a worker ended by itself: {slot.child.tell()}")
             slot.child = None
             life = LIVES_AT_REST if self._resting else next(self._lives, LIVES_AT_REST)
@@ -182,9 +192,14 @@ class Field(Surroundings):
     def _do(self, step: plan.Step) -> None:
         if isinstance(step, plan.Session):
             self._begin(step)
-        elif step.kind in ("fault", "fill"):
+        elif isinstance(step, plan.Job):
+            self._begin_job(step)
+        elif step.kind in ("fault", "fill", "vanish"):
             self.blows += 1
             self.log(f"{step.kind}: {self.trouble.begin(step)}")
+            if step.kind == "vanish":
+                for client in self.running:
+                    self._touch(client, "share vanished")
         elif step.kind == "window":
             windows = [client for client in self.running if client.master >= 0]
             if windows:
@@ -195,8 +210,33 @@ class Field(Surroundings):
             self._strike(step)
 
     def _begin(self, session: plan.Session) -> None:
+        directory = self._directory(session)
+        argv, extra = self._words(session)
+        client = Client(session, argv, env=self.env(extra), cwd=directory, logs=self.logs)
+        self._has_begun(client, session)
+
+    def _begin_job(self, step: plan.Job) -> None:
+        job = Job(step, self.base / "jobs", self.logs)
+        lines = [member.line(*self._words(member.session)) for member in job.members]
+        job.begin(lines, env=self.env(), cwd=self._directory(step.members[0]))
+        self.log(f"began a {step.form} of {len(job.members)}, pid {job.process.pid}")
+        for member in job.members:
+            self._has_begun(member, member.session)
+
+    def _has_begun(self, client: Client | Member, session: plan.Session) -> None:
+        self.clients.append(client)
+        self.running.append(client)
+        self.log(f"began {session.name} in {session.directory}, pid {client.pid} {session.points}")
+        if self.trouble.is_gone:
+            self._touch(client, "share vanished")
+
+    def _directory(self, session: plan.Session) -> Path:
         directory = self.base / "dirs" / session.directory
         directory.mkdir(parents=True, exist_ok=True)
+        return directory
+
+    def _words(self, session: plan.Session) -> tuple[list[str], dict[str, str]]:
+        """The command line of its client, and what is in its environment besides."""
         options = [
             word
             for word, wanted in (
@@ -207,19 +247,13 @@ class Field(Surroundings):
             if wanted
         ]
         argv = [*pigeon_command(), *options, *kinds.words(session, str(self.job), str(self.notes))]
-        extra = self.points.env(f"client-{session.number}", session.points)
-        client = Client(session, argv, env=self.env(extra), cwd=directory, logs=self.logs)
-        self.clients.append(client)
-        self.running.append(client)
-        self.log(f"began {session.name} in {session.directory}, pid {client.pid} {options} {session.points}")
+        return argv, self.points.env(f"client-{session.number}", session.points)
 
     # Blows
 
     def _everybody(self) -> list[people.Process]:
         schedulers = {slot.child.pid for slot in self.slots if slot.child is not None}
-        return people.find(
-            self.mark, schedulers, {client.pid for client in self.clients if client.code is None}
-        )
+        return people.find(self.mark, schedulers)
 
     def _strike(self, step: plan.Action) -> None:
         everybody = self._everybody()
@@ -234,6 +268,8 @@ class Field(Surroundings):
             victims += [p for p in everybody if p.pid == victim.parent and p.role == "scheduler"]
         elif step.target == "client":  # as an agent's time limit kills the whole group
             victims += [p for p in everybody if p.parent == victim.pid and p.role == "pump"]
+        elif step.target == "group":
+            victims = [p for p in everybody if p.group == victim.group]
         elif step.target == "host":
             victims += self._descendants(victim, everybody)
         number = {"kill": signal.SIGKILL, "stop": signal.SIGSTOP}.get(step.kind, step.signal)
@@ -267,7 +303,7 @@ class Field(Surroundings):
             if process.pid == client.pid or (process.role == "pump" and process.parent == client.pid):
                 self._touch(client, f"{process.role} {step.kind} {number}")
 
-    def _touch(self, client: Client, what: str) -> None:
+    def _touch(self, client: Client | Member, what: str) -> None:
         client.touched.append(what)
         self.log(f"  touched {client.session.name}: {what}")
 

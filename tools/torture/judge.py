@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import signal
 from collections import defaultdict
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,10 +18,15 @@ from tests.helpers.evidence import journal_rows
 from tests.helpers.notes import Interval, overlapping
 from tests.helpers.share import FINAL, outputs_in_order
 from tools.torture import kinds, plan
-from tools.torture.clients import Client
+from tools.torture.clients import Client, Member
 from tools.torture.journals import check_journals
 
 _BASH_SAYS = re.compile(rb"^(\S+: line \d+: +\d+ )?(Hangup|Terminated|Killed).*\n", re.M)
+
+
+GAP_S = 20.0
+"""Between the end of a command that had its directory's lock and that of its job's next one taking it: two seconds, and
+as long as a runner may be stopped in a run. Another worker may start a command of others then."""
 
 
 class Stream(NamedTuple):
@@ -107,7 +113,7 @@ class Judge:
     def __init__(
         self,
         base: Path,
-        clients: list[Client],
+        clients: list[Client | Member],
         journals: dict[str, Path],
         first_ends: dict[str, tuple[str, int]],
     ) -> None:
@@ -126,6 +132,7 @@ class Judge:
         """All promises."""
         ids = self._ids()
         intervals: dict[str, list[Interval]] = defaultdict(list)
+        whole: set[str] = set()
         for client in self.clients:
             session = client.session
             notes = Notes(self.base / "notes", self._files[session.name], session.name)
@@ -137,18 +144,86 @@ class Judge:
             self._check_end(client, notes, session_id, status, stream)
             self._check_output(client, notes, status, stream)
             self._check_input(session, notes)
+            if session.kind == plan.NESTING:
+                self._check_inner(session, notes)
+            if self._has_come_to_its_end(client, notes, stream):
+                whole.add(session.name)
             starts, ends = notes.stamps("start"), notes.stamps("end")
             if session.locks and len(starts) == len(ends) == 1:
                 times = (int(starts[0] * 1e9), int(ends[0] * 1e9))
                 intervals[session.directory].append(Interval(session.name, *times))
         for directory, ran in intervals.items():
             for pair in overlapping(ran):
-                self._wrong(directory, f"two commands at a time: {pair}")
+                if not self._may_overlap(*pair):
+                    self._wrong(directory, f"two commands at a time: {pair}")
+        for client in self.clients:
+            self._check_flow(client, whole)
         self._check_sessions()
         rows = {name: journal_rows(path).get("sessions", []) for name, path in self.journals.items()}
         self.violations += check_journals(self.journals, rows, self.root / "sessions")
         self._check_logs()
         return self.violations
+
+    def _notes(self, name: str) -> Notes:
+        return Notes(self.base / "notes", self._files[name], name)
+
+    @staticmethod
+    def _has_come_to_its_end(client: Client | Member, notes: Notes, stream: Stream) -> bool:
+        """Nothing that was done has had to do with it, and its command has ended as it wanted."""
+        has_ended = (
+            notes.texts("end") == [str(client.session.code)] and stream.exit_code == client.session.code
+        )
+        return has_ended and not client.touched and client.code == client.session.code
+
+    def _check_flow(self, client: Client | Member, whole: set[str]) -> None:
+        """What one of a pipeline's commands prints the next one reads."""
+        source = client.session.source
+        if client.job is None or source is None:
+            return
+        names = [member.session.name for member in client.job.members]
+        before = names[: names.index(client.session.name) + 1]
+        if all(name in whole for name in before):
+            self.counts["read all that the one before has printed"] += 1
+            received = self._notes(client.session.name).data("received") or b""
+            if received != kinds.expected(client.session, "stdout"):
+                self._wrong(
+                    client.session.name, f"got {len(received)} bytes, and all before it has ended well"
+                )
+
+    def _companions(self, name: str) -> list[str]:
+        """Names of its job's sessions, if it is of one."""
+        for client in self.clients:
+            if client.job is not None and name in (names := [m.session.name for m in client.job.members]):
+                return names
+        return []
+
+    def _may_overlap(self, one: str, other: str) -> bool:
+        """They are of one job; or one of them began when the other's companion had just freed their directory."""
+        if other in self._companions(one):
+            self.counts["ran beside one of their own job"] += 1
+            return True
+        first, second = sorted((one, other), key=lambda name: self._notes(name).stamps("start"))
+        begun = self._notes(second).stamps("start")[0]
+        for companion in self._companions(first):
+            if companion != first and any(
+                0 <= begun - end < GAP_S for end in self._notes(companion).stamps("end")
+            ):
+                self.counts["began while a job's next one was to take the lock"] += 1
+                return True
+        return False
+
+    def _check_inner(self, session: plan.Session, notes: Notes) -> None:
+        """A pigeon inside a session runs its command there, once, and ends as that does."""
+        inner = self._notes(f"inner-{session.number}")
+        starts = inner.stamps("start")
+        if len(starts) > 1:
+            self._wrong(inner.name, f"started {len(starts)} times")
+        for code in notes.texts("inner"):
+            self.counts["called inside"] += 1
+            if int(code) != 7 and int(code) < 128:
+                self._wrong(inner.name, f"ended with 7, and its pigeon with {code}")
+            if int(code) == 7 and inner.session_id != notes.session_id:
+                self._wrong(inner.name, f"ran in {inner.session_id} and not in {notes.session_id}")
 
     def _wrong(self, who: str, what: str) -> None:
         self.violations.append(f"{who}: {what}")
@@ -162,9 +237,11 @@ class Judge:
             except ValueError:
                 self._wrong(path.parent.name, "its request.json cannot be read")
                 continue
-            match = re.search(r"/bin/job \S+ [a-z]+-(\d+) ", text)
-            if match:
-                number = int(match[1])
+            match = re.search(r"/bin/job \S+ ([a-z]+)-(\d+) ", text)
+            if match and match[1] == "inner":  # its session's runner had died: that is none any more
+                self.counts["called inside, published"] += 1
+            elif match:
+                number = int(match[2])
                 if number in found:
                     self._wrong(str(number), f"published twice: {found[number]} and {path.parent.name}")
                 found[number] = path.parent.name
@@ -184,10 +261,17 @@ class Judge:
         if len(starts) > 1:
             self._wrong(notes.name, f"started {len(starts)} times: {notes.texts('start')}")
         for text in notes.texts("overlap"):
+            if text and self._may_overlap(text.split()[0], notes.name):
+                continue
             self._wrong(notes.name, f"found another command at work in its directory: {text}")
 
     def _check_end(
-        self, client: Client, notes: Notes, session_id: str | None, status: dict[str, Any], stream: Stream
+        self,
+        client: Client | Member,
+        notes: Notes,
+        session_id: str | None,
+        status: dict[str, Any],
+        stream: Stream,
     ) -> None:
         who = f"{client.session.name} ({session_id})"
         state, code = status.get("state"), status.get("exit_code")
@@ -199,7 +283,7 @@ class Judge:
         if not status:
             if notes.stamps("start"):
                 self._wrong(who, "started without having been published")
-            if not client.touched and client.code not in (255,) and not client.session.detach:
+            if client.was_begun and not client.touched and client.code != 255 and not client.session.detach:
                 self._wrong(who, f"never published, and its client ended with {client.code}")
             return
         if state not in FINAL:
@@ -223,7 +307,9 @@ class Judge:
         if not ends and exit_code < 128 and notes.stamps("start"):
             self._wrong(who, f"exit code {exit_code} from a command that noted no end")
 
-    def _check_output(self, client: Client, notes: Notes, status: dict[str, Any], stream: Stream) -> None:
+    def _check_output(
+        self, client: Client | Member, notes: Notes, status: dict[str, Any], stream: Stream
+    ) -> None:
         session, who = client.session, client.session.name
         for channel, data in stream.output.items():
             self._prefix(f"{who}: stream, {channel}", _own(data), kinds.expected(session, channel))
@@ -233,17 +319,20 @@ class Judge:
             session.kind in plan.ON_A_TERMINAL and "window closed" in client.touched
         ):  # an early end of its input
             whole = kinds.answers((notes.data("heard") or b"").decode().splitlines(), channel)
+        if session.kind == plan.FILTER:
+            whole = notes.data("received") or b""
         written = stream.output.get("pty", stream.output.get("stdout", b""))
         printed = (notes.data("printed") or b"").split()
         least = int(printed[-1]) if printed else 0
-        if stream.exit_code is not None:
+        lost_its_reader = client.out is None and stream.exit_code == 128 + signal.SIGPIPE
+        if stream.exit_code is not None and not lost_its_reader:
             if len(written.replace(b"\r\n", b"\n")) < least:
                 self._wrong(who, f"exit event after {len(written)} bytes of output; it had written {least}")
             if notes.texts("end") == [str(session.code)] and written != whole:
                 self._wrong(who, f"ended by itself: {len(written)} of {len(whole)} bytes in the stream")
-        if session.detach:
-            return
         out = client.out
+        if session.detach or out is None:
+            return
         if (
             session.kind in plan.ON_A_TERMINAL
         ):  # typed when its command had been killed: the terminal was cooked again
@@ -258,11 +347,13 @@ class Judge:
         self._check_client_end(client, status, stream, out == written)
 
     def _check_client_end(
-        self, client: Client, status: dict[str, Any], stream: Stream, is_whole: bool
+        self, client: Client | Member, status: dict[str, Any], stream: Stream, is_whole: bool
     ) -> None:
         who = client.session.name
         if client.touched or client.code is None:
             return
+        if client.job is not None and any(member.touched for member in client.job.members):
+            return  # the end of one is what the others hear of
         self.counts["clients left alone"] += 1
         if stream.exit_code is not None:
             self._check_client_with_exit(client, status, stream, is_whole)
@@ -272,7 +363,7 @@ class Judge:
             )
 
     def _check_client_with_exit(
-        self, client: Client, status: dict[str, Any], stream: Stream, is_whole: bool
+        self, client: Client | Member, status: dict[str, Any], stream: Stream, is_whole: bool
     ) -> None:
         who = client.session.name
         if client.code == stream.exit_code:
@@ -296,7 +387,11 @@ class Judge:
         )
 
     def _check_input(self, session: plan.Session, notes: Notes) -> None:
-        if session.kind == plan.BINARY:
+        if session.source is not None:
+            self._prefix(
+                f"{session.name}: input", notes.data("received") or b"", kinds.expected(session, "stdout")
+            )
+        elif session.kind == plan.BINARY:
             received = notes.data("received") or b""
             self._prefix(f"{session.name}: input", received, kinds.sent(session))
             for text in notes.texts("hash"):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import random
 
+from tests.helpers.surroundings import PIGEON
 from tools.torture import plan
 
 JOB = r"""#!/bin/bash
@@ -23,7 +24,7 @@ trap 'exit 130' INT
 trap 'exit 143' TERM
 if [ "$locks" = 1 ]; then
     exec 9>>.occupied  # no child gets it: what is left of an ended command does not count
-    flock -n 9 || note overlap "$(tail -n 1 .occupied)"
+    flock -n 9 || note overlap "$(tail -n 1 .occupied)"  # who came last; in a job that may be one of its own
     echo "$name $$ $EPOCHREALTIME" >&9
 fi
 printf -v filler '%*s' "$pad" ''
@@ -50,6 +51,12 @@ case $kind in
         cat >"$notes/received.$name" 9>&- || exit 99
         note hash "$(sha256sum <"$notes/received.$name")"
         cat "$notes/received.$name" 9>&- ;;
+    filter) tee "$notes/received.$name" 9>&- || exit 99 ;;
+    nesting)
+        PIGEON "$0" "$notes" "inner-${name#*-}" 0 quick 7 1 0 0 </dev/null 9>&-
+        inner=$?
+        note inner $inner
+        say "$name"$'\n' ;;
     interactive | stopping)
         stty -echo 9>&-
         while say '> ' && IFS= read -r line; do
@@ -61,6 +68,11 @@ case $kind in
 esac
 exit "$code"
 """
+
+
+def job_text() -> str:
+    """The program, which knows where pigeon is, but not what it does."""
+    return JOB.replace("PIGEON ", f"{PIGEON} ")
 
 
 def words(session: plan.Session, job: str, notes: str) -> list[str]:
@@ -92,7 +104,11 @@ def expected(session: plan.Session, channel: str) -> bytes:
     """All that its command prints on `stdout`, `stderr` or `pty` if it comes to its end."""
     if session.kind == plan.BINARY:
         return sent(session) if channel != "stderr" else b""
-    if session.kind == plan.QUICK:
+    if session.source is not None:
+        return expected(session.source, channel) if channel != "stderr" else b""
+    if session.kind == plan.NESTING:
+        text = f"inner-{session.number}\n{session.name}\n" if channel != "stderr" else ""
+    elif session.kind == plan.QUICK:
         text = f"{session.name}\n" if channel != "stderr" else ""
     elif session.kind in plan.ON_A_TERMINAL:
         return answers(typed(session), channel)

@@ -16,6 +16,7 @@ class Process(NamedTuple):
 
     pid: int
     parent: int
+    group: int
     role: str
     words: str
 
@@ -28,19 +29,26 @@ def _read(pid: int | str, name: str) -> bytes:
         return b""
 
 
-def _parent(pid: int) -> int:
+def _family(pid: int) -> tuple[int, int]:
+    """Parent and process group; 0 if it has ended."""
     text = _read(pid, "stat")
     fields = text[text.rfind(b")") + 2 :].split()
-    return int(fields[1]) if fields else 0
+    return (int(fields[1]), int(fields[2])) if fields else (0, 0)
 
 
-def find(mark: str, schedulers: Collection[int], guardians: Collection[int]) -> list[Process]:
+def find(mark: str, schedulers: Collection[int]) -> list[Process]:
     """Everybody with the mark but this process, by pid."""
-    found = []
+    words = {}
     for pid in sorted(int(name) for name in os.listdir("/proc") if name.isdigit()):
         if pid != os.getpid() and _is_marked(pid, mark):
-            words = _read(pid, "cmdline").replace(b"\0", b" ").decode("utf-8", "backslashreplace")
-            found.append(Process(pid, _parent(pid), _role(pid, words, schedulers, guardians), words))
+            words[pid] = _read(pid, "cmdline").replace(b"\0", b" ").decode("utf-8", "backslashreplace")
+    found = []
+    for pid, line in words.items():
+        parent, group = _family(pid)
+        role = _role(pid, line, schedulers)
+        if role == "guardian" and _is_client(words.get(parent, "")):
+            role = "pump"
+        found.append(Process(pid, parent, group, role, line))
     return found
 
 
@@ -52,17 +60,22 @@ _PIGEON = (" -m pigeon", "/bin/pigeon")
 """How a command line has it, as a module and as it is installed."""
 
 
-def _role(pid: int, words: str, schedulers: Collection[int], guardians: Collection[int]) -> str:
+def _is_client(words: str) -> bool:
+    """As far as the words tell: an interpreter that runs pigeon, and no worker."""
+    program = words.partition(" ")[0].rpartition("/")[2]
+    is_pigeon = any(f"{way} " in words for way in _PIGEON)
+    return program.startswith("python") and is_pigeon and not any(f"{way} worker" in words for way in _PIGEON)
+
+
+def _role(pid: int, words: str, schedulers: Collection[int]) -> str:
     if pid in schedulers:
         return "scheduler"
-    if pid in guardians:
-        return "guardian"
     if any(f"{way} worker" in words for way in _PIGEON):
         if _read(pid, "comm").startswith(b"pigeon leader"):
             return "leader"
         return "standby" if is_standby(pid, schedulers) else "runner"
-    if any(f"{way} " in words for way in _PIGEON):
-        return "pump"
+    if _is_client(words):
+        return "guardian"
     return "command" if "/bin/job " in words and "bash -lc" not in words else "other"
 
 

@@ -11,11 +11,12 @@ import hashlib
 import os
 import random
 from dataclasses import dataclass, replace
+from typing import Any
 
 PLAIN, TMPFS, TWOCACHE = "plain", "tmpfs", "twocache"
 MOUNTS = (PLAIN, TMPFS, TWOCACHE)
 
-QUICK, CHATTY, FLOOD, BINARY, INTERACTIVE, STUBBORN, STOPPING = (
+QUICK, CHATTY, FLOOD, BINARY, INTERACTIVE, STUBBORN, STOPPING, NESTING, FILTER = (
     "quick",
     "chatty",
     "flood",
@@ -23,6 +24,8 @@ QUICK, CHATTY, FLOOD, BINARY, INTERACTIVE, STUBBORN, STOPPING = (
     "interactive",
     "stubborn",
     "stopping",
+    "nesting",
+    "filter",
 )
 _KINDS = (
     (QUICK, 34),
@@ -32,13 +35,22 @@ _KINDS = (
     (INTERACTIVE, 14),
     (STUBBORN, 2),
     (STOPPING, 4),
+    (NESTING, 4),
 )
+KINDS = tuple(kind for kind, _ in _KINDS)
+"""Of sessions that are asked for one at a time; NESTING calls pigeon inside. FILTER copies its input, in a job."""
 
 ON_A_TERMINAL = (INTERACTIVE, STOPPING)
 """STOPPING is as INTERACTIVE, and stops itself at each line that it has heard."""
 
 SHARED_DIRECTORIES = 3
 """Directories that several sessions want at a time; the others have one each."""
+
+PIPELINE, SUBSTITUTION, HOOK = "pipeline", "substitution", "hook"
+FORMS = (PIPELINE, SUBSTITUTION, HOOK)
+"""How several sessions are one job: `a | b | c`; `b < <(a)`; a program that speaks with `a` and waits for `b`."""
+
+JOB = "job"
 
 WRITE = os.O_WRONLY
 
@@ -128,6 +140,8 @@ class Session:
     pad: int = 0
     size: int = 0
     points: tuple[Point, ...] = ()
+    source: Session | None = None
+    """Of a filter: whose output is its input."""
 
     @property
     def name(self) -> str:
@@ -136,8 +150,17 @@ class Session:
 
 
 @dataclass(frozen=True)
+class Job:
+    """Sessions that are begun together, by one script, in one directory."""
+
+    gap_s: float
+    form: str
+    members: tuple[Session, ...]
+
+
+@dataclass(frozen=True)
 class Action:
-    """Something done to others: `kind` kill, stop, signal, fault, fill, window; `target` a role, or what fails."""
+    """Something done to others: `kind` kill, stop, signal, fault, fill, vanish, window; `target` who or what."""
 
     gap_s: float
     kind: str
@@ -148,7 +171,8 @@ class Action:
     signal: int = 0
 
 
-Step = Session | Action
+Begun = Session | Job
+Step = Begun | Action
 
 
 @dataclass(frozen=True)
@@ -174,10 +198,29 @@ class Plan:
         return hashlib.sha256(repr(self).encode()).hexdigest()[:12]
 
 
-def make(seed: int, sessions: int, kills: int, mount: str) -> Plan:
+@dataclass(frozen=True)
+class Wanted:
+    """What a plan is made from. `only`: no other kinds of sessions; JOB stands for what is begun together."""
+
+    seed: int
+    sessions: int
+    kills: int
+    mount: str = PLAIN
+    only: tuple[str, ...] = ()
+
+    @property
+    def options(self) -> str:
+        """Of `tools/torture/run`, which do the same again."""
+        only = "".join(f" --only {kind}" for kind in self.only)
+        return (
+            f"--seed {self.seed} --sessions {self.sessions} --kills {self.kills} --mount {self.mount}{only}"
+        )
+
+
+def make(wanted: Wanted) -> Plan:
     """The plan of a seed."""
-    rng = random.Random(seed)
-    begun = [_session(rng, number) for number in range(sessions)]
+    rng, kills, mount = random.Random(wanted.seed), wanted.kills, wanted.mount
+    begun = _begun(rng, wanted.sessions, wanted.only)
     actions = [_kill(rng) for _ in range(kills)]
     actions += [_stop(rng) for _ in range(kills // 3)]
     actions += [_signal(rng) for _ in range(kills // 8)]
@@ -185,21 +228,61 @@ def make(seed: int, sessions: int, kills: int, mount: str) -> Plan:
         actions += [_fault(rng) for _ in range(kills // 3)]
     if mount != PLAIN:
         actions += [_fill(rng) for _ in range(max(1, kills // 40))]
+    if mount == PLAIN:
+        actions += [_vanish(rng) for _ in range(kills // 25)]
     rng.shuffle(actions)
-    places = sorted(rng.randrange(min(3, sessions), sessions + 1) for _ in actions)
+    places = sorted(rng.randrange(min(3, len(begun)), len(begun) + 1) for _ in actions)
     steps: list[Step] = []
-    for number, session in enumerate([*begun, None]):
+    for number, one in enumerate([*begun, None]):
         while places and places[0] <= number:
             places.pop(0)
             steps.append(actions.pop())
-        if session is not None:
-            steps.append(session)
+        if one is not None:
+            steps.append(one)
     lives = tuple(_life(rng, first=number < 2) for number in range(2 + 2 * kills))
     return Plan(tuple(steps), lives, one_journal=rng.random() < 0.5)
 
 
-def _session(rng: random.Random, number: int) -> Session:
-    kind = rng.choices([k for k, _ in _KINDS], [w for _, w in _KINDS])[0]
+def _begun(rng: random.Random, sessions: int, only: tuple[str, ...]) -> list[Begun]:
+    kinds = tuple((kind, weight) for kind, weight in _KINDS if not only or kind in only)
+    job_chance = 0.1 if not only else 1.0 if not kinds else 0.3 if JOB in only else 0.0
+    begun: list[Begun] = []
+    number = 0
+    while number < sessions:
+        if number + 2 <= sessions and rng.random() < job_chance:
+            job = _job(rng, number, min(4, sessions - number))
+            begun.append(job)
+            number += len(job.members)
+        else:
+            begun.append(_session(rng, number, kinds or _KINDS))
+            number += 1
+    return begun
+
+
+def _job(rng: random.Random, number: int, most: int) -> Job:
+    form = rng.choices(FORMS, (6, 2, 2))[0]
+    size = rng.choice(range(2, most + 1)) if form == PIPELINE else 2
+    shared = rng.random() < 0.5
+    directory = f"shared-{rng.randrange(SHARED_DIRECTORIES)}" if shared else f"own-{number}"
+
+    def member(place: int, kind: str, **more: Any) -> Session:
+        points = _points(rng, CLIENT_POINTS, 0.04)
+        return Session(0.0, number + place, kind, directory, points=points, **more)
+
+    if form == HOOK:
+        greeting = Session(0.0, number, QUICK, directory)
+        members = [member(0, FILTER, source=greeting), member(1, CHATTY, lines=8, pause_s=0.05)]
+    else:
+        kind = rng.choice((QUICK, CHATTY, CHATTY, FLOOD))
+        lines = {QUICK: 1, CHATTY: rng.randrange(3, 40), FLOOD: rng.randrange(200, 8000)}[kind]
+        pause_s = 0.05 if kind == CHATTY else 0.0
+        members = [member(0, kind, lines=lines, pause_s=pause_s, pad=rng.randrange(300))]
+        members += [member(place, FILTER, source=members[0]) for place in range(1, size)]
+    return Job(round(rng.expovariate(6), 3), form, tuple(members))
+
+
+def _session(rng: random.Random, number: int, kinds: tuple[tuple[str, int], ...]) -> Session:
+    kind = rng.choices([k for k, _ in kinds], [w for _, w in kinds])[0]
     shared = rng.random() < 0.4
     session = Session(
         gap_s=round(rng.expovariate(6), 3),
@@ -256,14 +339,16 @@ def _gap(rng: random.Random) -> float:
 
 def _kill(rng: random.Random) -> Action:
     target = rng.choices(
-        ("runner", "scheduler", "both", "host", "command", "guardian", "pump", "client"),
-        (30, 12, 6, 4, 16, 11, 11, 10),
+        ("runner", "scheduler", "both", "host", "command", "leader", "guardian", "pump", "client", "group"),
+        (30, 12, 6, 4, 16, 4, 11, 11, 8, 6),
     )[0]
     return Action(_gap(rng), "kill", target, rng.random(), rng.random())
 
 
 def _stop(rng: random.Random) -> Action:
-    target = rng.choices(("runner", "scheduler", "command", "guardian", "pump"), (40, 15, 15, 15, 15))[0]
+    target = rng.choices(
+        ("runner", "scheduler", "command", "leader", "guardian", "pump"), (40, 15, 15, 4, 15, 15)
+    )[0]
     return Action(_gap(rng), "stop", target, rng.random(), rng.random(), _pause(rng))
 
 
@@ -315,3 +400,7 @@ def _fault(rng: random.Random) -> Action:
 
 def _fill(rng: random.Random) -> Action:
     return Action(_gap(rng), "fill", "share", rng.random(), rng.random(), rng.choice((0.5, 2.0, 6.0)))
+
+
+def _vanish(rng: random.Random) -> Action:
+    return Action(_gap(rng), "vanish", "share", rng.random(), rng.random(), rng.choice((0.3, 2.0, 6.0, 15.0)))

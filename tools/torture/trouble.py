@@ -23,6 +23,11 @@ ROOM_BYTES = 20_000
 class Trouble:
     """A share that never has any."""
 
+    is_gone = False
+    """It is not there at all."""
+    was_gone = False
+    """It has not been there at some time."""
+
     def begin(self, action: plan.Action) -> str:
         """Let it begin; what it is, in words."""
         return f"none on this share ({action.kind})"
@@ -32,6 +37,31 @@ class Trouble:
 
     def end(self) -> None:
         """No trouble from here on."""
+
+
+class Vanishing(Trouble):
+    """A share that is not there for a while, as one that is mounted elsewhere, and comes back as it was."""
+
+    def __init__(self, place: Path) -> None:
+        self._place = place
+        self._away = place.with_name("share-away")
+        self._until = 0.0
+
+    def begin(self, action: plan.Action) -> str:
+        if not self.is_gone:
+            self._place.rename(self._away)
+            self.is_gone = self.was_gone = True
+        self._until = max(self._until, time.monotonic() + action.seconds)
+        return f"not there for {action.seconds} s"
+
+    def turn(self, now: float) -> None:
+        if self.is_gone and now >= self._until:
+            self.end()
+
+    def end(self) -> None:
+        if self.is_gone:
+            self._away.rename(self._place)  # fails if somebody has made another: pigeon must not
+            self.is_gone = False
 
 
 class Full(Trouble):
@@ -117,7 +147,7 @@ def share_on(kind: str, base: Path) -> Iterator[tuple[Share, Trouble]]:
     else:
         place = base / "share"
         place.mkdir(mode=0o700)
-        yield Share(place, place), Trouble()
+        yield Share(place, place), Vanishing(place)
 
 
 @contextlib.contextmanager
