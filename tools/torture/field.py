@@ -28,6 +28,9 @@ REST_S = 150.0
 
 BEGUN_WHILE_GONE = 4
 
+CROWDED_S = 240.0
+"""If no client has ended for so long the plan is not gone on with: they hang, and that is to be judged."""
+
 LIVES_AT_REST = plan.Life(0.0, ())
 
 
@@ -113,9 +116,12 @@ class Field(Surroundings):
         told = time.monotonic()
         for step in self.plan.steps:
             due = time.monotonic() + step.gap_s
-            while time.monotonic() < due or (isinstance(step, plan.Begun) and self._is_crowded()):
+            give_up = min(self._until, due + CROWDED_S)
+            while (now := time.monotonic()) < due or (
+                isinstance(step, plan.Begun) and self._is_crowded() and now < give_up
+            ):
                 self.turn()
-            if time.monotonic() > self._until:
+            if now >= give_up:  # what hangs is to be judged, too
                 progress("time is up; letting everything come to rest")
                 break
             self._do(step)

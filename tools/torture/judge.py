@@ -145,7 +145,7 @@ class Judge:
             self._check_output(client, notes, status, stream)
             self._check_input(session, notes)
             if session.kind == plan.NESTING:
-                self._check_inner(session, notes)
+                self._check_inner(session, notes, status)
             if self._has_come_to_its_end(client, notes, stream):
                 whole.add(session.name)
             starts, ends = notes.stamps("start"), notes.stamps("end")
@@ -212,15 +212,19 @@ class Judge:
                 return True
         return False
 
-    def _check_inner(self, session: plan.Session, notes: Notes) -> None:
-        """A pigeon inside a session runs its command there, once, and ends as that does."""
+    def _check_inner(self, session: plan.Session, notes: Notes, status: dict[str, Any]) -> None:
+        """A pigeon inside a session runs its command there, once, and ends as that does.
+
+        Where the session's runner has died it is inside none, and finds no configuration for a client of its own.
+        """
         inner = self._notes(f"inner-{session.number}")
         starts = inner.stamps("start")
         if len(starts) > 1:
             self._wrong(inner.name, f"started {len(starts)} times")
         for code in notes.texts("inner"):
             self.counts["called inside"] += 1
-            if int(code) != 7 and int(code) < 128:
+            is_inside = status.get("ended_by") not in ("recovery", "takeover")
+            if is_inside and int(code) != 7 and int(code) < 128:
                 self._wrong(inner.name, f"ended with 7, and its pigeon with {code}")
             if int(code) == 7 and inner.session_id != notes.session_id:
                 self._wrong(inner.name, f"ran in {inner.session_id} and not in {notes.session_id}")
