@@ -12,8 +12,9 @@
  */
 
 #ifndef NS
-#define NS 1                     /* sessions; two of them want the same directory */
+#define NS 1                     /* sessions; they want the same directory. Three: the first two are of one JOB */
 #endif
+#define STRANGER 2               /* of three, who is of no job */
 #ifndef NH
 #define NH 1                     /* hosts with a worker and a journal of their own */
 #endif
@@ -99,6 +100,8 @@ bit withdrawn[NS];
 bit listed[NS];                  /* who forked the command had listed, and seen no takeover.claim */
 bit lateexit[NS];                /* an exit event that was in flight when takeover.claim was made */
 bit killed[NS];                  /* the runner that started it did not live to its end */
+bit busy[NS];                    /* a runner has been forked for it: its worker's queue knows */
+bit late[NS];                    /* its runner took the cwd lock when the command ran already */
 bit endless[NS];                 /* the command ends only when it is killed */
 
 #define LOC(H)    (mode[H] < PAUSED)
@@ -145,7 +148,7 @@ inline close_lock(k, q) {        /* a runner is gone: the lock stays with the co
 #ifdef M_LOCK_NOT_INHERITED
     :: lk == k -> lk = 0
 #else
-    :: lk == k && !(cmdof[q] == k && CMDHOLDS(q)) -> lk = 0
+    :: lk == k && (late[q] || !(cmdof[q] == k && CMDHOLDS(q))) -> lk = 0
 #endif
     :: else
     fi
@@ -161,7 +164,12 @@ inline cmd_gone(q) {
 
 #define FREE(I)   (!alive[I] && R(0, 0).owner != I && R(NH - 1, 0).owner != I && R(0, NS - 1).owner != I \
                    && R(NH - 1, NS - 1).owner != I && tmp[I] == 0 && late_rename != I && lk != I \
-                   && !(cmdof[0] == I && CMDHOLDS(0)) && !(cmdof[NS - 1] == I && CMDHOLDS(NS - 1)))
+                   && !(cmdof[0] == I && CMDHOLDS(0)) && !(cmdof[NS - 1] == I && CMDHOLDS(NS - 1)) && FREE_TOO(I))
+#if NS == 3
+#define FREE_TOO(I) (R(0, 1).owner != I && R(NH - 1, 1).owner != I && !(cmdof[1] == I && CMDHOLDS(1)))
+#else
+#define FREE_TOO(I) true
+#endif
 
 inline new_identity() {          /* fork, and take the flock of one's own */
     d_step {
@@ -177,10 +185,28 @@ inline new_identity() {          /* fork, and take the flock of one's own */
 
 /* ---- the command ------------------------------------------------------------------------------------------- */
 
+#if NS == 3
+inline job_checks(q) {           /* a block of its own: SPIN would lose count of lines in a long one that is left out */
+    if
+    :: q == STRANGER ->
+        assert(cmd[0] != ALIVE && cmd[1] != ALIVE);                                /* OVERLAP */
+        assert(starts[0] == 0 || st[0] >= OK || killed[0]);                        /* ORDER */
+        assert(starts[1] == 0 || st[1] >= OK || killed[1])                         /* ORDER */
+    :: else ->
+        REACH(22, cmd[1 - q] == ALIVE);                                            /* REACHED */
+        assert(cmd[STRANGER] != ALIVE);                                            /* OVERLAP */
+        assert(starts[STRANGER] == 0 || st[STRANGER] >= OK || killed[STRANGER])    /* ORDER */
+    fi
+}
+#endif
+
 inline exec_checks(q) {
     assert(starts[q] == 0);                                                        /* ONCE */
     assert(!withdrawn[q] && st[q] != CANC);                                        /* WITHDRAWN */
     assert(st[q] < OK || (listed[q] && tk[q] != 0));                               /* NOTAFTER */
+#if NS == 3
+    job_checks(q);
+#endif
 #if NS == 2
     REACH(17, cmd[1 - q] == LEFT);                                                 /* REACHED */
     assert(cmd[1 - q] != ALIVE);                                                   /* OVERLAP */
@@ -197,6 +223,14 @@ inline exec_checks(q) {
     cmd[q] = ALIVE
 }
 
+/* Sessions 0 and 1 are `pigeon a | pigeon b`: a ends when b reads (or never will), b when a has ended. */
+#if NS == 3
+#define MAYEND(Q) ((Q) == STRANGER || ((Q) == 0 && (starts[1] > 0 || st[1] >= OK)) \
+                   || ((Q) == 1 && (cmd[0] >= LEFT || st[0] >= OK)))
+#else
+#define MAYEND(Q) true
+#endif
+
 proctype Command(byte q) {
 end:
     do
@@ -207,9 +241,9 @@ end:
     :: atomic { cmd[q] == FORKED && alive[cmdof[q]] -> exec_checks(q) }
     :: atomic { cmd[q] == FORKED && !alive[cmdof[q]] -> cmd_gone(q) }
 #endif
-    :: atomic { cmd[q] == ALIVE && !endless[q] -> cmd_gone(q) }
+    :: atomic { cmd[q] == ALIVE && !endless[q] && MAYEND(q) -> cmd_gone(q) }
 #ifdef LEFTOVER
-    :: atomic { cmd[q] == ALIVE && !endless[q] -> cmd[q] = LEFT }
+    :: atomic { cmd[q] == ALIVE && !endless[q] && MAYEND(q) -> cmd[q] = LEFT }
 #endif
     od
 }
@@ -225,7 +259,15 @@ inline die() {
     }
 }
 
-inline reset() { d_step { me = 0; s = 0; ep = 0; ow = 0; sst = 0; pv = 0; mask = 0; rec = 0; fence = 0; looked = 0 } }
+#if NS == 3
+#define TRIES  busy[s] = 1
+#define TRIED  busy[s] = 0
+#else
+#define TRIES  skip
+#define TRIED  skip
+#endif
+
+inline reset() { d_step { TRIED; me = 0; s = 0; ep = 0; ow = 0; sst = 0; pv = 0; mask = 0; rec = 0; fence = 0; looked = 0 } }
 
 #define CRASHPOINT \
     :: atomic { ncrash > 0 -> die(); reset(); goto spawn } \
@@ -272,12 +314,34 @@ inline reset() { d_step { me = 0; s = 0; ep = 0; ow = 0; sst = 0; pv = 0; mask =
 #define SEES_TK   (tk[s] != 0)
 #endif
 
+/* Commands of one job do not wait for each other's lock: who is of the job of one that has the directory may start
+ * beside it, and takes the lock when that frees it. The queue of their worker keeps others out until then. */
+#if NS == 3
+#if defined(H_JOB_WAITS)
+#define BESIDE(Q) false
+#elif defined(H_JOB_IS_ANYBODY)
+#define BESIDE(Q) (HASDIR(0) || HASDIR(1))
+#else
+#define BESIDE(Q) ((Q) != STRANGER && HASDIR(1 - (Q)))
+#endif
+#define ATWORK(Q) (OPEN(h, Q) || busy[Q])
+#define HASDIR(Q) (claim[Q] == h + 1 && st[Q] < OK && OPEN(h, Q) && (alive[R(h, Q).owner] || R(h, Q).state >= STARTING))
+#ifdef H_JOB_QUEUE_BLIND
+#define INTURN(Q) true
+#else
+#define INTURN(Q) (!busy[Q] && (BESIDE(Q) || ((Q) == STRANGER -> !ATWORK(0) && !ATWORK(1) : !ATWORK(STRANGER))))
+#endif
+#else
+#define BESIDE(Q) false
+#define INTURN(Q) true
+#endif
+
 #define FRESH(Q) \
-    :: atomic { LOC(h) && R(h, Q).state == NONE && st[Q] >= PENDING && st[Q] < OK && (lk == 0 || nolock) \
-                -> s = Q; goto fresh }
+    :: atomic { LOC(h) && R(h, Q).state == NONE && st[Q] >= PENDING && st[Q] < OK && INTURN(Q) \
+                && (lk == 0 || nolock || BESIDE(Q)) -> s = Q; TRIES; goto fresh }
 #define RECOVER(Q) \
     :: atomic { LOC(h) && OPEN(h, Q) && SEEN_DEAD(Q) \
-                && (R(h, Q).state != CLAIMED || lk == 0 || nolock || tk[Q] != 0) \
+                && (R(h, Q).state != CLAIMED || lk == 0 || nolock || tk[Q] != 0 || BESIDE(Q)) \
                 -> s = Q; sst = R(h, Q).state; ep = R(h, Q).epoch; ow = R(h, Q).owner; goto recover }
 #ifdef EARLY_READ
 #define SEEN_DEAD(Q) true        /* the row is read at any time, long before the proof of death */
@@ -325,9 +389,13 @@ end_spawn:
     if
     FRESH(0)
     RECOVER(0)
-#if NS == 2
+#if NS >= 2
     FRESH(1)
     RECOVER(1)
+#endif
+#if NS == 3
+    FRESH(2)
+    RECOVER(2)
 #endif
     :: atomic { mode[h] == DEAD -> goto stop }
     fi;
@@ -335,7 +403,7 @@ end_spawn:
 fresh:                           /* its own flock, then the cwd lock, without waiting */
     if
     :: atomic { SHR(h) -> new_identity();
-                if :: nolock :: !nolock && lk == 0 -> lk = me :: else -> goto lose fi }
+                if :: nolock :: !nolock && lk == 0 -> lk = me :: !nolock && lk != 0 && BESIDE(s) :: else -> goto lose fi }
     CRASHPOINT
     fi;
 #ifndef M_NO_CLAIMING_ROW
@@ -427,7 +495,12 @@ won:
 relock:                          /* a restart under the same claim needs the directory like any other */
     if
     :: atomic { SHR(h) -> REACH(18, lk != 0 && lk != me);                          /* REACHED */
-                if :: nolock || lk == me :: !nolock && lk == 0 -> lk = me :: else -> goto lose fi }
+                if
+                :: nolock || lk == me
+                :: !nolock && lk == 0 -> lk = me
+                :: !nolock && lk != 0 && lk != me && BESIDE(s)
+                :: else -> goto lose
+                fi }
     CRASHPOINT
     fi;
 
@@ -481,6 +554,10 @@ has_run:
 end_wait:
     if
     :: atomic { LOC(h) && cmd[s] >= LEFT -> looked = 0 }
+#if NS == 3
+    :: atomic { SHR(h) && s != STRANGER && !nolock && lk == 0 -> REACH(23, cmd[s] == ALIVE);   /* REACHED */
+                lk = me; late[s] = 1; goto end_wait }   /* the other has freed it; the command cannot inherit it now */
+#endif
     :: atomic { SHR(h) && SEES_TK -> goto taken }      /* it lists with each heartbeat */
     CRASHPOINT
     fi;
@@ -887,8 +964,11 @@ proctype Watch() {               /* nothing can move any more: everybody must ha
     timeout;
     atomic {
         quiet_checks(0)
-#if NS == 2
+#if NS >= 2
         ; quiet_checks(1)
+#endif
+#if NS == 3
+        ; quiet_checks(2)
 #endif
     }
 }
@@ -1007,9 +1087,13 @@ init {
         st[0] = PENDING;
 #endif
         run Command(0);
-#if NS == 2
+#if NS >= 2
         st[1] = PENDING;
         run Command(1);
+#endif
+#if NS == 3
+        st[2] = PENDING;
+        run Command(2);
 #endif
         run Runner(0);
 #if SLOTS >= 2

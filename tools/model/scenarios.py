@@ -8,6 +8,7 @@ SIZES: dict[str, str] = {
     "no-hard-links": "NH=2 SLOTS=1 CRASH=1 LOST=1 WITHDRAWAL TAKERS=1 NO_HARD_LINKS",
     "cwd": "NS=2 SLOTS=2 CRASH=2 ENDLESS LEFTOVER",
     "cwd-two-hosts": "NS=2 NH=2 SLOTS=1 CRASH=1 LEFTOVER MAXI=7",
+    "job": "NS=3 SLOTS=2 CRASH=2 LEFTOVER MAXI=7",
     "takeover": "SLOTS=1 CRASH=2 LATE=1 TAKERS=2 HOSTS ENDLESS",
     "takeover-lost-reply": "SLOTS=1 CRASH=1 LOST=1 LATE=1 TAKERS=2 HOSTS ENDLESS",
     "takeover-recoverers": "SLOTS=2 CRASH=2 LATE=1 TAKERS=1 HOSTS ENDLESS",
@@ -22,6 +23,7 @@ SIZES: dict[str, str] = {
     "race-late": "NH=2 SLOTS=1 CRASH=1 LATE=1",
     "empty-claim": "NH=2 SLOTS=1 CRASH=1 LOST=1 TAKERS=1 NO_HARD_LINKS",
     "cwd-small": "NS=2 SLOTS=2 CRASH=1 LEFTOVER",
+    "job-small": "NS=3 SLOTS=2 CRASH=1 LEFTOVER MAXI=7",
     "takeover-small": "SLOTS=1 CRASH=1 LATE=1 TAKERS=2 HOSTS ENDLESS",
 }
 """Definitions of each size: sessions, hosts, runners at a time, and the budgets of kills and failures."""
@@ -32,6 +34,7 @@ SCENARIOS: list[tuple[str, str]] = [
     ("no-hard-links", "the same where the claim is an exclusive create, seen empty at first"),
     ("cwd", "two sessions, one directory, one worker; background leftovers"),
     ("cwd-two-hosts", "two sessions, one directory, two workers"),
+    ("job", "two sessions of one job, and a stranger's, in one directory"),
     ("takeover", "host cut off, paused or dead; two other workers, one may die"),
     ("takeover-lost-reply", "the same with lost replies"),
     ("takeover-recoverers", "the same with two recoverers on the host that comes back"),
@@ -41,9 +44,9 @@ SCENARIOS: list[tuple[str, str]] = [
 ]
 
 # END looks at states in which nothing moves; these sizes are searched for runs without an end, too.
-CYCLES = ["local-small", "race-small", "cwd-small", "takeover-small", "bulk"]
+CYCLES = ["local-small", "race-small", "cwd-small", "job-small", "takeover-small", "bulk"]
 
-LARGE = {"takeover", "takeover-recoverers", "no-hard-links"}
+LARGE = {"takeover", "job", "takeover-recoverers", "no-hard-links"}
 
 PLACES: list[tuple[str, str]] = [
     # A property holds also where nothing ever comes to the point; so these must be reached.
@@ -68,6 +71,8 @@ PLACES: list[tuple[str, str]] = [
     ("a lost reply, and the look at worker.claim", "local-small"),
     ("an exclusive create seen empty", "empty-claim"),
     ("an attacher is superseded before its turn", "attach"),
+    ("a command starts beside one of its own job", "job-small"),
+    ("a runner takes the lock that its command's job has freed", "job-small"),
 ]
 
 MUTANTS: list[tuple[str, str, str, str]] = [
@@ -88,6 +93,9 @@ MUTANTS: list[tuple[str, str, str, str]] = [
     ("M_COMMAND_NOT_KILLED", "recovery leaves the command running", "local", "LEFTALIVE"),
     ("M_LOCK_NOT_INHERITED", "the command does not inherit the lock", "cwd", "OVERLAP"),
     ("M_UNLOCK_BEFORE_FINAL", "unlock before the final status", "cwd", "ORDER"),
+    ("H_JOB_WAITS", "commands of one job wait for each other's lock", "job-small", "END"),
+    ("H_JOB_IS_ANYBODY", "a stranger runs beside a job, too", "job-small", "OVERLAP ORDER"),
+    ("H_JOB_QUEUE_BLIND", "the queue forgets who runs beside another", "job-small", "OVERLAP ORDER"),
     ("M_NO_TAKEOVER_CLAIM", "takeover without takeover.claim", "takeover-small", "NOTAFTER VIEW STATUS"),
     ("M_PAUSED_WRITES_ON", "a paused runner never lists", "takeover-small", "NOTAFTER TAKEN STATUS"),
     ("M_ATTACH_ONE_FILE", "attachers append to the client's file", "attach", "WRITERS"),

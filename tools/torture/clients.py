@@ -206,15 +206,16 @@ class Job:
                 'eval "exec $out>&-"; wait "$pid"\n'
             )
         self._script.write_text(text)
-        self.process = subprocess.Popen(
-            ["bash", str(self._script)],
-            env=dict(env),
-            cwd=cwd,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=self._script.with_suffix(".err").open("ab"),
-            start_new_session=True,
-        )
+        with self._script.with_suffix(".err").open("ab") as err:
+            self.process = subprocess.Popen(
+                ["bash", str(self._script)],
+                env=dict(env),
+                cwd=cwd,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=err,
+                start_new_session=True,
+            )
 
 
 def _number_in(path: Path) -> int | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pigeon.wire import files
 from pigeon.wire.names import CLAIM_NAME
+from pigeon.wire.reading import known_status
 from pigeon.worker.handover import Assignment, Worker
 from pigeon.worker.proof import ProofOfLife
 from pigeon.worker.runner.held_directory import HeldDirectory, try_hold
@@ -56,11 +57,15 @@ class DirectoryHold:
                 proof.note_directory(self.lock.leads_to)
 
     def _has_companion(self) -> bool:
-        """Whether a session of the same job has the directory: one that has been claimed has locked it before."""
+        """Whether a session of the same job has the directory: it has locked it before its claim, and frees it once its
+        end is told. Then it may be a stranger who has it."""
         for session_id in self._task.beside:
+            session = self._worker.namespace.session(session_id)
             try:
-                if CLAIM_NAME in files.list_names(self._worker.namespace.session(session_id).directory):
-                    return True
+                is_claimed = CLAIM_NAME in files.list_names(session.directory)
             except FileNotFoundError:
                 continue
+            status = known_status(session) if is_claimed else None
+            if is_claimed and not (status is not None and status.is_final):
+                return True
         return False
