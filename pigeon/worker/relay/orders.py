@@ -1,7 +1,7 @@
 """What the session's client, and visitors, want: a signal or a window's size at once, and words for the relay.
 
 Owns which signals have been sent, and which words nobody has answered yet. Says nothing and decides nothing: what a
-word means for the session is the relay's.
+word means for the session is decided in client_side.py.
 """
 
 from __future__ import annotations
