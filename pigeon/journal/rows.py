@@ -151,17 +151,18 @@ def stored(value: object) -> object:
     A string with lone surrogates, which UTF-8 cannot express, becomes the bytes that it stands for, as a BLOB; equal
     strings always become equal values, so a filter finds them. Lists and mappings become JSON.
     """
+    if value is None or isinstance(value, float):
+        return value
     if isinstance(value, str):
         try:
             value.encode()
         except UnicodeEncodeError:
             return _raw(value)
         return value
-    if isinstance(value, list | tuple | Mapping):
-        return to_json(value)
-    if isinstance(value, int) and not -(2**63) <= value < 2**63:
-        return None  # only a hostile request says such a thing, and SQLite has no room for it
-    return value
+    if isinstance(value, int):
+        # Others are only said by a hostile request, and SQLite has no room for them.
+        return value if -(2**63) <= value < 2**63 else None
+    return to_json(value) if isinstance(value, list | tuple | Mapping) else value
 
 
 def _raw(text: str) -> bytes:

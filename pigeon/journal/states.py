@@ -12,6 +12,8 @@ Each step is one compare-and-set on the claim's token, its epoch and the states 
 
 from __future__ import annotations
 
+from functools import cache
+
 CLAIMING = "claiming"
 """The claim is about to be made. Whether it was, the share says."""
 
@@ -49,6 +51,7 @@ AT_WORK = (STARTING, RUNNING)
 """What may have been started, and has not ended as far as the journal knows."""
 
 
+@cache
 def origins(to: str) -> tuple[str, ...]:
     """The states from which a row may be advanced to `to`, in the order of a session's life.
 

@@ -22,8 +22,11 @@ NET_RULES_VARIABLE = "PIGEON_NET_RULES"
 def call_oneself(name: str) -> None:
     """The name that ps(1) and top(1) show for this process: at most 15 bytes (proc_pid_comm(5))."""
     try:
-        with open("/proc/self/comm", "w") as file:
-            file.write(name)
+        fd = os.open("/proc/self/comm", os.O_WRONLY | os.O_CLOEXEC)
+        try:
+            os.write(fd, name.encode())
+        finally:
+            os.close(fd)
     except OSError:
         pass  # for people only
 

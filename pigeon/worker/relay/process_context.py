@@ -97,14 +97,18 @@ def _lower(mine: int, theirs: int | None) -> int:
     return theirs if mine == resource.RLIM_INFINITY else min(mine, theirs)
 
 
+_IGNORED = tuple(number for number in plain.valid_signals() if plain.getsignal(number) == plain.SIG_IGN)
+"""By who started this process, or by Python (SIGPIPE, SIGXFSZ); nothing of ours ignores one."""
+
+
 def hear_all_signals() -> None:
     """Ignore and block no signal any more: a command would inherit that (execve(2)). What is caught, it does not."""
-    for number in plain.valid_signals():
-        if plain.getsignal(number) == plain.SIG_IGN:
-            try:
+    for number in _IGNORED:
+        try:
+            if plain.getsignal(number) == plain.SIG_IGN:
                 plain.signal(number, _nothing)
-            except (OSError, ValueError):
-                pass  # of the C library's own
+        except (OSError, ValueError):
+            pass  # of the C library's own
     plain.pthread_sigmask(plain.SIG_SETMASK, ())
 
 

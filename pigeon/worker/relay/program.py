@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+from collections.abc import Iterator
 
 from pigeon.errors import EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND, EXIT_PIGEON
 from pigeon.wire.text import to_here
@@ -29,11 +30,8 @@ def find_program(name: str, path: str, own_path: str = "") -> str:
     Raises:
         CannotStart: 127 if there is none, 126 if what is there may not be executed.
     """
-    own = [os.path.join(entry, name) for entry in own_path.split(":") if entry.startswith("/")]
-    theirs = [os.path.join(entry or ".", name) for entry in path.split(":")]
-    candidates = [name] if "/" in name else own + theirs
     forbidden = None
-    for candidate in map(to_here, candidates):
+    for candidate in map(to_here, [name] if "/" in name else _candidates(name, path, own_path)):
         if os.path.isfile(candidate):
             if os.access(candidate, os.X_OK):
                 return candidate
@@ -41,6 +39,14 @@ def find_program(name: str, path: str, own_path: str = "") -> str:
     if forbidden is not None:
         raise CannotStart(f"`{forbidden}` may not be executed", EXIT_NOT_EXECUTABLE)
     raise CannotStart(f"command not found: `{name}`", EXIT_NOT_FOUND)
+
+
+def _candidates(name: str, path: str, own_path: str) -> Iterator[str]:
+    for entry in own_path.split(":"):
+        if entry.startswith("/"):
+            yield f"{entry.rstrip('/')}/{name}"
+    for entry in path.split(":"):
+        yield os.path.join(entry or ".", name)
 
 
 def cannot_start(error: OSError, name: str) -> CannotStart:

@@ -150,10 +150,11 @@ def _encoded(env: dict[str, str]) -> dict[bytes, bytes]:
 
 def _pass_on_only(inherit: tuple[int, ...]) -> None:
     """Let a program that is executed from now on have `inherit` and no other descriptor above 2."""
-    for name in os.listdir("/proc/self/fd"):
-        if int(name) > 2:
+    for fd in map(int, os.listdir("/proc/self/fd")):
+        if fd > 2:
             try:
-                os.set_inheritable(int(name), int(name) in inherit)
+                if os.get_inheritable(fd) != (fd in inherit):
+                    os.set_inheritable(fd, fd in inherit)
             except OSError:
                 pass  # the listing's own
 
