@@ -44,8 +44,8 @@ class Agent(NamedTuple):
     """Patterns of what is never the same twice (re): clocks, seconds."""
     process: str
     """In the name of the program that draws, as it is executed."""
-    leave: tuple[str, ...]
-    """Keys that end it."""
+    leave: str
+    """On the screen after Ctrl-C where it takes a second one to end it; empty where it takes one."""
 
 
 def _codex(home: Path, place: Path) -> None:
@@ -77,10 +77,50 @@ CODEX = Agent(
     _codex,
     {"STAND_IN_KEY": KEY},
     "? for shortcuts",
-    (r"Worked for .*", r"codex resume [0-9a-f-]{36}"),
+    (r"Worked for .*", r" · ← for agents", r"codex resume [0-9a-f-]{36}"),
     "/bin/codex",
-    ("\x03", "\x03"),
+    "",
 )
+
+
+def _claude(screen: str) -> Callable[[Path, Path], None]:
+    def prepare(home: Path, place: Path) -> None:
+        folder = home / ".claude"
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir()
+        known = {"hasTrustDialogAccepted": True, "hasCompletedProjectOnboarding": True}
+        state = {"hasCompletedOnboarding": True, "theme": "dark", "projects": {str(place): known}}
+        settings = {
+            "tui": screen,
+            "spinnerTipsEnabled": False,
+            "showTurnDuration": False,
+            "permissions": {"defaultMode": "default", "disableAutoMode": "disable"},
+        }
+        (home / ".claude.json").write_text(json.dumps(state))
+        (folder / "settings.json").write_text(json.dumps(settings))
+
+    return prepare
+
+
+CLAUDE = Agent(
+    "claude",
+    "@anthropic-ai/claude-code@2.1.332",
+    _claude("fullscreen"),
+    {
+        "ANTHROPIC_BASE_URL": URL,
+        "ANTHROPIC_AUTH_TOKEN": KEY,
+        "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
+        "DISABLE_AUTOUPDATER": "1",
+        "DISABLE_ERROR_REPORTING": "1",
+        "DISABLE_TELEMETRY": "1",
+    },
+    "? for shortcuts",
+    (r" · ← for agents", r"claude --resume [0-9a-f-]{36}"),
+    "/claude",
+    "again to exit",
+)
+
+AGENTS = {"codex": CODEX, "claude": CLAUDE}
 
 
 def installed(agent: Agent) -> Path:
