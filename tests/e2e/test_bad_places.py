@@ -115,36 +115,33 @@ def test_a_share_that_fills_while_output_comes_holds_the_command_up(full: Pigeon
     assert result.stdout == b"begun\n" + "".join(f"{n}\n" for n in range(1, 5001)).encode()
 
 
-def test_an_unknown_command(pigeon: Pigeon) -> None:
-    pigeon.worker()
-    result = pigeon.run("no-such-command-anywhere")
+def test_an_unknown_command(warm: Pigeon) -> None:
+    result = warm.run("no-such-command-anywhere")
     assert (result.code, result.stdout) == (127, b"")
     assert b"not found" in result.stderr
 
 
-def test_words_that_are_too_long_for_one_argument(pigeon: Pigeon) -> None:
+def test_words_that_are_too_long_for_one_argument(warm: Pigeon) -> None:
     """Each word fits, the text that they make does not: it runs, or it is said."""
-    pigeon.worker()
     words = [f"word{number:06d}-{'x' * 90}" for number in range(2000)]
-    result = pigeon.run("echo", *words)
+    result = warm.run("echo", *words)
     if result.code == 0:
         assert result.stdout.decode().split() == words
     else:
         assert result.code in (126, 255)
         assert "long" in result.words
         assert "Traceback" not in result.words
-    assert pigeon.run("echo on").stdout == b"on\n"
+    assert warm.run("echo on").stdout == b"on\n"
 
 
-def test_an_environment_that_is_too_big(pigeon: Pigeon) -> None:
-    pigeon.worker()
+def test_an_environment_that_is_too_big(warm: Pigeon) -> None:
     env = {f"BIG_{number}": "x" * 100_000 for number in range(18)}
-    result = pigeon.run("echo $BIG_0 | wc -c", env=env)
+    result = warm.run("echo $BIG_0 | wc -c", env=env)
     if result.code == 0:
         assert result.stdout.strip() == b"100001"
     else:
         assert "long" in result.words
-    assert pigeon.run("echo on").stdout == b"on\n"
+    assert warm.run("echo on").stdout == b"on\n"
 
 
 @pytest.mark.parametrize("verb", ["inspect", "logs", "stop", "attach"])

@@ -59,17 +59,16 @@ def test_damaged_input(warm: Pigeon, record: bytes) -> None:
     ],
     ids=str,
 )
-def test_senseless_control_records_do_no_harm(pigeon: Pigeon, record: dict[str, object]) -> None:
+def test_senseless_control_records_do_no_harm(warm: Pigeon, record: dict[str, object]) -> None:
     """Ended with a reason or passed over: the session is final in the end, and the worker serves."""
-    pigeon.worker()
-    gate = pigeon.base / "gate"
+    gate = warm.base / "gate"
     gate.touch()
     session = raw.publish(
-        pigeon, f"echo ready; while [ -e {gate} ]; do sleep 0.02; done; echo done", stdin=None
+        warm, f"echo ready; while [ -e {gate} ]; do sleep 0.02; done; echo done", stdin=None
     )
     wait_until(lambda: session.output() == b"ready\r\n", 15, "the command")
     raw.append(session, "control.jsonl", record)
-    assert pigeon.run("echo on", cwd=pigeon.directory("other")).stdout == b"on\n"
+    assert warm.run("echo on", cwd=warm.directory(f"other-{raw.new_id()}")).stdout == b"on\n"
     gate.unlink()
     status = session.wait_final(20)
     if status["state"] == "succeeded":

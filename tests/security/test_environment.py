@@ -238,9 +238,9 @@ def test_the_c_librarys_locale_stays_as_it_was() -> None:
 
 
 @needs_root
-def test_nothing_of_a_strangers_directory_is_run(pigeon: Pigeon) -> None:
+def test_nothing_of_a_strangers_directory_is_run(warm: Pigeon) -> None:
     """What was a node's own `/tmp/envX` may be anybody's on the worker's host."""
-    trap = pigeon.directory("envX")
+    trap = warm.directory("envX")
     (trap / "bin").mkdir()
     for name in ("bash", "ls", ".bash_profile", ".profile", "rc"):
         path = trap / "bin" / name
@@ -248,35 +248,33 @@ def test_nothing_of_a_strangers_directory_is_run(pigeon: Pigeon) -> None:
         path.chmod(0o755)
     for path in (trap, *trap.rglob("*")):
         os.chown(path, NOBODY, NOBODY)
-    pigeon.worker()
     here = {
         "PATH": f"{trap}/bin:{PATH}",
         "HOME": f"{trap}/bin",
         "BASH_ENV": f"{trap}/bin/rc",
         "ENV": f"{trap}/bin/rc",
     }
-    done = pigeon.run("ls -d /; sh -c true; bash -c true", env=here)
+    done = warm.run("ls -d /; sh -c true; bash -c true", env=here)
     assert (done.stdout, done.code) == (b"/\n", 0), done
-    done = pigeon.run("env -0", env=here, options=("-v",))
+    done = warm.run("env -0", env=here, options=("-v",))
     assert not any(str(trap) in value for name, value in variables(done).items() if name != "PWD")
     for name in ("PATH", "HOME", "BASH_ENV"):
         assert f"{name}: " in done.words and str(trap) in done.words
 
 
-def test_the_shell_is_found_by_the_workers_own_path(pigeon: Pigeon) -> None:
-    bin_ = pigeon.directory("bin")
+def test_the_shell_is_found_by_the_workers_own_path(warm: Pigeon) -> None:
+    bin_ = warm.directory("bin")
     shell = bin_ / "bash"
     shell.write_text("#!/bin/sh\necho not this one\n")
     shell.chmod(0o755)
     only = bin_ / "mysh"
     only.write_text('#!/bin/sh\necho mine; exec /bin/sh "$@"\n')
     only.chmod(0o755)
-    pigeon.worker()
     env = {"PATH": f"{bin_}:{PATH}"}
-    assert pigeon.run("echo run", env=env).stdout == b"run\n"
-    assert pigeon.run("bash", "-c", "echo run", env=env).stdout == b"run\n"
-    pigeon.configure(client={"shell": ["mysh", "-c"]})
-    assert pigeon.run("echo run", env=env).stdout == b"mine\nrun\n", "where the worker has none of that name"
+    assert warm.run("echo run", env=env).stdout == b"run\n"
+    assert warm.run("bash", "-c", "echo run", env=env).stdout == b"run\n"
+    warm.configure(client={"shell": ["mysh", "-c"]})
+    assert warm.run("echo run", env=env).stdout == b"mine\nrun\n", "where the worker has none of that name"
 
 
 def test_how_a_program_is_found(tmp_path: Path) -> None:
@@ -291,8 +289,8 @@ def test_how_a_program_is_found(tmp_path: Path) -> None:
         find_program("tool", "", ".")
 
 
-def test_an_ordinary_environment_goes_along(pigeon: Pigeon) -> None:
-    conda = pigeon.directory("conda")
+def test_an_ordinary_environment_goes_along(warm: Pigeon) -> None:
+    conda = warm.directory("conda")
     for name in ("bin", "lib", "lib/python"):
         (conda / name).mkdir()
     env = {
@@ -305,9 +303,8 @@ def test_an_ordinary_environment_goes_along(pigeon: Pigeon) -> None:
         "SETTING": "/nowhere/at/all",
         "MANPATH": ":/usr/share/man",
     }
-    pigeon.configure(client={"shell": ["bash", "-c"]})
-    pigeon.worker()
-    done = pigeon.run("env -0", env=env, options=("-v",))
+    warm.configure(client={"shell": ["bash", "-c"]})
+    done = warm.run("env -0", env=env, options=("-v",))
     found = variables(done)
     assert {name: found.get(name) for name in env} == env
 
@@ -339,8 +336,8 @@ STAYS = {
 }
 
 
-def test_what_makes_sense_only_here_stays_and_is_told(pigeon: Pigeon) -> None:
-    place = pigeon.directory("run")
+def test_what_makes_sense_only_here_stays_and_is_told(warm: Pigeon) -> None:
+    place = warm.directory("run")
     with (
         tempfile.TemporaryDirectory(prefix="pigeon-", dir="/tmp") as short,
         socket.socket(socket.AF_UNIX) as listener,
@@ -356,15 +353,14 @@ def test_what_makes_sense_only_here_stays_and_is_told(pigeon: Pigeon) -> None:
             "MFLAGS": "--jobserver-auth=fifo:/tmp/x",
             "NOT_A_SOCKET": "/tmp",
         }
-        pigeon.worker()
-        done = pigeon.run("env -0", env=here, options=("-v",), cwd=place)
+        done = warm.run("env -0", env=here, options=("-v",), cwd=place)
         found = variables(done)
         behind = {*STAYS, "MY_DAEMON", "DOCKER_HOST", "MY_EDITOR", "MFLAGS"}
         assert not behind & found.keys()
         assert found["MAKEFLAGS"].split() == ["-j2"]
         assert found["NOT_A_SOCKET"] == "/tmp"
         assert all(name in done.words for name in behind)
-        listed = pigeon.run(
+        listed = warm.run(
             "config", "show", "--env", env={**here, "JAVA_HOME": "/x", "PLAIN": "s3cret"}
         ).stdout.decode()
     fates = dict(line.split(None, 1) for line in listed.splitlines())
@@ -374,23 +370,21 @@ def test_what_makes_sense_only_here_stays_and_is_told(pigeon: Pigeon) -> None:
     assert "s3cret" not in listed
 
 
-def test_make_under_make_needs_no_jobserver_of_the_other_host(pigeon: Pigeon) -> None:
+def test_make_under_make_needs_no_jobserver_of_the_other_host(warm: Pigeon) -> None:
     if not os.path.exists("/usr/bin/make"):
         pytest.skip("no make here")
-    (pigeon.work / "inner.mk").write_text("all: a b\na b:\n\t@echo made\n")
-    (pigeon.work / "Makefile").write_text(f"all:\n\t+@{PIGEON} make -f inner.mk\n")
-    pigeon.worker()
+    (warm.work / "inner.mk").write_text("all: a b\na b:\n\t@echo made\n")
+    (warm.work / "Makefile").write_text(f"all:\n\t+@{PIGEON} make -f inner.mk\n")
     done = subprocess.run(
-        ["make", "-j2"], cwd=pigeon.work, env=pigeon.env(), capture_output=True, text=True, timeout=60
+        ["make", "-j2"], cwd=warm.work, env=warm.env(), capture_output=True, text=True, timeout=60
     )
     assert done.returncode == 0, done
     assert done.stdout.count("made\n") == 2
     assert "jobserver" not in done.stderr
 
 
-def test_a_locale_that_is_missing_there(pigeon: Pigeon) -> None:
-    pigeon.worker()
-    done = pigeon.run("perl -e 1; echo $LC_ALL", env={"LC_ALL": "zh_XX.UTF-8"})
+def test_a_locale_that_is_missing_there(warm: Pigeon) -> None:
+    done = warm.run("perl -e 1; echo $LC_ALL", env={"LC_ALL": "zh_XX.UTF-8"})
     assert done == (b"C.UTF-8\n", b"", 0)
 
 
@@ -406,15 +400,14 @@ def test_the_clients_umask(pigeon: Pigeon, tty: bool) -> None:
 
 
 @pytest.mark.parametrize("tty", [False, True])
-def test_limits_go_along_downwards(pigeon: Pigeon, tty: bool) -> None:
-    pigeon.worker()
-    client = ["bash", "-c", 'ulimit -f 77 -t 33 -n 200 -Sc 5; exec "$@"', "client", *map(str, pigeon.command(
+def test_limits_go_along_downwards(warm: Pigeon, tty: bool) -> None:
+    client = ["bash", "-c", 'ulimit -f 77 -t 33 -n 200 -Sc 5; exec "$@"', "client", *map(str, warm.command(
         "ulimit -f; ulimit -t; ulimit -n; ulimit -c; ulimit -u", options=("-t",) if tty else ()
     ))]  # fmt: skip
     done = subprocess.run(
         client,
-        cwd=pigeon.work,
-        env=pigeon.env(),
+        cwd=warm.work,
+        env=warm.env(),
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
@@ -506,9 +499,8 @@ def test_a_worker_that_leaves_no_mark_is_known_by_its_runner(pigeon: Pigeon) -> 
     "option",
     ["--detach", "--keep", "--route elsewhere", "--namespace other", "--cache /other", "-t", "--user you"],
 )
-def test_an_option_is_carried_out_or_refused(pigeon: Pigeon, option: str) -> None:
-    pigeon.worker()
-    done = pigeon.run(f"{PIGEON} {option} hostname")
+def test_an_option_is_carried_out_or_refused(warm: Pigeon, option: str) -> None:
+    done = warm.run(f"{PIGEON} {option} hostname")
     assert (done.stdout, done.code) == (b"", 2), done
     assert "inside a session" in done.words
 
@@ -537,16 +529,15 @@ def test_another_directory_of_the_same_name_is_told(pigeon: Pigeon) -> None:
 
 
 @needs_root
-def test_an_active_environment_that_others_could_have_made_is_not_put_first(pigeon: Pigeon) -> None:
-    trap = pigeon.directory("env")
+def test_an_active_environment_that_others_could_have_made_is_not_put_first(warm: Pigeon) -> None:
+    trap = warm.directory("env")
     (trap / "bin").mkdir()
     (trap / "bin" / "ls").write_text("#!/bin/sh\necho caught\n")
     (trap / "bin" / "ls").chmod(0o755)
     for path in (trap, *trap.rglob("*")):
         os.chown(path, NOBODY, NOBODY)
-    pigeon.worker()
     env = {"VIRTUAL_ENV": str(trap), "PATH": f"{trap}/bin:{PATH}"}
-    done = pigeon.run("ls -d /", env=env, options=("-v",))
+    done = warm.run("ls -d /", env=env, options=("-v",))
     assert done.stdout == b"/\n", done
     assert f"`{trap}/bin` is not put in front of PATH" in done.words
 
