@@ -149,4 +149,4 @@ def test_a_worker_that_leaves_its_queue_to_the_next(pigeon: Pigeon, notes: Notes
     assert not notes.starts("waiting")
     pigeon.worker()
     assert waiting.wait().code == 0
-    wait_until(lambda: all(s.state == "succeeded" for s in pigeon.sessions()), 5, "success of both")
+    wait_until(lambda: all(s.state == "succeeded" for s in pigeon.sessions()), 15, "success of both")

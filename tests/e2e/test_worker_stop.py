@@ -19,7 +19,7 @@ def test_an_idle_worker_ends_at_once(pigeon: Pigeon, number: int) -> None:
     worker = pigeon.worker()
     assert len(pigeon.namespace.workers()) == 1
     worker.signal(number)
-    assert worker.wait(5) == 0
+    assert worker.wait(15) == 0
     assert pigeon.namespace.workers() == []
 
 

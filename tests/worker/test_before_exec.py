@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -15,7 +16,7 @@ import pytest
 from pigeon.worker import identity, proof
 from pigeon.worker.relay.process_context import ProcessContext
 from pigeon.worker.relay.spawn import start as start_command
-from tests.helpers.processes import children_of
+from tests.helpers.processes import children_of, name_of
 from tests.helpers.waiting import wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -120,11 +121,20 @@ def test_the_command_has_the_lock_and_nothing_else(tmp_path: Path, pty: bool) ->
         until_exec=(proof,),
         context=ProcessContext(shape=(True, True, True) if pty else None),
     )
-    pid = children_of(command.pid)[0] if pty else command.pid
+    pid = command.pid
+    if pty:
+        (pid,) = wait_until(lambda: children_of(command.pid), 15, "the leader's child")
+
+    def held() -> list[str]:
+        # A library that is being loaded is open only for a moment.
+        with contextlib.suppress(FileNotFoundError):
+            links = Path(f"/proc/{pid}/fd")
+            return [os.readlink(link) for link in links.iterdir() if int(link.name) > 2]
+        return []
+
     try:
-        links = f"/proc/{pid}/fd"
-        held = {int(fd): os.readlink(f"{links}/{fd}") for fd in os.listdir(links)}
-        assert [path for fd, path in held.items() if fd > 2] == [str(tmp_path / "lock")]
+        wait_until(lambda: name_of(pid) == "sh", 15, "the command")
+        wait_until(lambda: held() == [str(tmp_path / "lock")], 15, lambda: f"only the lock, not {held()}")
     finally:
         os.kill(pid, signal.SIGKILL)
         wait_until(lambda: command.try_wait() is not None, 10, "its end")
