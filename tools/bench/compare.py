@@ -42,6 +42,9 @@ class Side:
         self.env = {
             "PATH": os.environ["PATH"],
             "HOME": str(base),
+            "USER": "bench",
+            "LOGNAME": "bench",
+            "LANG": "C.UTF-8",
             "TMPDIR": str(base),
             "PIGEON_CACHE": str(share),
             "PIGEON_NAMESPACE": "bench",
@@ -87,7 +90,8 @@ class Side:
         self.worker.wait(30)
 
 
-START = "import sys; sys.path.insert(0, sys.argv.pop(1)); from pigeon.cli import main; sys.exit(main())"
+START = "import os, sys; sys.path.insert(0, sys.argv.pop(1)); from pigeon.cli import main; os._exit(main())"
+"""Leaves as the installed command does (tools/launcher); what else it needs of a login stands in `Side.env`."""
 
 
 @contextlib.contextmanager
