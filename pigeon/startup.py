@@ -52,7 +52,7 @@ GUARDIAN = ["client.terminal.death", "client.terminal.foreground"]
 """By its guardian, meanwhile."""
 
 SESSION = """
-    wire.pacing wire.records wire.tail
+    wire.pacing wire.input_end wire.records wire.tail
     client.session.front client.session.departure client.session.trouble client.session.owner
     client.session.session_end client.session.upstream client.session.conversation
     client.session.output client.session.guardian_front client.session.options

@@ -199,8 +199,8 @@ def _end_of_input(request: Request) -> bytes:
     """What stands in the session's input from the beginning, where it is known that there will be none."""
     if request.pty or not submit.is_over(0):
         return b""
-    startup.preload(["wire.records"])
-    from pigeon.wire.records import stdin_eof_line
+    startup.preload(["wire.input_end"])
+    from pigeon.wire.input_end import stdin_eof_line
 
     return stdin_eof_line(0)
 
@@ -297,7 +297,7 @@ def _detached(invocation: Invocation) -> int:
     """Publish, print the id, and leave the session to run without a client."""
     settings, request, _ = prepare(invocation)
     namespace = settings.open_namespace()
-    from pigeon.wire.records import stdin_eof_line
+    from pigeon.wire.input_end import stdin_eof_line
 
     submit.publish(namespace, request, b"" if request.pty else stdin_eof_line(0))
     try:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from pigeon.clock import utc_text
 from pigeon.wire.documents import pixel_fields
+from pigeon.wire.input_end import STDIN_EOF as STDIN_EOF
 from pigeon.wire.jsontext import CHECKS, decode, encode
 
 MAX_DATA_BYTES = 128 * 1024
@@ -24,8 +25,8 @@ MAX_LINE_BYTES = 16 * 1024 * 1024
 OUTPUT, EVENT = "output", "event"
 """Types of stream.jsonl."""
 
-STDIN, STDIN_EOF, STDIN_BULK = "stdin", "stdin_eof", "stdin_bulk"
-"""Of stdin.jsonl."""
+STDIN, STDIN_BULK = "stdin", "stdin_bulk"
+"""Of stdin.jsonl, beside STDIN_EOF."""
 
 SIGNAL, RESIZE, HEARTBEAT, ACK, CLIENT = "signal", "resize", "heartbeat", "ack", "client"
 KEYS, BLANK = "keys", "blank"
@@ -162,11 +163,6 @@ def keys_line(data: bytes) -> bytes:
         record = decode_payload_line(line, 0, len(line) - 1)
         assert record.keys() == {"type", DECODED, *RECORDS["control.jsonl"][KEYS]}, line
     return line
-
-
-def stdin_eof_line(seq: int, bulk_bytes: int = 0) -> bytes:
-    """The end of the input. `bulk_bytes`: how much of it is in segments."""
-    return _line("stdin.jsonl", STDIN_EOF, seq=seq, **({"bulk_bytes": bulk_bytes} if bulk_bytes else {}))
 
 
 def stdin_bulk_line(segment: int) -> bytes:

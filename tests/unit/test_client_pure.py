@@ -24,7 +24,7 @@ from pigeon.client.session.upstream import Upstream
 from pigeon.client.terminal import escapes, leaving
 from pigeon.client.terminal.escapes import Escapes
 from pigeon.client.terminal.giveup import presses_in
-from pigeon.wire import records, share, states
+from pigeon.wire import input_end, share, states
 from pigeon.wire.documents import Request
 from pigeon.wire.names import Namespace, SessionFiles
 from pigeon.wire.states import Status
@@ -257,7 +257,7 @@ def test_an_end_of_input_that_was_published_is_not_written_again(tmp_path: Path)
     cache = tmp_path / "share"
     cache.mkdir(mode=0o700)
     request = Request("1700000000000-0123456789ab", ["true"], "/")
-    line = records.stdin_eof_line(0)
+    line = input_end.stdin_eof_line(0)
     submission = publish(share.enter(str(cache), "test", make=True), request, line)
     peer = OwnerState(submission, claim_timeout_s=1, worker_timeout_s=1)
     client = Upstream(submission.session, peer, Options(), 0, 0.0)

@@ -348,8 +348,9 @@ CLIENT = set(
     pigeon.client.terminal.death pigeon.client.terminal.foreground pigeon.client.terminal.giveup
     pigeon.client.terminal.guardian pigeon.client.terminal.leaving
     pigeon.client.terminal.raw pigeon.client.terminal.window pigeon.client.tty
-    pigeon.wire pigeon.wire.documents pigeon.wire.files pigeon.wire.jsontext pigeon.wire.names pigeon.wire.pacing
-    pigeon.wire.records pigeon.wire.share pigeon.wire.states pigeon.wire.tail pigeon.wire.text pigeon.wire.way
+    pigeon.wire pigeon.wire.documents pigeon.wire.files pigeon.wire.input_end pigeon.wire.jsontext pigeon.wire.names
+    pigeon.wire.pacing pigeon.wire.records pigeon.wire.share pigeon.wire.states pigeon.wire.tail pigeon.wire.text
+    pigeon.wire.way
     """.split()
 )
 CLIENT_LIBRARY = set("__future__ _json _signal errno gc select termios time".split())

@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from pigeon.wire import client_records, erasing, events, records, stream
+from pigeon.wire import client_records, erasing, events, input_end, records, stream
 from pigeon.wire.records import EVENTS, OPTIONAL, OPTIONAL_IN_EVENTS, RECORDS, Exit, decode_line
 
 FILES = {kind: file for file, kinds in RECORDS.items() for kind in kinds if kind != records.EVENT}
@@ -17,7 +17,7 @@ FILES = {kind: file for file, kinds in RECORDS.items() for kind in kinds if kind
 BUILT = {
     records.OUTPUT: [stream.output_line(3, records.PTY, b"\0x\xff")],
     records.STDIN: [records.stdin_line(0, b"keys"), records.stdin_line(1, b"")],
-    records.STDIN_EOF: [records.stdin_eof_line(2), records.stdin_eof_line(2, 5)],
+    records.STDIN_EOF: [input_end.stdin_eof_line(2), input_end.stdin_eof_line(2, 5)],
     records.STDIN_BULK: [records.stdin_bulk_line(1)],
     records.SIGNAL: [records.signal_line(0, 15)],
     records.RESIZE: [records.resize_line(1, 80, 24), records.resize_line(2, 80, 24, (800, 600))],

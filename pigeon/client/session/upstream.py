@@ -10,9 +10,10 @@ from pigeon.client.signals import SIGINT, SIGQUIT
 from pigeon.client.tty import pixel_size
 from pigeon.wire import records
 from pigeon.wire.files import Appender
+from pigeon.wire.input_end import stdin_eof_line
 from pigeon.wire.names import SessionFiles, input_stem
 from pigeon.wire.pacing import HEARTBEAT_S
-from pigeon.wire.records import BULK_AFTER_BYTES, MAX_DATA_BYTES, stdin_eof_line, stdin_line
+from pigeon.wire.records import BULK_AFTER_BYTES, MAX_DATA_BYTES, stdin_line
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
