@@ -11,6 +11,7 @@ from pigeon.report.session_view import View
 from pigeon.wire import files, segments, states
 from pigeon.wire.client_records import client_event_of, features_in
 from pigeon.wire.documents import BULK
+from pigeon.wire.events import MARKED_LINE
 from pigeon.wire.names import attachment_number, is_control
 from pigeon.wire.pacing import HEARTBEAT_S
 from pigeon.wire.records import (
@@ -44,10 +45,8 @@ ALIVE, SILENT = "alive", "silent"
 SILENT_S = 3 * HEARTBEAT_S
 
 
-def newest_first(path: str, name: str) -> Iterator[Record]:
-    """The complete records that may be of this type or event, from the end of the file backwards; none where it cannot
-    be read."""
-    word = quoted(name)
+def _blocks(path: str) -> Iterator[bytes]:
+    """Whole lines, from the end of the file backwards, about STEP_BYTES at a time; none where it cannot be read."""
     try:
         fd = files.open_checked(path)
     except OSError:
@@ -55,25 +54,46 @@ def newest_first(path: str, name: str) -> Iterator[Record]:
     try:
         end = size = os.fstat(fd).st_size
         rest = b""
-        is_last = True
         while end > 0 and size - end < FARTHEST_BYTES:
             begin = max(0, end - STEP_BYTES)
-            lines = (os.pread(fd, end - begin, begin) + rest).split(b"\n")
-            if is_last:
-                lines.pop()  # empty, or a line that is still being written
-                is_last = False
-            rest = lines.pop(0) if begin and lines else b""
-            end = begin
-            for line in reversed(lines):
-                if word in line:
-                    try:
-                        yield decode_line(line)
-                    except ValueError:
-                        continue  # damage is for those to tell who print the output
+            data = os.pread(fd, end - begin, begin) + rest
+            if end == size:
+                data = data[: data.rfind(b"\n") + 1]  # what follows is still being written
+            cut = data.find(b"\n") + 1 if begin else 0
+            rest, end = data[:cut], begin
+            yield data[cut:]
     except OSError:
         return
     finally:
         os.close(fd)
+
+
+def newest_first(path: str, name: str) -> Iterator[Record]:
+    """The complete records that may be of this type or event, from the end of the file backwards; none where it cannot
+    be read."""
+    word = quoted(name)
+    for block in _blocks(path):
+        for line in reversed(block.split(b"\n")):
+            if word in line:
+                try:
+                    yield decode_line(line)
+                except ValueError:
+                    continue  # damage is for those to tell who print the output
+
+
+def _event_from_end(path: str, number: int) -> Record | None:
+    """The `number`-th event, from 1, counted from the end; days of heartbeats are not decoded for it."""
+    for block in _blocks(path):
+        count = block.count(MARKED_LINE)
+        if count < number:
+            number -= count
+            continue
+        lines = [line for line in block.split(b"\n") if MARKED_LINE in line]
+        try:
+            return decode_line(lines[-number])
+        except ValueError:
+            return None
+    return None
 
 
 def output_at(view: View) -> float | None:
@@ -104,12 +124,8 @@ def _bulk_at(view: View, numbers: list[int]) -> float | None:
             if not marks:
                 return view.modified[segments.name_of(segments.STREAM, number)]
             break
-    for record in newest_first(view.files.stream, EVENT):
-        if type_of(record) == EVENT:
-            marks -= 1
-            if marks <= 0:
-                return clock.utc_seconds(stamp_of(record))
-    return None
+    record = _event_from_end(view.files.stream, max(1, marks))
+    return None if record is None else clock.utc_seconds(stamp_of(record))
 
 
 def output_quiet_s(view: View) -> float | None:

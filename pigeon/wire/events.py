@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from pigeon.wire import records
-from pigeon.wire.records import event_line
+from pigeon.wire.records import EVENT, event_line
+
+MARKED_LINE = b'"type":"%s"' % EVENT.encode()
+"""Stands once in each line that has a mark in the segments, and in no other: as `event_line` writes it."""
 
 
 def started(pid: int, *, terminal: bool = False) -> bytes:
