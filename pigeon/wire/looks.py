@@ -20,46 +20,79 @@ KINDS = frozenset(("nfs", "nfs4"))
 """Elsewhere an open is as cheap, or nobody has measured whether the answer is fresh."""
 
 _AT_FDCWD = -100
-_NOFOLLOW, _FORCE_SYNC = 0x100, 0x2000
+_NOFOLLOW, _EMPTY_PATH, _FORCE_SYNC = 0x100, 0x1000, 0x2000
 _SIZE = 0x200
-"""Of linux/stat.h and linux/fcntl.h."""
+_STAMPS = 0x4 | 0x40 | 0x80 | 0x100 | _SIZE
+"""Of linux/stat.h and linux/fcntl.h; the second: nlink, mtime, ctime, ino and size."""
 
-_STATX_BYTES, _MASK_AT, _SIZE_AT = 256, 0, 40
-"""struct statx: its length, and where in it the mask and the size are."""
+_STATX_BYTES, _MASK_AT, _NLINK_AT, _INO_AT, _SIZE_AT, _CTIME_AT, _MTIME_AT = 256, 0, 16, 32, 40, 96, 112
+"""struct statx: its length, and where in it things are."""
 
 
 def question_for(path: str) -> Callable[[str], int] | None:
     """What tells the length of a file below the directory of `path`, in bytes, and may raise OSError; None where an
     open is to be preferred, or nothing else can be had."""
+    ask = _question_for(path, _SIZE)
+    return None if ask is None else lambda name: _number(ask(name), _SIZE_AT, 8)
+
+
+def stamps_for(path: str) -> Callable[[str], tuple[int, ...]] | None:
+    """The same for what tells whether something has changed in the directory `path`: its number, mtime and ctime in
+    nanoseconds, nlink and size, as fstat(2) has them."""
+    # Of what is held, where it is: a look-up of its name would be a question of its own.
+    ask = _question_for(f"{path}/.", _STAMPS)
+    return None if ask is None else lambda name: _stamps(ask(f"{name}/."))
+
+
+def _number(answer: bytes, start: int, size: int) -> int:
+    return int.from_bytes(answer[start : start + size], "little")
+
+
+def _stamps(answer: bytes) -> tuple[int, ...]:
+    mtime, ctime = (
+        _number(answer, at, 8) * 1_000_000_000 + _number(answer, at + 8, 4) for at in (_MTIME_AT, _CTIME_AT)
+    )
+    return (
+        _number(answer, _INO_AT, 8),
+        mtime,
+        ctime,
+        _number(answer, _NLINK_AT, 4),
+        _number(answer, _SIZE_AT, 8),
+    )
+
+
+def _question_for(path: str, wanted: int) -> Callable[[str], bytes] | None:
     from pigeon.mountinfo import filesystem_of
 
     if filesystem_of(os.path.dirname(path)).fstype not in KINDS:
         return None
     try:
-        length_of = _statx()
-        length_of(path)
+        ask = _statx(wanted)
+        ask(path)
     except (ImportError, OSError, AttributeError):
         return None
-    return length_of
+    return ask
 
 
-def _statx() -> Callable[[str], int]:
+def _statx(wanted: int) -> Callable[[str], bytes]:
     import ctypes
 
     libc = ctypes.CDLL(None, use_errno=True)
     statx = libc.statx  # glibc 2.28, musl 1.2.5
     answer = ctypes.create_string_buffer(_STATX_BYTES)
 
-    def length_of(path: str) -> int:
-        def ask(name: str, directory: int | None) -> int:
-            place = _AT_FDCWD if directory is None else directory
-            if statx(place, os.fsencode(name), _NOFOLLOW | _FORCE_SYNC, _SIZE, answer) != 0:
+    def answer_for(path: str) -> bytes:
+        def ask(name: str, directory: int | None) -> bytes:
+            place, flags = _AT_FDCWD if directory is None else directory, _NOFOLLOW | _FORCE_SYNC
+            if name == ".":
+                name, flags = "", flags | _EMPTY_PATH
+            if statx(place, os.fsencode(name), flags, wanted, answer) != 0:
                 number = ctypes.get_errno()
                 raise OSError(number, os.strerror(number), path)
-            if not int.from_bytes(answer.raw[_MASK_AT : _MASK_AT + 4], "little") & _SIZE:
-                raise OSError(0, "no size", path)
-            return int.from_bytes(answer.raw[_SIZE_AT : _SIZE_AT + 8], "little")
+            if _number(answer.raw, _MASK_AT, 4) & wanted != wanted:
+                raise OSError(0, "not all that was asked for", path)
+            return answer.raw
 
         return at(path, ask)
 
-    return length_of
+    return answer_for

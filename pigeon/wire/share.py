@@ -192,6 +192,16 @@ def list_names(path: str) -> list[str]:
         os.close(fd)
 
 
+SETTLED_S = 2.5
+"""A directory that was read so long after its stamps have changed last holds nothing that came with the same stamps: no
+file server's are rounded to more than two seconds. So these can be asked for without opening it."""
+
+OPENED_EVERY = 8
+"""Of the looks that only ask for the stamps, so many are followed by a listing all the same."""
+
+LIES = 3
+"""So often the stamps may deny what a listing finds: once is a change in between."""
+
 AGAIN_S = 0.02
 """A directory that seems to be as it was is read after so long all the same: the stamps of some filesystems are rounded
 to seconds, or come from a cache. Longer than the tick of any kernel's clock, from which the others have them."""
@@ -202,23 +212,40 @@ class Listing:
     when a network filesystem asks the server; to read what has not changed would be most of the work.
     """
 
-    __slots__ = ("_path", "_read_at", "_seen", "_since")
+    __slots__ = ("_asked", "_lies", "_path", "_read_at", "_seen", "_since", "_stamps_of")
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, stamps_of: Callable[[str], tuple[int, ...]] | None = None) -> None:
+        """`stamps_of`: what asks the server for less than an open does (`looks.stamps_for`), once all is quiet."""
         self._path = path
+        self._stamps_of = stamps_of
+        self._asked = self._lies = 0
         self._seen: tuple[int, ...] = ()
         self._since = self._read_at = 0.0
+
+    def _is_denied(self) -> bool:
+        """Whether the stamps are those of a directory whose every name is known."""
+        if self._stamps_of is None or not self._seen or self._read_at - self._since < SETTLED_S:
+            return False
+        try:
+            return self._stamps_of(self._path) == self._seen[1:]
+        except OSError:
+            return False  # opening tells what is the matter
 
     def changed(self, now: float) -> list[str] | None:
         """What lies in it now, at monotonic `now`; None: the same as at the last call, beyond what AGAIN_S allows for.
 
         Raises OSError as `open_listing`.
         """
+        denied = self._is_denied()
+        if denied:
+            self._asked += 1
+            if self._asked % OPENED_EVERY:
+                return None
         fd, found = _open_listing(self._path)
         try:
             seen = (
-                found.st_ino,
                 found.st_dev,
+                found.st_ino,
                 found.st_mtime_ns,
                 found.st_ctime_ns,
                 found.st_nlink,
@@ -226,6 +253,9 @@ class Listing:
             )
             if seen != self._seen:
                 self._seen, self._since = (), now
+                self._lies += denied
+                if self._lies >= LIES:
+                    self._stamps_of = None
             # What came in one tick of the clock with the last change has no stamp of its own.
             elif self._read_at - self._since >= AGAIN_S > now - self._read_at:
                 return None

@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from pigeon.wire.share import AGAIN_S, Listing
+from pigeon.mountinfo import filesystem_of
+from pigeon.wire import looks
+from pigeon.wire.share import AGAIN_S, LIES, OPENED_EVERY, SETTLED_S, Listing
 
 
 @pytest.fixture
@@ -61,3 +63,47 @@ def test_one_that_could_not_be_read_is_read_when_it_can(directory: Path) -> None
         listing.changed(200.001)
     directory.with_name("old").rename(directory)
     assert listing.changed(200.1) == ["a"]
+
+
+def test_where_asking_is_cheaper_the_stamps_are_asked_for(
+    directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a directory that was read long enough after its last change; and it is opened now and then all the same."""
+    monkeypatch.setattr(looks, "KINDS", {filesystem_of(str(directory)).fstype})
+    stamps_of = looks.stamps_for(str(directory))
+    assert stamps_of is not None
+    found = directory.stat()
+    assert stamps_of(str(directory)) == (
+        found.st_ino,
+        found.st_mtime_ns,
+        found.st_ctime_ns,
+        found.st_nlink,
+        found.st_size,
+    )
+    listing = Listing(str(directory), stamps_of)
+    for now in (100.0, 100.0 + SETTLED_S):
+        assert listing.changed(now) == ["a"]
+    times = iter(range(200, 300))
+    answers = [listing.changed(next(times)) for _ in range(2 * OPENED_EVERY)]
+    assert [at for at, names in enumerate(answers, 1) if names] == [OPENED_EVERY, 2 * OPENED_EVERY]
+    (directory / "b").touch()
+    assert sorted(listing.changed(next(times)) or []) == ["a", "b"], "the stamps are others"
+    assert listing.changed(next(times)) is not None, "something may have come in the last change's tick"
+
+
+def test_stamps_that_lie_are_believed_no_longer(directory: Path) -> None:
+    seen: list[tuple[int, ...]] = []
+    listing = Listing(str(directory), lambda _: seen[0])
+    now, looks_needed = 100.0, []
+    for name in ("b", "c", "d", "e"):
+        for _ in range(2):
+            now += SETTLED_S
+            listing.changed(now)
+        found = directory.stat()
+        seen[:] = [(found.st_ino, found.st_mtime_ns, found.st_ctime_ns, found.st_nlink, found.st_size)]
+        (directory / name).touch()
+        needed = 1
+        while name not in (listing.changed(now) or []):
+            needed += 1
+        looks_needed.append(needed)
+    assert max(looks_needed) <= OPENED_EVERY and looks_needed[LIES] == 1, looks_needed

@@ -113,7 +113,7 @@ def test_where_it_cannot_be_asked_it_is_opened(
     if why == "no such call":
         request.getfixturevalue("everywhere")
 
-        def missing() -> Callable[[str], int]:
+        def missing(wanted: int) -> Callable[[str], bytes]:
             raise AttributeError("statx")
 
         monkeypatch.setattr(looks, "_statx", missing)

@@ -82,9 +82,9 @@ def publish(namespace: Namespace, request: Request, end_of_input: bytes = b"") -
         request.translate(from_here)
     try:
         _make_directory(namespace, session)
-        files.create(session.stream)
-        files.create(session.stdin(), end_of_input)
-        files.create(session.control())
+        files.make(session.stream)
+        files.make(session.stdin(), end_of_input)
+        files.make(session.control())
         files.replace(session.request, request.encode(__version__))
         status = Status(request.session_id, states.PENDING, created_at=request.created_at)
         files.replace(session.status, status.encode())

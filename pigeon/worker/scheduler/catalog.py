@@ -10,6 +10,7 @@ from __future__ import annotations
 from pigeon import clock
 from pigeon.wire import files, states
 from pigeon.wire.documents import BadDocument
+from pigeon.wire.looks import stamps_for
 from pigeon.wire.names import CLAIM_NAME, STATUS_NAME, Namespace, SessionFiles, is_session_id
 from pigeon.wire.reading import read_status
 from pigeon.wire.share import Listing
@@ -47,7 +48,7 @@ class Catalog:
         self.namespace = namespace
         self.route = route
         self._only = only
-        self._listing = Listing(namespace.sessions)
+        self._listing = Listing(namespace.sessions, stamps_for(namespace.sessions))
         self._guard = Guard("the session", requests.Unpublished)
         self._vanished: dict[str, None] = {}
         """Gone without having been seen final, in the order of their going."""
