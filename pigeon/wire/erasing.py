@@ -16,18 +16,19 @@ MAX_CONTROL_BYTES = 64 * 1024 * 1024
 
 def blank_lines(size: int) -> bytes:
     """So many bytes that say nothing, in whole lines, in the place of whole records."""
-    lines = b""
+    lines = []
     while size:
         length = size if size <= 2 * MAX_DATA_BYTES else MAX_DATA_BYTES
-        lines += b'{"type":"blank"}'.ljust(length - 1) + b"\n"
+        lines.append(b'{"type":"blank"}'.ljust(length - 1) + b"\n")
         size -= length
-    return lines
+    return b"".join(lines)
 
 
 def erase(path: str, start: int, end: int) -> None:
-    """Put blanks in place of the whole records between two offsets. Raises OSError: not done; call again."""
+    """Put blanks in place of the whole records between two offsets; none where who ended the session has emptied the
+    file. Raises OSError: not done; call again."""
     if end > start:
-        files.write_at(path, [blank_lines(end - start)], start)
+        files.write_at(path, [blank_lines(end - start)], start, grows=False)
 
 
 def erase_all(session: SessionFiles) -> None:
@@ -49,12 +50,15 @@ def erase_all(session: SessionFiles) -> None:
 
 
 def _erase_keys(path: str) -> None:
+    """Those that follow each other at one stroke: a long session has typed many."""
     data = files.read(path, MAX_CONTROL_BYTES)
-    start = 0
-    while quoted(KEYS) in data[start:]:
-        at = data.find(quoted(KEYS), start)
-        begin, end = data.rfind(b"\n", 0, at) + 1, data.find(b"\n", at) + 1
-        if not end:
-            return
-        erase(path, begin, end)
-        start = end
+    begin = end = 0
+    while (at := data.find(quoted(KEYS), end)) >= 0:
+        line, after = data.rfind(b"\n", 0, at) + 1, data.find(b"\n", at) + 1
+        if not after:
+            break
+        if line != end:
+            erase(path, begin, end)
+            begin = line
+        end = after
+    erase(path, begin, end)

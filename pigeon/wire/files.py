@@ -166,18 +166,23 @@ def _write_and_close(path: str, fd: int, pieces: Sequence[Piece], offset: int) -
     os.close(fd)
 
 
-def write_at(path: str, pieces: Sequence[Piece], offset: int) -> None:
+def write_at(path: str, pieces: Sequence[Piece], offset: int, *, grows: bool = True) -> None:
     """All pieces, one behind the other, at `offset` of a file of our own that is there already.
+
+    `grows` False: only over what is there, and nothing if another has cut the file.
 
     Raises:
         Refused: as `open_checked`.
         OSError: it cannot be said how much has been written; the same again at the same offset is safe.
     """
     fd = _open(path, _WRITE)
-    reason = _distrust(os.fstat(fd))
-    if reason:
+    found = os.fstat(fd)
+    reason = _distrust(found)
+    if reason or (not grows and found.st_size < offset + sum(map(len, pieces))):
         os.close(fd)
-        raise Refused(errno.EPERM, reason, path)
+        if reason:
+            raise Refused(errno.EPERM, reason, path)
+        return
     if len(pieces) > MAX_PIECES:
         pieces = (b"".join(pieces),)
     _write_and_close(path, fd, pieces, offset)

@@ -19,7 +19,7 @@ from pigeon.client.session.options import Options
 from pigeon.client.session.owner import OwnerState
 from pigeon.client.session.session_end import SessionEnd
 from pigeon.client.session.submit import Submission, is_over, publish
-from pigeon.client.session.trouble import ShareTrouble
+from pigeon.client.session.trouble import ShareTrouble, Told
 from pigeon.client.session.upstream import Upstream
 from pigeon.client.terminal import escapes, leaving
 from pigeon.client.terminal.escapes import Escapes
@@ -387,10 +387,28 @@ def test_how_often_the_status_is_looked_at(session: SessionFiles) -> None:
         assert len(times) / 100 <= looks * 1.05
 
 
+def test_one_trouble_is_told_once_though_reading_and_writing_fail() -> None:
+    said: list[str] = []
+    told = Told(said.append)
+    reading, writing = ShareTrouble("/share/x", told), ShareTrouble("/share/x", told)
+    for now in (0.0, 4.0, 5.0):
+        reading.began(OSError(errno.EIO, "Input/output error"), now)
+        writing.began(OSError(errno.EIO, "Input/output error"), now)
+    assert len(said) == 1
+    reading.over()
+    assert len(said) == 1
+    writing.over()
+    assert said[1:] == ["the shared directory works again"]
+    for now in (10.0, 14.0):  # these are two
+        reading.began(OSError(errno.EIO, "Input/output error"), now)
+        writing.began(OSError(errno.ENOSPC, "No space left on device"), now)
+    assert len(said) == 4
+
+
 def test_a_share_that_is_gone_for_good_is_given_up() -> None:
     """One that is not there; what does not answer is waited for."""
     told: list[str] = []
-    trouble = ShareTrouble("/share/x", told.append)
+    trouble = ShareTrouble("/share/x", Told(told.append))
     gone = FileNotFoundError(errno.ENOENT, "No such file or directory", "/share/x/stream.jsonl")
     for now in (0.0, 4.0, 299.0):
         trouble.began(gone, now)

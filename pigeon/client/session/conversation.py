@@ -13,7 +13,7 @@ from pigeon.client.session.departure import Departure
 from pigeon.client.session.front import TOOK, Input, Wish
 from pigeon.client.session.owner import OwnerState
 from pigeon.client.session.session_end import QUIET_S, SessionEnd
-from pigeon.client.session.trouble import NO_ROOM, ShareTrouble
+from pigeon.client.session.trouble import NO_ROOM, ShareTrouble, Told
 from pigeon.client.session.upstream import Upstream
 from pigeon.errors import EXIT_CANCELLED, EXIT_PIGEON, DamagedSession, PigeonError
 from pigeon.wire import files, records, states
@@ -63,8 +63,9 @@ class Conversation:
             self.upstream.ended_before(submission.input_bytes)
         self.end = SessionEnd(self.session, self._now)
         self.departure = Departure(submission, options, front, self.upstream, self.end)
-        self._reading = ShareTrouble(self.session.directory, self._tell_trouble)
-        self._writing = ShareTrouble(self.session.directory, self._tell_trouble)
+        told = Told(self._tell_trouble)
+        self._reading = ShareTrouble(self.session.directory, told)
+        self._writing = ShareTrouble(self.session.directory, told)
         self._stream = StreamReader(self.session)
         self._born = self._active = self._next_look = self._next_alive = self._answered_told = self._now
         self._answered = False

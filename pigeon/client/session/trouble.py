@@ -27,13 +27,33 @@ NO_ROOM = {
 """What the user is told, by the error's number."""
 
 
-class ShareTrouble:
-    """Since when one client's operations have failed."""
+class Told:
+    """What one client's user has been told of troubles that last: reading and writing mostly fail by one cause."""
 
-    def __init__(self, directory: str, notice: Callable[[str], None]) -> None:
+    def __init__(self, notice: Callable[[str], None]) -> None:
+        self._notice = notice
+        self._lasting: dict[ShareTrouble, str] = {}
+
+    def lasts(self, trouble: ShareTrouble, text: str) -> None:
+        """Tell what no other trouble has told."""
+        if text not in self._lasting.values():
+            self._notice(text)
+        self._lasting[trouble] = text
+
+    def over(self, trouble: ShareTrouble) -> None:
+        """Tell once all are over."""
+        del self._lasting[trouble]
+        if not self._lasting:
+            self._notice("the shared directory works again")
+
+
+class ShareTrouble:
+    """Since when one kind of a client's operations has failed."""
+
+    def __init__(self, directory: str, told: Told) -> None:
         """`directory` is named where an error does not say which file it is about."""
         self._directory = directory
-        self._notice = notice
+        self._told = told
         self._since: float | None = None
         self.is_told = False
         """The user knows of the trouble that lasts."""
@@ -49,11 +69,11 @@ class ShareTrouble:
         if not self.is_told and now - self._since > TROUBLE_S:
             self.is_told = True
             other = f"the shared directory is having trouble: {error.strerror}; trying on"
-            self._notice(NO_ROOM.get(error.errno or 0, other))
+            self._told.lasts(self, NO_ROOM.get(error.errno or 0, other))
 
     def over(self) -> None:
         """An operation has worked."""
         if self.is_told:
-            self._notice("the shared directory works again")
+            self._told.over(self)
         self._since = None
         self.is_told = False
