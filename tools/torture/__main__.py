@@ -58,7 +58,7 @@ def torture(
         field = Field(base, share, the_plan, trouble, parallel=parallel, until_s=60 * minutes)
         field.run(say)
     judge = Judge(base, field.clients, field.owners, field.first_ends)
-    violations = field.problems + judge.check()
+    violations = field.problems + (judge.check_lost() if wanted.is_lost else judge.check())
     return Report(base, field, judge, violations, time.monotonic() - began)
 
 
@@ -78,13 +78,20 @@ def main() -> int:
         default=[],
         help="sessions of these kinds; can be repeated",
     )
+    parser.add_argument(
+        "--lost",
+        action="store_true",
+        help="in the end the share is taken away for good (plain only); 7 minutes",
+    )
     parser.add_argument("--minutes", type=float, default=600.0, help="begin nothing new after so long")
     parser.add_argument("--parallel", type=int, default=10, help="clients at a time, at most")
     parser.add_argument("--keep", action="store_true", help="keep the directory in any case")
     parser.add_argument("--plan", action="store_true", help="print the schedule and do nothing")
     options = parser.parse_args()
     seed = secrets.randbelow(1_000_000) if options.seed is None else options.seed
-    wanted = plan.Wanted(seed, options.sessions, options.kills, options.mount, tuple(options.only))
+    wanted = plan.Wanted(
+        seed, options.sessions, options.kills, options.mount, tuple(options.only), options.lost
+    )
     if options.plan:
         for step in plan.make(wanted).steps:
             print(step)

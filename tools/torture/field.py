@@ -26,6 +26,9 @@ WORKER_TIMEOUT_S = 10.0
 REST_S = 150.0
 """After the last blow everything must have ended within this: ten silent worker timeouts and a hang-up."""
 
+LOST_S = 420.0
+"""Nothing but workers may outlive by more than this a share that is gone for good: five minutes, then a hang-up."""
+
 BEGUN_WHILE_GONE = 4
 
 CROWDED_S = 240.0
@@ -89,7 +92,7 @@ class Field(Surroundings):
         self._begun_before_gone = 0
         self._lives: Iterator[plan.Life] = iter(the_plan.lives)
         self._workers_started = 0
-        self._resting = False
+        self._resting = self._is_lost = False
         self._log = (base / "actions.log").open("a", buffering=1)
         self._born = time.monotonic()
         self._until = self._born + until_s
@@ -132,8 +135,12 @@ class Field(Surroundings):
                     f"{len(self.clients)} sessions begun, {len(self.running)} clients, {self.kills} kills, "
                     f"{self.blows} other blows"
                 )
-        progress("at rest: everybody may go on, and must come to an end")
-        self._rest()
+        if self.plan.is_lost:
+            progress("the share is gone for good: everybody must come to an end")
+            self._lose_share()
+        else:
+            progress("at rest: everybody may go on, and must come to an end")
+            self._rest()
 
     def _is_crowded(self) -> bool:
         if self.trouble.is_gone:  # each that is begun now ends at once
@@ -171,7 +178,7 @@ class Field(Surroundings):
             slot.child = None
             life = LIVES_AT_REST if self._resting else next(self._lives, LIVES_AT_REST)
             slot.points = life.points
-            slot.due_at = now + life.delay_s
+            slot.due_at = None if self._is_lost else now + life.delay_s
         if slot.child is None and slot.due_at is not None and now >= slot.due_at:
             if not self._workers_started:
                 slot.points = next(self._lives, LIVES_AT_REST).points
@@ -342,6 +349,26 @@ class Field(Surroundings):
             self.problems += [f"its client has not ended: {c.session.name} pid {c.pid}" for c in self.running]
         for pid in list(self.stopped):
             people.send(pid, self.mark, signal.SIGCONT)
+        self._stop_workers()
+        self._sweep()
+        self._log.close()
+
+    def _lose_share(self) -> None:
+        """Clients, runners and commands have to end; a worker waits for its share, and is told to stop."""
+        self._resting = self._is_lost = True
+        self.trouble.lose()
+        for slot in self.slots:
+            slot.due_at = None
+        for client in self.running:
+            self._touch(client, "share vanished")
+        deadline = time.monotonic() + LOST_S
+        while self.stopped or self.running or self._working():
+            if time.monotonic() >= deadline:
+                self.problems += [
+                    f"still there {LOST_S:.0f} s after its share: {one}" for one in self._working()
+                ]
+                break
+            self.turn(0.1)
         self._stop_workers()
         self._sweep()
         self._log.close()

@@ -164,6 +164,19 @@ class Judge:
         self._check_logs()
         return self.violations
 
+    def check_lost(self) -> list[str]:
+        """What can be told without the share: nothing ran twice, and all that was printed and read is right."""
+        for client in self.clients:
+            session = client.session
+            notes = self._notes(session.name)
+            self._starts(notes)
+            self._check_input(session, notes)
+            channel = "pty" if session.kind in plan.ON_A_TERMINAL else "stdout"
+            if not session.detach and channel == "stdout" and client.out is not None:
+                self._prefix(f"{session.name}: client's output", client.out, kinds.expected(session, channel))
+        self._check_logs()
+        return self.violations
+
     def _notes(self, name: str) -> Notes:
         return Notes(self.base / "notes", self._files[name], name)
 

@@ -189,6 +189,8 @@ class Plan:
 
     steps: tuple[Step, ...]
     lives: tuple[Life, ...]
+    is_lost: bool
+    """In the end the share is taken away, and does not come back."""
     one_journal: bool
     """Both workers keep the same journal, as two that are started by hand on one host do."""
 
@@ -207,14 +209,15 @@ class Wanted:
     kills: int
     mount: str = PLAIN
     only: tuple[str, ...] = ()
+    is_lost: bool = False
+    """The share does not outlive it (PLAIN)."""
 
     @property
     def options(self) -> str:
         """Of `tools/torture/run`, which do the same again."""
         only = "".join(f" --only {kind}" for kind in self.only)
-        return (
-            f"--seed {self.seed} --sessions {self.sessions} --kills {self.kills} --mount {self.mount}{only}"
-        )
+        lost = " --lost" if self.is_lost else ""
+        return f"--seed {self.seed} --sessions {self.sessions} --kills {self.kills} --mount {self.mount}{only}{lost}"
 
 
 def make(wanted: Wanted) -> Plan:
@@ -240,7 +243,7 @@ def make(wanted: Wanted) -> Plan:
         if one is not None:
             steps.append(one)
     lives = tuple(_life(rng, first=number < 2) for number in range(2 + 2 * kills))
-    return Plan(tuple(steps), lives, one_journal=rng.random() < 0.5)
+    return Plan(tuple(steps), lives, is_lost=wanted.is_lost, one_journal=rng.random() < 0.5)
 
 
 def _begun(rng: random.Random, sessions: int, only: tuple[str, ...]) -> list[Begun]:

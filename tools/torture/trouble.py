@@ -38,6 +38,10 @@ class Trouble:
     def end(self) -> None:
         """No trouble from here on."""
 
+    def lose(self) -> None:
+        """Not of this kind."""
+        raise NotImplementedError("only a plain share is lost for good")
+
 
 class Vanishing(Trouble):
     """A share that is not there for a while, as one that is mounted elsewhere, and comes back as it was."""
@@ -57,6 +61,14 @@ class Vanishing(Trouble):
     def turn(self, now: float) -> None:
         if self.is_gone and now >= self._until:
             self.end()
+
+    def lose(self) -> None:
+        """It does not come back."""
+        if not self.is_gone:
+            self._place.rename(self._away)
+        self.is_gone = self.was_gone = True
+        self._until = float("inf")
+        shutil.rmtree(self._away, ignore_errors=True)  # whoever holds a directory of it has lost that, too
 
     def end(self) -> None:
         if self.is_gone:
