@@ -31,6 +31,8 @@ _LOG_PAGES = 200
 """Size at which the write-ahead log is folded into the file. Whoever opens the journal while nobody else has it open
 reads the whole log (0.3 ms for 200 pages, 1.3 for SQLite's 1000); folding it costs two fsyncs, here every 40 steps."""
 
+_COLUMNS = frozenset(COLUMNS)
+
 _PRUNE_ROWS = 500
 """For each transaction: a few milliseconds, so that no step has to wait for a big clean-up."""
 
@@ -338,6 +340,5 @@ class Journal:
 
 def _known(columns: Mapping[str, object]) -> dict[str, object]:
     """`columns` as they are stored; a name that the table has not is a bug of the caller's."""
-    strange = columns.keys() - set(COLUMNS)
-    assert not strange, f"the journal has no columns {sorted(strange)}"
+    assert _COLUMNS.issuperset(columns), f"the journal has no columns {sorted(columns.keys() - _COLUMNS)}"
     return {name: stored(value) for name, value in columns.items()}
