@@ -360,6 +360,8 @@ class Conversation:
 
     def _conclude(self) -> None:
         """Raise the outcome once there is one and all output has been printed."""
+        if self.departure.wants_to_detach:
+            self._read_stream()  # an end that has come meanwhile is what the user hears of
         self.departure.detach()
         self.departure.give_up()
         outcome = self.end.due(

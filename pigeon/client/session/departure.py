@@ -211,6 +211,11 @@ class Departure:
         """As Submission.withdraw."""
         return self._submission.withdraw(reason, exit_code)
 
+    @property
+    def wants_to_detach(self) -> bool:
+        """The user wants to leave the session to itself."""
+        return self._detach_wanted
+
     def detach(self) -> None:
         """Leave the session to itself, if that is wanted and can be. Raises Outcome."""
         if not self._detach_wanted:
