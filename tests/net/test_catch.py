@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.helpers.processes import marked
 from tests.helpers.waiting import wait_until
 from tests.net.world import OUTSIDE, PYTHON, SIX, World, a_world
 
@@ -198,6 +199,29 @@ MUSL = (
 def test_a_name_that_is_asked_for_without_a_connection(world: World) -> None:
     assert world.net("--no-env", PYTHON, "-c", MUSL, "www.example").stdout == b"True True 0 1\n"
     assert world.net("--no-env", PYTHON, "-c", MUSL, "nope.invalid").stdout == b"True True 3 0\n"
+
+
+ASKS = (
+    "import select, socket, sys\n"
+    "s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.settimeout(20)\n"
+    "if sys.argv[1] == 'watched': e = select.epoll(); e.register(s.fileno(), select.EPOLLIN)\n"
+    "s.connect(('203.0.113.99', 53))\n"
+    "s.send(b'\\x12\\x34\\1\\0\\0\\1\\0\\0\\0\\0\\0\\0\\3www\\7example\\0\\0\\1\\0\\1')\n"
+    "if sys.argv[1] == 'watched': e.poll()\n"
+    "answer, (host, port) = s.recvfrom(512)\n"
+    "print(answer[7], host, s.get_inheritable(), s.gettimeout())\n"
+)
+
+
+@pytest.mark.parametrize("manner", ["plain", "watched"])
+def test_an_answer_comes_from_the_name_server_that_was_meant(world: World, manner: str) -> None:
+    """c-ares takes no other. Not where an epoll(7) knows the socket already, nor without user namespaces."""
+    alone = ("unshare", "--user", "--map-root-user", "--net", "ip", "link", "set", "lo", "up")
+    may_be = manner == "plain" and world.on_node(*alone).code == 0
+    done = world.net("--no-env", PYTHON, "-c", ASKS, manner)
+    host = "203.0.113.99" if may_be else "127.0.0.1"
+    assert done.stdout.decode() == f"1 {host} False 20.0\n", done.words
+    wait_until(lambda: not any(ASKS in words for words in marked(world.mark).values()), 10, "all to end")
 
 
 def test_where_the_kernel_does_not_allow_it_one_line_says_so_and_variables_serve(world: World) -> None:

@@ -18,7 +18,7 @@ from tests.net.world import OUTSIDE, PYTHON, World, a_world
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(400)]
 
-PACKAGES = "requests httpx aiohttp urllib3 websockets websocket-client huggingface_hub fsspec uv"
+PACKAGES = "requests httpx aiohttp urllib3 websockets websocket-client huggingface_hub fsspec uv aiodns"
 URL = "https://www.example/hello"
 
 LIBRARIES = {
@@ -27,6 +27,10 @@ LIBRARIES = {
     "urllib3": f"import urllib3, ssl; p = urllib3.PoolManager(ssl_context=ssl.create_default_context());"
     f" print(p.request('GET', '{URL}').data.decode())",
     "aiohttp": "import aiohttp, asyncio\nasync def main():\n async with aiohttp.ClientSession() as s:\n"
+    f"  async with s.get('{URL}') as r: print(await r.text())\nasyncio.run(main())",
+    "aiohttp, getaddrinfo": "import aiohttp, asyncio\nasync def main():\n"
+    " c = aiohttp.TCPConnector(resolver=aiohttp.ThreadedResolver())\n"
+    " async with aiohttp.ClientSession(connector=c) as s:\n"
     f"  async with s.get('{URL}') as r: print(await r.text())\nasyncio.run(main())",
     "aiohttp, trust_env": "import aiohttp, asyncio\nasync def main():\n"
     " async with aiohttp.ClientSession(trust_env=True) as s:\n"

@@ -29,6 +29,7 @@ from pigeon.net.catch.decide import (
     parse,
 )
 from pigeon.net.catch.dns import Inventions
+from pigeon.net.catch.elsewhere import Elsewhere
 from pigeon.net.catch.kernel import Question
 from pigeon.net.catch.machine import Machine
 from pigeon.net.catch.name_server import Knows, NameServer, own_servers
@@ -78,6 +79,8 @@ class Catcher:
         self._names = NameServer(
             loop, self._inventions, own_servers(_text("/etc/resolv.conf")), knows, self._stays
         )
+        self._elsewhere: Elsewhere | None = None
+        """From the first question for a name on."""
         self._on_link: list[Network] = []
         self._routes_at: float | None = None
         self._inner: dict[int, Listener] = {}
@@ -128,7 +131,7 @@ class Catcher:
                     return
                 verdict = decide(place, sock.type & 0xF, self._networks(), self._direct)
                 if verdict == NAMES:
-                    self._lead_to_names(question, sock)
+                    self._lead_to_names(question, sock, place)
                     return
                 if verdict == LEND:
                     self._lend(question, sock, place)
@@ -140,12 +143,37 @@ class Catcher:
         else:
             kernel.go_on(self._listener, question)
 
-    def _lead_to_names(self, question: Question, sock: socket.socket) -> None:
-        place = self._names.places.get(sock.family)
-        if place is None:
+    def _lead_to_names(self, question: Question, sock: socket.socket, place: Place) -> None:
+        """The socket becomes one by which our name server answers as the one that was meant, if it can."""
+        if self._replaced(question, sock, place):
+            kernel.say(self._listener, question, 0)
+            return
+        ours = self._names.places.get(sock.family)
+        if ours is None:
             kernel.go_on(self._listener, question)
         else:
-            kernel.say(self._listener, question, sock.connect_ex((place.host, place.port)))
+            kernel.say(self._listener, question, sock.connect_ex((ours.host, ours.port)))
+
+    def _replaced(self, question: Question, sock: socket.socket, place: Place) -> bool:
+        if sock.family != socket.AF_INET:
+            return False
+        try:
+            if not kernel.may_be_replaced(question.tid, question.descriptor):
+                return False
+            if self._elsewhere is None:
+                self._elsewhere = Elsewhere()
+                if self._elsewhere.server is not None:
+                    self._names.listen(self._elsewhere.server)
+            made = self._elsewhere.new()
+            if made is None:
+                return False
+            with made:
+                os.set_blocking(made.fileno(), os.get_blocking(sock.fileno()))
+                made.connect((place.host, place.port))
+                kernel.replace(self._listener, question, made.fileno())
+            return True
+        except OSError:
+            return False
 
     def _redirect(self, question: Question, sent: tuple[int, int], place: Place) -> None:
         """A question that is sent without a connect(2), as musl does: to our name server, whose address takes the place

@@ -19,7 +19,9 @@ _PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER, _PR_SET_NO_NEW_PRIVS = 1, 36, 38
 _SET_MODE_FILTER, _GET_ACTION_AVAIL = 1, 2
 _NEW_LISTENER = 1 << 3
 _USER_NOTIF = 0x7FC00000
-_RECEIVE, _SEND, _IS_VALID = 0xC0502100, 0xC0182101, 0x40082102
+_RECEIVE, _SEND, _IS_VALID, _ADD = 0xC0502100, 0xC0182101, 0x40082102, 0x40182103
+_AT_THIS_NUMBER = 1
+_NEW_USER, _NEW_NET = 0x10000000, 0x40000000
 _CONTINUE = 1
 
 _QUESTION = struct.Struct("=QIIiIQ6Q")
@@ -126,6 +128,32 @@ def overwrite(tid: int, address: int, data: bytes) -> None:
     )
     if _checked(count) != len(data):
         raise OSError(errno.EFAULT, os.strerror(errno.EFAULT))
+
+
+def may_be_replaced(tid: int, descriptor: int) -> bool:
+    """Whether nothing of the process but the number leads to the descriptor: an epoll(7) would keep to the one before.
+
+    Raises OSError.
+    """
+    for name in os.listdir(f"/proc/{tid}/fd"):
+        if os.readlink(f"/proc/{tid}/fd/{name}") == "anon_inode:[eventpoll]":
+            with open(f"/proc/{tid}/fdinfo/{name}") as lines:
+                if any(line.split()[:2] == ["tfd:", str(descriptor)] for line in lines):
+                    return False
+    return True
+
+
+def replace(listener: int, question: Question, fd: int) -> None:
+    """Put a copy of ours in the place of the descriptor that the call was about (Linux 5.9). Raises OSError."""
+    with open(f"/proc/{question.tid}/fdinfo/{question.descriptor}") as lines:
+        flags = next(int(line.split()[1], 8) for line in lines if line.startswith("flags:"))
+    fields = question.number, _AT_THIS_NUMBER, fd, question.descriptor, flags & os.O_CLOEXEC
+    fcntl.ioctl(listener, _ADD, struct.pack("=QIIII", *fields))
+
+
+def leave_network() -> None:
+    """This process, which has one thread, is root of a network with nothing in it (unshare(2)). Raises OSError."""
+    _checked(_libc().unshare(_NEW_USER | _NEW_NET))
 
 
 def probe(numbers: Machine, pid: int, descriptor: int) -> None:

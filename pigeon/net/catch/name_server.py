@@ -70,11 +70,16 @@ class NameServer:
             except OSError:
                 continue
             self.places[family] = Place(family, host, sock.getsockname()[1])
-            loop.watch(sock.fileno(), IN, lambda _, s=sock: self._asked(s))  # type: ignore[misc]  # bound now
+            self.listen(sock)
         self._upstream: dict[int, socket.socket] = {}
         self._known: set[str] = set()
         self._asked_for: dict[str, list[Callable[[bool], None]]] = {}
         """Names that the worker has been asked for, and who waits for its word."""
+
+    def listen(self, sock: socket.socket) -> None:
+        """Answer what comes to this socket, too."""
+        sock.setblocking(False)
+        self._loop.watch(sock.fileno(), IN, lambda _: self._asked(sock))
 
     def _asked(self, sock: socket.socket) -> None:
         try:
