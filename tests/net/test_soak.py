@@ -54,7 +54,8 @@ class User:
                 sock.sendall(data[:100_000])
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
                 return "whole"
-            sender = threading.Thread(target=self._send, args=(sock, data))
+            failures: list[OSError] = []
+            sender = threading.Thread(target=self._send, args=(sock, data, failures))
             sender.start()
             got = b""
             try:
@@ -63,15 +64,19 @@ class User:
             finally:
                 sender.join()
         expected = hashlib.sha256(data).hexdigest().encode() if manner == "half-close" else data
+        if failures:  # a reset is told once: to the sender, and the reader then sees an end
+            raise failures[0]
         if got != expected:  # an end, and not a reset, says that it is whole
             self.wrong.append(f"{manner} of {len(data)} bytes: {len(got)} came, and an end")
         return "whole"
 
     @staticmethod
-    def _send(sock: socket.socket, data: bytes) -> None:
-        with contextlib.suppress(OSError):
+    def _send(sock: socket.socket, data: bytes, failures: list[OSError]) -> None:
+        try:
             sock.sendall(data)
             sock.shutdown(socket.SHUT_WR)
+        except OSError as error:
+            failures.append(error)
 
 
 def descriptors(pid: int) -> int:
