@@ -39,7 +39,7 @@ class Agent(NamedTuple):
     """Writes what lets it start without a question: its home, and the directory it runs in."""
     env: dict[str, str]
     ready: str
-    """On the screen when it can be typed to."""
+    """A pattern of what is on the screen when it is at rest, and all that it looks up at its start has come (re)."""
     hidden: tuple[str, ...]
     """Patterns of what is never the same twice (re): clocks, seconds."""
     process: str
@@ -76,7 +76,7 @@ CODEX = Agent(
     "@openai/codex@0.171.0",
     _codex,
     {"STAND_IN_KEY": KEY},
-    "? for shortcuts",
+    r"/dirs/codex.*\n.*\? for shortcuts",
     (r"Worked for .*", r" · ← for agents", r"codex resume [0-9a-f-]{36}"),
     "/bin/codex",
     "",
@@ -114,13 +114,16 @@ CLAUDE = Agent(
         "DISABLE_ERROR_REPORTING": "1",
         "DISABLE_TELEMETRY": "1",
     },
-    "? for shortcuts",
+    r"\? for shortcuts",
     (r" · ← for agents", r"claude --resume [0-9a-f-]{36}"),
     "/claude",
     "again to exit",
 )
+CLAUDE_IN_LINE = CLAUDE._replace(prepare=_claude("default"))
+"""On the main screen, where what it has said stays above as in a shell."""
 
-AGENTS = {"codex": CODEX, "claude": CLAUDE}
+
+AGENTS = {"codex": CODEX, "claude": CLAUDE, "claude in line": CLAUDE_IN_LINE}
 
 
 def installed(agent: Agent) -> Path:

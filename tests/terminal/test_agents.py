@@ -103,20 +103,29 @@ class Run:
         now = picture(self.window)
         return Picture([hide(row, self.agent.hidden) for row in now.cells], now.cursor)
 
-    def ask(self, prompt: str, shows: Shows, *, is_seen: bool = True) -> None:
-        """Type a prompt, and Enter when it is there: together they would count as pasted."""
+    def ask(self, prompt: str, *, is_slow: bool = False) -> None:
+        """Type a prompt, and Enter once it is there: together they would be a paste. `is_slow`: half the answer."""
         self.type(prompt)
         self.see(prompt)
         self.type("\r")
-        if is_seen:
-            self.see(shows)
+        if is_slow:
+            self.window.wait_for(lambda text: "1. the line" in text.rpartition(prompt)[2], 60)
         else:
-            self.window.wait_for(shows, 60)
+            self.see_answer(prompt)
 
     def start(self) -> None:
         """Until it can be typed to."""
         self.type("./run\r")
-        self.see(self.agent.ready)
+        self.see(self.is_at_rest)
+
+    def is_at_rest(self, text: str) -> bool:
+        """It waits for a prompt."""
+        return bool(re.search(self.agent.ready, text))
+
+    def see_answer(self, prompt: str) -> None:
+        """The stand-in has read the prompt, whole, and the program has shown all that it says to it."""
+        said = answer_to(prompt).splitlines()[-1]
+        self.see(lambda text: said in text and self.is_at_rest(text))
 
     def leave(self) -> None:
         """End it by its keys; it and the terminal end alike."""
@@ -156,25 +165,22 @@ def prompted(text: str) -> bool:
     return text.endswith("$")
 
 
-def read(prompt: str) -> Shows:
-    """The stand-in has read the prompt, whole, and the program has shown all that it says to it."""
-    said = answer_to(prompt).splitlines()[-1]
-    return lambda text: said in text
-
-
-def is_half(text: str) -> bool:
-    """What it says slowly is there in part."""
-    return "1. the line" in text.rpartition("slowly")[2]
-
-
 def hide(row: list[Cell], patterns: tuple[str, ...]) -> list[Cell]:
-    """The row without what is never the same twice."""
+    """The row without what is never the same twice, and without the colour of what is not there: a blank's."""
     text = "".join(cell.text[:1] or " " for cell in row)
-    row = list(row)
+    row = [blank(cell) for cell in row]
     for pattern in patterns:
         for found in re.finditer(pattern, text):
             row[found.start() : found.end()] = [HIDDEN] * (found.end() - found.start())
     return row
+
+
+def blank(cell: Cell) -> Cell:
+    """Of a blank nobody sees more than the background, unless it is reversed or has a line."""
+    _, _, underlined, struck, reverse = cell.attributes
+    if cell.text != " " or underlined or struck or reverse:
+        return cell
+    return Cell(" ", ("default", cell.colours[1]), (False,) * 5)
 
 
 def masked(now: Picture, wanted: Picture) -> Picture:
@@ -243,12 +249,12 @@ def test_talk(bench: Bench) -> None:
 
     def scenario(run: Run) -> None:
         run.start()
-        run.ask("hello there", read("hello there"))
-        run.ask("list 60", read("list 60"))
-        run.ask("~/notes and ~d", read("~/notes and ~d"))
-        run.ask("list 5 slowly", is_half, is_seen=False)
+        run.ask("hello there")
+        run.ask("list 60")
+        run.ask("~/notes and ~d")
+        run.ask("list 5 slowly", is_slow=True)
         run.net.let_go()
-        run.see(read("list 5 slowly"))
+        run.see_answer("list 5 slowly")
         run.leave()
 
     plain, through = bench.compare(scenario)
@@ -265,7 +271,7 @@ def test_pasted_text(bench: Bench, text: str) -> None:
         run.type(PASTE + text.replace("\n", "\r") + PASTE_END)
         run.see(lambda screen: "the last line" in screen or "[Pasted" in screen)
         run.type("\r")
-        run.see(read(text))
+        run.see_answer(text)
         assert text in run.net.prompts()
         run.leave()
 
@@ -277,21 +283,22 @@ def test_stopped_and_continued(bench: Bench) -> None:
     """`^Z` gives the shell, `fg` the program: at rest, and while it answers."""
 
     def scenario(run: Run) -> None:
-        def stop_and_go_on(shows: Shows) -> None:
+        def stop_and_go_on() -> None:
             run.type("\x1a")
             run.see(lambda text: "Stopped" in text and prompted(text))
             assert run.window.settings() == run.window.settings_before
             run.net.let_go()
             run.type("fg\r")
-            run.see(shows)
 
         run.start()
-        run.ask("hello there", read("hello there"))
-        stop_and_go_on(lambda text: bench.agent.ready in text and not prompted(text))
-        run.ask("and now", read("and now"))
+        run.ask("hello there")
+        stop_and_go_on()
+        run.see(lambda text: run.is_at_rest(text) and not prompted(text))
+        run.ask("and now")
         run.net.begin()
-        run.ask("list 5 slowly", is_half, is_seen=False)
-        stop_and_go_on(read("list 5 slowly"))
+        run.ask("list 5 slowly", is_slow=True)
+        stop_and_go_on()
+        run.see_answer("list 5 slowly")
         run.leave()
 
     plain, through = bench.compare(scenario)
@@ -304,7 +311,7 @@ def test_killed(bench: Bench) -> None:
 
     def scenario(run: Run) -> None:
         run.start()
-        run.ask("list 5 slowly", is_half, is_seen=False)
+        run.ask("list 5 slowly", is_slow=True)
         kill_marked(bench.pigeon.mark, [drawing(bench.pigeon.mark, bench.agent)])
         run.window.wait_true(lambda: run.window.raw.endswith(b"$ "))
         run.window.type("echo code $?\r")
@@ -322,14 +329,14 @@ def test_detached_and_attached(bench: Bench) -> None:
 
     def scenario(run: Run) -> None:
         run.start()
-        run.ask("hello there", read("hello there"))
-        run.ask("list 40 slowly", is_half, is_seen=False)
+        run.ask("hello there")
+        run.ask("list 40 slowly", is_slow=True)
         run.come_back()
         run.net.let_go()
-        run.see(read("list 40 slowly"))
-        run.ask("and now", read("and now"))
+        run.see_answer("list 40 slowly")
+        run.ask("and now")
         run.come_back()
-        run.see(read("and now"))
+        run.see_answer("and now")
         run.leave()
 
     plain, through = bench.compare(scenario)

@@ -155,6 +155,24 @@ def test_nothing_is_sent_that_is_not_needed(warm: Pigeon) -> None:
     assert window.raw[before:] == b"\x1b[?2004l"
 
 
+@pytest.mark.parametrize("keys", ["\r~.", "\r~d"], ids=["hung up", "detached"])
+def test_what_draws_in_place_is_not_written_over(warm: Pigeon, keys: str) -> None:
+    """On the main screen, with a hidden cursor amid its rows: those below are gone when pigeon and the shell speak."""
+    text = (
+        r"stty raw -echo; printf '\033[?25lanswer\r\n----\r\n> \r\n----\r\nstatus\033[2A\r\033[2C'; exec cat"
+    )
+    window = warm.spawn_tty(text, cwd=warm.directory(f"in place {ord(keys[-1])}"))
+    window.wait_for("status")
+    session = warm.sessions()[-1]
+    window.type(keys)
+    window.wait()
+    before, _, said = window.text().partition("\npigeon: ")
+    assert before == "answer\n----\n>"
+    assert "\n" not in said.replace(session.id, "")
+    assert modes_on(window.raw) == {}
+    warm.run("stop", session.id)
+
+
 def test_a_normal_end_sends_nothing(warm: Pigeon) -> None:
     window = warm.spawn_tty(r"printf '\033[?1049h\033[31m\033[?1049l'", cwd=warm.directory("normal"))
     assert window.wait().code == 0

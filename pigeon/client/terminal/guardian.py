@@ -362,7 +362,8 @@ class Guardian:
 
     def _end(self, code: int) -> int:
         if self._abnormal:
-            write_sequences(frames.split_modes(self._modes)[0], self.terminal.fd)
+            off, _, wants_redraw = frames.split_modes(self._modes)
+            write_sequences(leaving.clean_up(off, wants_redraw=wants_redraw), self.terminal.fd)
         if self._questions.await_answers():
             self.terminal.collect(self._questions.note_answers, SWALLOW_S)
         # Of a terminal that others of this job use as well nothing is dropped that is not likely to be an answer.

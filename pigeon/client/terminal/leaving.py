@@ -26,6 +26,18 @@ UNTOLD = (
     b"missed (`client_timeout`); `pigeon sessions` finds it\n"
 )
 
+SHOW_CURSOR = b"\x1b[?25h"
+
+
+def clean_up(off: bytes, *, wants_redraw: bool) -> bytes:
+    """What puts the terminal right; the arguments as `frames.split_modes` tells them.
+
+    A program that hides the cursor and stays on the main screen draws in place there, with the cursor anywhere in what
+    it draws: the rows below go, or the shell's next lines would be written over them.
+    """
+    draws_in_place = SHOW_CURSOR in off and not wants_redraw
+    return off + b"\r\n\x1b[J" if draws_in_place else off
+
 
 class Leaving:
     """One guardian's."""
