@@ -83,29 +83,27 @@ CODEX = Agent(
 )
 
 
-def _claude(screen: str) -> Callable[[Path, Path], None]:
-    def prepare(home: Path, place: Path) -> None:
-        folder = home / ".claude"
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir()
-        known = {"hasTrustDialogAccepted": True, "hasCompletedProjectOnboarding": True}
-        state = {"hasCompletedOnboarding": True, "theme": "dark", "projects": {str(place): known}}
-        settings = {
-            "tui": screen,
-            "spinnerTipsEnabled": False,
-            "showTurnDuration": False,
-            "permissions": {"defaultMode": "default", "disableAutoMode": "disable"},
-        }
-        (home / ".claude.json").write_text(json.dumps(state))
-        (folder / "settings.json").write_text(json.dumps(settings))
-
-    return prepare
+def _claude(home: Path, place: Path) -> None:
+    folder = home / ".claude"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    known = {"hasTrustDialogAccepted": True, "hasCompletedProjectOnboarding": True}
+    state = {"hasCompletedOnboarding": True, "theme": "dark", "projects": {str(place): known}}
+    # On the main screen ("default") it leaves its prompt on another row each time, as how fast the answer came.
+    settings = {
+        "tui": "fullscreen",
+        "spinnerTipsEnabled": False,
+        "showTurnDuration": False,
+        "permissions": {"defaultMode": "default", "disableAutoMode": "disable"},
+    }
+    (home / ".claude.json").write_text(json.dumps(state))
+    (folder / "settings.json").write_text(json.dumps(settings))
 
 
 CLAUDE = Agent(
     "claude",
     "@anthropic-ai/claude-code@2.1.332",
-    _claude("fullscreen"),
+    _claude,
     {
         "ANTHROPIC_BASE_URL": URL,
         "ANTHROPIC_AUTH_TOKEN": KEY,
@@ -119,11 +117,7 @@ CLAUDE = Agent(
     "/claude",
     "again to exit",
 )
-CLAUDE_IN_LINE = CLAUDE._replace(prepare=_claude("default"))
-"""On the main screen, where what it has said stays above as in a shell."""
-
-
-AGENTS = {"codex": CODEX, "claude": CLAUDE, "claude in line": CLAUDE_IN_LINE}
+AGENTS = {"codex": CODEX, "claude": CLAUDE}
 
 
 def installed(agent: Agent) -> Path:
