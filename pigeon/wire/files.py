@@ -90,13 +90,9 @@ def make_directory(path: str) -> None:
 
 def check_directory(path: str) -> None:
     """Raise Refused unless `path` is a directory of our own that others cannot write."""
-    found = status_of(path)
-    if not stat.S_ISDIR(found.st_mode):
-        raise Refused(errno.ENOTDIR, "not a directory", path)
-    if found.st_uid != os.geteuid():
-        raise Refused(errno.EPERM, f"belongs to uid {found.st_uid}, not to {os.geteuid()}", path)
-    if found.st_mode & 0o022:
-        raise Refused(errno.EPERM, f"writable by others (mode {stat.S_IMODE(found.st_mode):04o})", path)
+    reason = _distrust(status_of(path), "directory")
+    if reason:
+        raise Refused(errno.EPERM, reason, path)
 
 
 def _open(path: str, flags: int, mode: int = 0o600) -> int:
@@ -190,11 +186,8 @@ def write_at(path: str, pieces: Sequence[Piece], offset: int, *, grows: bool = T
 
 def cut(path: str, size: int) -> None:
     """Leave `size` bytes of a file of our own that is there already. Raises as `write_at`."""
-    fd = _open(path, _WRITE)
+    fd = _open_ours(path, _WRITE)
     try:
-        reason = _distrust(os.fstat(fd))
-        if reason:
-            raise Refused(errno.EPERM, reason, path)
         os.ftruncate(fd, size)
     finally:
         os.close(fd)
@@ -237,17 +230,9 @@ def open_lock(path: str) -> int:
         Refused: what lies there is not such a file of our own.
         OSError: as open(2).
     """
-    try:
-        fd = _open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    except OSError as error:
-        if error.errno in _NOT_REGULAR:
-            raise Refused(error.errno, "a link, directory or device in place of a lock file", path) from None
-        raise
+    fd = _open_ours(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
         _own(fd, 0o600)
-        reason = _distrust(os.fstat(fd))
-        if reason:
-            raise Refused(errno.EPERM, reason, path)
     except OSError:
         os.close(fd)
         raise
@@ -304,11 +289,17 @@ def open_checked(path: str) -> int:
         Refused: a symbolic link, not a regular file, another owner, writable by group or others.
         OSError: as open(2).
     """
+    return _open_ours(path, _READ)
+
+
+def _open_ours(path: str, flags: int) -> int:
     try:
-        fd = _open(path, _READ)
+        fd = _open(path, flags)
     except OSError as error:
         if error.errno in _NOT_REGULAR:
-            raise Refused(error.errno, "a symbolic link or device in place of a regular file", path) from None
+            raise Refused(
+                error.errno, "a link, directory or device in place of a regular file", path
+            ) from None
         raise
     reason = _distrust(os.fstat(fd))
     if reason:
@@ -317,9 +308,9 @@ def open_checked(path: str) -> int:
     return fd
 
 
-def _distrust(found: os.stat_result) -> str | None:
-    if not stat.S_ISREG(found.st_mode):
-        return "not a regular file"
+def _distrust(found: os.stat_result, kind: str = "regular file") -> str | None:
+    if not (stat.S_ISDIR if kind == "directory" else stat.S_ISREG)(found.st_mode):
+        return f"not a {kind}"
     if found.st_uid != os.geteuid():
         return f"belongs to uid {found.st_uid}, not to {os.geteuid()}"
     if found.st_mode & 0o022:

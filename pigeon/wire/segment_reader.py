@@ -1,4 +1,4 @@
-"""Reading segments while their writer writes them (FORMAT.md, "Bulk"); `segments.py` has the format and the writer."""
+"""Reading segments while their writer writes them (FORMAT.md, "Bulk"); `segments.py` has their format."""
 
 from __future__ import annotations
 

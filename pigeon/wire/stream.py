@@ -14,7 +14,7 @@ from pigeon.wire.files import Appender
 from pigeon.wire.jsontext import CHECKS
 from pigeon.wire.names import SessionFiles
 from pigeon.wire.records import BULK_AFTER_BYTES, MAX_DATA_BYTES, OUTPUT, RECORDS, check_payload
-from pigeon.wire.segments import SEGMENT_BYTES, SegmentWriter
+from pigeon.wire.segment_writer import SEGMENT_BYTES, SegmentWriter
 
 
 def output_line(seq: int, channel: str, data: bytes) -> bytes:

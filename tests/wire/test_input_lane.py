@@ -13,7 +13,7 @@ from pigeon.client.session.options import Options
 from pigeon.client.session.owner import OwnerState
 from pigeon.client.session.submit import Submission
 from pigeon.client.session.upstream import Upstream
-from pigeon.wire import files, segment_reader, segments
+from pigeon.wire import files, segment_reader, segment_writer, segments
 from pigeon.wire.documents import Request
 from pigeon.wire.names import Namespace, SessionFiles, input_stem
 from pigeon.wire.records import NUMBERED_INPUT, STDIN_EOF, Record, bulk_bytes_of, data_of, type_of
@@ -26,8 +26,10 @@ START = 1024 * 1024
 @pytest.fixture(autouse=True)
 def _small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(segment_reader, "CHUNK_BYTES", 1500)
-    monkeypatch.setattr(segments, "MAX_FRAME_BYTES", 1000)
-    monkeypatch.setattr(segments, "SegmentWriter", partial(segments.SegmentWriter, segment_bytes=4096))
+    monkeypatch.setattr(segment_writer, "MAX_FRAME_BYTES", 1000)
+    monkeypatch.setattr(
+        segment_writer, "SegmentWriter", partial(segment_writer.SegmentWriter, segment_bytes=4096)
+    )
 
 
 class Sender(Upstream):

@@ -10,10 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pigeon.errors import DamagedSession
-from pigeon.wire import files, segment_reader, segments
+from pigeon.wire import files, segment_reader, segment_writer, segments
 from pigeon.wire.names import SessionFiles
 from pigeon.wire.segment_reader import SegmentReader
-from pigeon.wire.segments import FRAME_BYTES, HEADER_BYTES, SegmentWriter
+from pigeon.wire.segment_writer import SegmentWriter
+from pigeon.wire.segments import FRAME_BYTES, HEADER_BYTES
 from tests.wire.conftest import failing_writes
 
 Piece = tuple[str, bytes | memoryview]
@@ -22,7 +23,7 @@ Piece = tuple[str, bytes | memoryview]
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Segments of a few kilobytes, frames and looks to match."""
-    monkeypatch.setattr(segments, "MAX_FRAME_BYTES", 1000)
+    monkeypatch.setattr(segment_writer, "MAX_FRAME_BYTES", 1000)
     monkeypatch.setattr(segment_reader, "CHUNK_BYTES", 1500)
 
 

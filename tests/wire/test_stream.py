@@ -7,7 +7,7 @@ import random
 
 import pytest
 
-from pigeon.wire import events, files, segment_reader, segments
+from pigeon.wire import events, files, segment_reader, segment_writer, segments
 from pigeon.wire.names import SessionFiles
 from pigeon.wire.records import Record, data_of, event_of, message_of
 from pigeon.wire.segments import FRAME_BYTES
@@ -18,7 +18,7 @@ from pigeon.wire.tail import StreamReader, Tail
 @pytest.fixture(autouse=True)
 def _small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(segment_reader, "CHUNK_BYTES", 1500)
-    monkeypatch.setattr(segments, "MAX_FRAME_BYTES", 1000)
+    monkeypatch.setattr(segment_writer, "MAX_FRAME_BYTES", 1000)
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from pigeon.wire.records import BULK_AFTER_BYTES, MAX_DATA_BYTES, stdin_line
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from pigeon.client.session.options import Options
-    from pigeon.wire.segments import SegmentWriter
+    from pigeon.wire.segment_writer import SegmentWriter
 
 WINDOW_BYTES = 16 * 1024 * 1024
 """How far input runs ahead of a command that does not read, where the runner acknowledges."""
@@ -105,7 +105,7 @@ class Upstream:
         a terminal's session, and they come one at a time."""
         if not self._peer.takes_bulk():
             return
-        from pigeon.wire.segments import SegmentWriter  # few clients send as much
+        from pigeon.wire.segment_writer import SegmentWriter  # few clients send as much
 
         # While there is room: on a share that its own input fills, a client without one could show no sign of life.
         self.heartbeat_at = 0.0

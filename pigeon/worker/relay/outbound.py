@@ -15,7 +15,7 @@ from collections.abc import Callable
 
 from pigeon.wire.names import SessionFiles
 from pigeon.wire.records import BULK_AFTER_BYTES, CHANNELS, MAX_DATA_BYTES, PTY
-from pigeon.wire.segments import SEGMENT_BYTES
+from pigeon.wire.segment_writer import SEGMENT_BYTES
 from pigeon.wire.stream import StreamWriter
 from pigeon.worker.relay.window import window_bytes
 
