@@ -251,6 +251,7 @@ def run(tables: list[Table], sample: int = 0, *, all_tests: bool = False) -> Mut
         "no:xdist",
     ]
     options += ["-m", "not long and not slow", "--rootdir", str(ROOT), "-c", str(ROOT / "pyproject.toml")]
+    os.environ.pop("PYTEST_ADDOPTS", None)  # it may have options of what is left out here
     pytest.main([*options, *files], plugins=[mutants])
     return mutants
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 
-from pigeon.wire.share import at
+from pigeon.wire.share import at, mount_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def _stamps(answer: bytes) -> tuple[int, ...]:
 def _question_for(path: str, wanted: int) -> Callable[[str], bytes] | None:
     from pigeon.mountinfo import filesystem_of
 
-    if filesystem_of(os.path.dirname(path)).fstype not in KINDS:
+    if filesystem_of(mount_of(path)).fstype not in KINDS:
         return None
     try:
         ask = _statx(wanted)

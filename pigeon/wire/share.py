@@ -156,6 +156,12 @@ def _way_of(path: str) -> Way | None:
     return None
 
 
+def mount_of(path: str) -> str:
+    """A directory on the filesystem that `path` lies on: its namespace, the last that is looked at by its path."""
+    way = _way_of(path)
+    return os.path.dirname(path) if way is None else os.path.dirname(way.prefix)
+
+
 def open_listing(path: str) -> int:
     """A descriptor of a directory, opened by its name, for its entries and to go on from; to be closed.
 

@@ -79,7 +79,7 @@ def test_the_terminal_answers(question: bytes, answer: bytes) -> None:
 
 def test_the_terminal_draws_no_control_strings() -> None:
     emulator = Emulator()
-    emulator.feed(b"a\x1bP+q544e\x1b\\b\x1b[>4;2mc\x1b[2 qd\x1b]2;title\x07e\x1b[?1049hf\x1b=g")
+    emulator.feed(b"a\x1bP+q544e\x1b\\b\x1b[>4;2mc\x1b[2 qd\x1b]2;title\x07e\x1b[?1004hf\x1b=g")
     assert emulator.text == "abcdefg"
     assert not any(any(cell.attributes) for row in emulator.cells() for cell in row)
 

@@ -263,7 +263,7 @@ def test_a_share_that_is_full(pigeon: Pigeon) -> None:
         pigeon.worker()
         ballast = place / "ballast"
         with ballast.open("wb") as file:
-            file.write(bytes(5 * 1024 * 1024))
+            file.write(bytes(7 * 1024 * 1024 + 512 * 1024))  # no room for what goes into lines
         client, session = pigeon.begin("head -c 4000000 /dev/zero")
         assert "No space left" in waits_for_rule(pigeon, session, "share trouble")
         ballast.unlink()

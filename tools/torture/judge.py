@@ -21,6 +21,11 @@ from tools.torture import kinds, plan
 from tools.torture.clients import Client, Member
 from tools.torture.journals import check_journals
 
+_WHILE_PYTHON_STARTS = re.compile(
+    rb"Traceback \(most recent call last\):\n(  File \"<(frozen|string)[^\n]*\n)+KeyboardInterrupt\n"
+)
+"""Python itself says so if SIGINT comes before it has begun with a line of pigeon's."""
+
 _BASH_SAYS = re.compile(rb"^(\S+: line \d+: +\d+ )?(Hangup|Terminated|Killed).*\n", re.M)
 
 
@@ -434,6 +439,7 @@ class Judge:
     def _check_logs(self) -> None:
         for path in [*(self.base / "logs").iterdir(), *(self.base / "tmp").glob("pigeon-*.txt")]:
             text = b"" if path.suffix == ".in" else path.read_bytes()
+            text = _WHILE_PYTHON_STARTS.sub(b"", text)
             at = text.find(b"Traceback (most recent call last)")
             if at >= 0 and (path.suffix != ".out" or path.name.startswith("worker")):
                 self._wrong(
