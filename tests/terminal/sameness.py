@@ -15,7 +15,7 @@ from tests.helpers.emulator import Cell
 from tests.helpers.pigeon import Pigeon
 from tests.helpers.processes import marked
 from tests.helpers.terminal import Terminal
-from tests.helpers.waiting import wait_until
+from tests.helpers.waiting import patient, wait_until
 from tests.terminal.modes import modes_on
 
 Shows = str | Callable[[str], object]
@@ -81,7 +81,7 @@ def compare(pigeon: Pigeon, program: Program) -> None:
         plain.type(step.keys)
         plain.wait_for(step.shows, 30)
         _wait_foreground(pigeon, step)
-        plain.wait_still(STILL_S)
+        plain.wait_still(patient(STILL_S))
         expected.append(picture(plain) if step.is_alike else None)
     plain_end = _end(plain, program)
     pigeon.wait_quiet()
